@@ -1,0 +1,278 @@
+package config
+
+import (
+	"encoding/json"
+	"net/netip"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+)
+
+// Snapshot is one validated configuration. It is immutable: workers load a
+// pointer to it between batches and share it without locks.
+type Snapshot struct {
+	Dhcp4     *Dhcp4 // nil if the file has none
+	Dataplane Dataplane
+	// Get is what config-get answers: the effective configuration with
+	// defaults filled in, {"Dhcp4": {...}, "Dataplane": {...}}.
+	Get json.RawMessage
+	// Hash is the SHA-256 of Get in hexadecimal (config-hash-get).
+	Hash string
+	// Warnings are things accepted but worth saying (surplus commas,
+	// deprecated keys), each "FILE:LINE:COL: text".
+	Warnings []string
+}
+
+// Mode is Dataplane.mode: which way packets come in.
+type Mode string
+
+const (
+	ModeAuto    Mode = "auto"    // native, then generic, then sockets
+	ModeNative  Mode = "native"  // native XDP or refuse to start
+	ModeGeneric Mode = "generic" // generic XDP or refuse to start
+	ModeSocket  Mode = "socket"  // AF_PACKET and UDP sockets only
+)
+
+// SyncMode is Dataplane.sync: what an ACK waits for.
+type SyncMode string
+
+const (
+	SyncGroup SyncMode = "group" // fdatasync of a group commit (default)
+	SyncNone  SyncMode = "none"  // nothing, as Kea
+)
+
+// Dataplane holds what is ours alone: the top-level key "Dataplane".
+type Dataplane struct {
+	Mode              Mode     // "mode", default auto
+	WorkersPerQueue   int      // "workers-per-queue": sockets per NIC queue, 1..16; 0 (default) chooses by cores
+	BusyPollUs        int      // "busy-poll-us": SO_BUSY_POLL, 0 off (default)
+	SpinUs            int      // "spin-us": how long a worker polls empty rings before it sleeps, default 20
+	MetricsAddress    string   // "metrics-address": host:port, "" (default) serves none
+	Sync              SyncMode // "sync"
+	SnapshotIntervalS int      // "snapshot-interval": seconds between lease snapshots, default 3600 (lfc-interval of lease-database if given), 0 only at journal-size
+	JournalSizeMB     int      // "journal-size": MiB of journal after which a snapshot is taken, default 1024
+	OfferHoldS        int      // "offer-hold": seconds an offer keeps its address from the allocator, default 10
+	MaxLeases         int      // "max-leases": limit of the lease table, default 0 = 64 million
+	Limits            Limits   // "limits": all off by default
+}
+
+// Limits are the XDP rate limits; every zero is off.
+type Limits struct {
+	ClientPerS, ClientBurst uint32 // "client-rate", "client-burst": packets of one chaddr or DUID
+	RelayPerS, RelayBurst   uint32 // "relay-rate", "relay-burst": packets of one giaddr or link-address
+	NewClientsPerS          uint32 // "new-clients": clients not seen lately
+	// DiscoverPerS sheds DISCOVER and SOLICIT above this rate per queue CPU,
+	// before any REQUEST is lost: "discover-rate".
+	DiscoverPerS uint32
+}
+
+// Dhcp4 is the DHCPv4 part, inheritance resolved.
+type Dhcp4 struct {
+	Interfaces         []Interface // interfaces-config.interfaces
+	AllInterfaces      bool        // "*" is among them
+	SocketUDP          bool        // dhcp-socket-type "udp"
+	ReDetect           bool        // re-detect
+	LeaseDatabase      LeaseDatabase
+	ControlSockets     []ControlSocket
+	Loggers            []Logger
+	MultiThreading     MultiThreading
+	HooksLibraries     []HooksLibrary
+	HostIdentifiers    []IdentifierType // host-reservation-identifiers, in order
+	Expired            ExpiredProcessing
+	DeclineProbationS  uint32
+	ParkedPacketLimit  int
+	EchoClientID       bool
+	Classes            []Class
+	Options            Options // global option-data
+	OptionDefs         []OptionDef
+	Subnets            []*Subnet4 // ascending ID (V4-050, WR-01)
+	GlobalReservations []*Reservation4
+	Authoritative      bool // the global value (V4-020)
+	ServerTag          string
+	SampleCount        int // statistic-default-sample-count
+	SampleAge          time.Duration
+	UserContext        json.RawMessage
+}
+
+// Interface is one entry of interfaces-config: a name, perhaps with an address.
+type Interface struct {
+	Name string
+	Addr dhcp4.IPv4 // 0: all addresses of the interface
+}
+
+// LeaseDatabase is lease-database; Type is always "memfile" here.
+type LeaseDatabase struct {
+	Persist      bool
+	Name         string // as configured; "" takes the default under the data directory
+	LFCIntervalS int
+}
+
+// ControlSocket is one control-sockets entry.
+type ControlSocket struct {
+	Type       string // "unix" or "http"
+	SocketName string // unix
+	Address    string // http: socket-address
+	Port       uint16 // http: socket-port
+	Users      []BasicUser
+	Realm      string
+	Headers    []HTTPHeader
+}
+
+// BasicUser is a client of HTTP basic authentication.
+type BasicUser struct{ User, Password string }
+
+// HTTPHeader is added to every HTTP answer.
+type HTTPHeader struct{ Name, Value string }
+
+// Logger is one loggers entry (OP-020, OP-021).
+type Logger struct {
+	Name       string
+	Severity   string
+	DebugLevel int
+	Outputs    []LogOutput
+}
+
+// LogOutput is one output-options entry.
+type LogOutput struct {
+	Output  string
+	Flush   bool
+	MaxSize int64
+	MaxVer  int
+	Pattern string
+}
+
+// MultiThreading is multi-threading; Threads 0 means one per core.
+type MultiThreading struct {
+	Enabled   bool
+	Threads   int
+	QueueSize int
+}
+
+// HooksLibrary is one hooks-libraries entry. Name is the base name of the path
+// without "libdhcp_" and ".so": "/usr/lib/kea/hooks/libdhcp_limits.so" gives
+// "limits". Parameters may be nil.
+type HooksLibrary struct {
+	Library    string
+	Name       string
+	Parameters json.RawMessage
+}
+
+// ExpiredProcessing is expired-leases-processing (LS-018).
+type ExpiredProcessing struct {
+	ReclaimTimerWaitTimeS        int
+	FlushReclaimedTimerWaitTimeS int
+	HoldReclaimedTimeS           int
+	MaxReclaimLeases             int
+	MaxReclaimTimeMs             int
+	UnwarnedReclaimCycles        int
+}
+
+// Affinity says whether released and reclaimed leases are kept (V4-023).
+func (e *ExpiredProcessing) Affinity() bool {
+	return e.FlushReclaimedTimerWaitTimeS > 0 && e.HoldReclaimedTimeS > 0
+}
+
+// Class is a client-classes entry. Expressions come with the classification
+// issue of the project; until then a class has a name, a user-context and
+// options.
+type Class struct {
+	Name        string
+	Options     Options
+	UserContext json.RawMessage
+}
+
+// OptionDef is an option-def entry; kept for config-get.
+type OptionDef struct {
+	Code  uint8
+	Name  string
+	Type  string
+	Array bool
+}
+
+// Option is one encoded option-data entry.
+type Option struct {
+	Code   uint8
+	Always bool
+	Never  bool
+	Data   []byte // wire form, may be longer than 255 (RFC 3396)
+}
+
+// Options of one scope, ascending by code, each code once.
+type Options []Option
+
+// Triplet is a lifetime with its bounds in seconds (V4-075).
+type Triplet struct{ Min, Default, Max uint32 }
+
+// Params are the inherited parameters of a subnet, resolved.
+type Params struct {
+	Valid                 Triplet
+	RenewTimerS           uint32 // 0: not configured
+	RebindTimerS          uint32 // 0: not configured
+	CalculateTee          bool
+	T1Percent             float64
+	T2Percent             float64
+	OfferLifetimeS        uint32
+	Authoritative         bool
+	MatchClientID         bool
+	NextServer            dhcp4.IPv4
+	ServerHostname        string
+	BootFileName          string
+	CacheThreshold        float64 // V4-073: 0.25; 0 or >1 off
+	CacheMaxAgeS          int64   // -1: not configured
+	ReservationsGlobal    bool
+	ReservationsInSubnet  bool
+	ReservationsOutOfPool bool
+	Allocator             string // "iterative", "random"
+}
+
+// Subnet4 is a subnet with everything inherited resolved into Params.
+type Subnet4 struct {
+	ID            uint32
+	Prefix        netip.Prefix // canonical
+	Text          string       // as written (V4-053)
+	First, Last   dhcp4.IPv4
+	Mask          dhcp4.IPv4
+	Interface     string
+	RelayAddrs    []dhcp4.IPv4
+	ClientClasses []string // guard; empty is open to all
+	Params
+	Pools        []*Pool4 // ascending First
+	Options      Options  // the subnet's own, not inherited
+	Reservations []*Reservation4
+	UserContext  json.RawMessage
+}
+
+// Pool4 is a range of addresses.
+type Pool4 struct {
+	First, Last   dhcp4.IPv4
+	ID            uint32
+	Options       Options
+	ClientClasses []string
+	UserContext   json.RawMessage
+}
+
+// IdentifierType is how a reservation names its client (V4-120).
+type IdentifierType uint8
+
+const (
+	IdentHWAddr IdentifierType = iota
+	IdentDUID
+	IdentCircuitID
+	IdentClientID
+	IdentFlexID
+)
+
+// Reservation4 is a host reservation.
+type Reservation4 struct {
+	SubnetID       uint32 // 0: global
+	Type           IdentifierType
+	Identifier     []byte     // for hw-address without the hardware type
+	Addr           dhcp4.IPv4 // 0: none reserved
+	Hostname       string
+	NextServer     dhcp4.IPv4
+	ServerHostname string
+	BootFileName   string
+	ClientClasses  []string
+	Options        Options
+	UserContext    json.RawMessage
+}

@@ -1,0 +1,4 @@
+package engine
+
+// ReasonOK is the zero Reason.
+const ReasonOK Reason = 0
