@@ -15,6 +15,28 @@ const MaxVLANs = 2
 // (14 + 2*4 + 40 + 8).
 const MaxHeaderLen = 70
 
+// EtherTypes understood here.
+const (
+	EtherTypeIPv4 = 0x0800
+	EtherTypeIPv6 = 0x86DD
+	EtherTypeVLAN = 0x8100 // 802.1Q, the customer tag
+	EtherTypeQinQ = 0x88A8 // 802.1ad, the service tag
+)
+
+// DefaultTTL is written where Out4.TTL or Out6.HopLimit is 0.
+const DefaultTTL = 64
+
+// Sizes of the fixed headers in octets.
+const (
+	etherLen = 14
+	tagLen   = 4
+	ip4Len   = 20
+	ip6Len   = 40
+	udpLen   = 8
+
+	protoUDP = 17
+)
+
 // VLAN is one tag of a frame, outermost first.
 type VLAN struct {
 	TPID uint16 // 0x8100 or 0x88A8
@@ -43,3 +65,68 @@ type Headers struct {
 // Reason says why Decode refused a frame. The zero value ReasonOK is success.
 // Text labels for metrics come from Reason.String.
 type Reason uint8
+
+const (
+	ReasonOK Reason = iota
+	// ReasonEtherTruncated: shorter than its Ethernet header and tags.
+	ReasonEtherTruncated
+	// ReasonVLANDepth: more than MaxVLANs tags.
+	ReasonVLANDepth
+	// ReasonNotIP: neither IPv4 nor IPv6.
+	ReasonNotIP
+	// ReasonIPTruncated: the frame ends before the IP header does.
+	ReasonIPTruncated
+	// ReasonIPVersion: the version field contradicts the EtherType.
+	ReasonIPVersion
+	// ReasonIPHeaderLen: IHL below 5, or past the total length.
+	ReasonIPHeaderLen
+	// ReasonIPTotalLen: the IP length field reaches past the frame or does not
+	// cover the header.
+	ReasonIPTotalLen
+	// ReasonIPChecksum: wrong IPv4 header checksum.
+	ReasonIPChecksum
+	// ReasonFragment: any fragment of IPv4, the first one included.
+	ReasonFragment
+	// ReasonIPv6ExtHeader: an IPv6 extension header (the fragment header too).
+	ReasonIPv6ExtHeader
+	// ReasonNotUDP: another transport protocol.
+	ReasonNotUDP
+	// ReasonUDPTruncated: no room for the UDP header.
+	ReasonUDPTruncated
+	// ReasonUDPLen: the UDP length field is below 8 or reaches past the packet.
+	ReasonUDPLen
+	// ReasonUDPChecksum: wrong UDP checksum.
+	ReasonUDPChecksum
+	// ReasonUDPChecksumZero: UDP over IPv6 without a checksum (RFC 8200 §8.1).
+	ReasonUDPChecksumZero
+
+	// NumReasons is how many reasons there are.
+	NumReasons
+)
+
+var reasonNames = [NumReasons]string{
+	ReasonOK:              "ok",
+	ReasonEtherTruncated:  "ether-truncated",
+	ReasonVLANDepth:       "vlan-depth",
+	ReasonNotIP:           "not-ip",
+	ReasonIPTruncated:     "ip-truncated",
+	ReasonIPVersion:       "ip-version",
+	ReasonIPHeaderLen:     "ip-header-length",
+	ReasonIPTotalLen:      "ip-total-length",
+	ReasonIPChecksum:      "ip-checksum",
+	ReasonFragment:        "fragment",
+	ReasonIPv6ExtHeader:   "ipv6-extension-header",
+	ReasonNotUDP:          "not-udp",
+	ReasonUDPTruncated:    "udp-truncated",
+	ReasonUDPLen:          "udp-length",
+	ReasonUDPChecksum:     "udp-checksum",
+	ReasonUDPChecksumZero: "udp-checksum-zero",
+}
+
+// String is the metric label of r.
+func (r Reason) String() string {
+	if r < NumReasons {
+		return reasonNames[r]
+	}
+	return "unknown"
+}
