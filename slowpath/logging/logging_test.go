@@ -1,0 +1,136 @@
+package logging
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func fileLogger(path, severity string) []config.Logger {
+	return []config.Logger{{Name: "kea-dhcp4", Severity: severity, DebugLevel: 50, Outputs: []config.LogOutput{{Output: path, MaxSize: 10240000, MaxVer: 1}}}}
+}
+
+func TestKeaLineShape(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	h := New("kea-dhcp4")
+	if err := h.Apply(fileLogger(path, "INFO")); err != nil {
+		t.Fatal(err)
+	}
+	l := slog.New(h).WithGroup("dhcp4")
+	l.Info("DHCP4_STARTED server is up", "interfaces", 2, "text", "two words")
+	l.Debug("DHCP4_HIDDEN not at this severity")
+	l.Warn("DHCP4_EVIL line\nbreak")
+	want := regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO  \[kea-dhcp4\.dhcp4/\d+\.0\] DHCP4_STARTED server is up interfaces=2 text="two words"\n` +
+		`.* WARN  \[kea-dhcp4\.dhcp4/\d+\.0\] DHCP4_EVIL line\.break\n$`)
+	if got := read(t, path); !want.MatchString(got) {
+		t.Errorf("log is\n%s\nwant it to match %s", got, want)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMostSpecificLoggerDecides(t *testing.T) {
+	dir := t.TempDir()
+	root, leases := filepath.Join(dir, "root"), filepath.Join(dir, "leases")
+	h := New("kea-dhcp4")
+	ls := append(fileLogger(root, "WARN"), config.Logger{Name: "kea-dhcp4.leases", Severity: "DEBUG", DebugLevel: 99,
+		Outputs: []config.LogOutput{{Output: leases, Pattern: "%p %c %m%n"}}})
+	if err := h.Apply(ls); err != nil {
+		t.Fatal(err)
+	}
+	slog.New(h.Named("leases")).Debug("LEASES_X y")
+	slog.New(h.Named("dhcp4")).Info("DHCP4_X y")
+	if got := read(t, leases); got != "DEBUG kea-dhcp4.leases LEASES_X y\n" {
+		t.Errorf("leases log is %q", got)
+	}
+	if got := read(t, root); got != "" {
+		t.Errorf("root log is %q, want nothing below WARN", got)
+	}
+	h.Force(slog.LevelDebug)
+	if !h.Enabled(context.Background(), slog.LevelDebug) {
+		t.Error("Force does not switch debug on")
+	}
+}
+
+func TestDebugWithoutLevelPrintsNoDebug(t *testing.T) {
+	h := New("kea-dhcp4")
+	if err := h.Apply([]config.Logger{{Name: "kea-dhcp4", Severity: "DEBUG"}}); err != nil {
+		t.Fatal(err)
+	}
+	if h.Enabled(context.Background(), slog.LevelDebug) {
+		t.Error("DEBUG without debuglevel prints debug messages; Kea's does not")
+	}
+}
+
+func TestRotation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	r, err := openRotating(path, minRotateBytes, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := strings.Repeat("x", 1<<16)
+	for range 12 {
+		if _, err := r.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, path + ".1", path + ".2"} {
+		st, err := os.Stat(p)
+		if err != nil || st.Size() > minRotateBytes {
+			t.Errorf("%s: %v, %v; want a file of at most %d bytes", filepath.Base(p), st, err, minRotateBytes)
+		}
+	}
+	if _, err := os.Stat(path + ".3"); err == nil {
+		t.Error("more versions are kept than maxver")
+	}
+}
+
+func TestBadLoggersAreRefusedAndOldOnesStay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	h := New("kea-dhcp4")
+	if err := h.Apply(fileLogger(path, "INFO")); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range [][]config.Logger{
+		{{Name: "kea-dhcp4", Severity: "LOUD"}},
+		{{Name: "kea-dhcp4", Outputs: []config.LogOutput{{Output: ""}}}},
+		{{Name: "kea-dhcp4", Outputs: []config.LogOutput{{Output: "stdout", Pattern: "%X"}}}},
+		{{Name: "kea-dhcp4", Outputs: []config.LogOutput{{Output: "stdout", Pattern: "%D{x"}}}},
+		{{Name: "kea-dhcp4", Outputs: []config.LogOutput{{Output: "/no/such/folder/log"}}}},
+	} {
+		if err := h.Apply(bad); err == nil {
+			t.Errorf("loggers %v are accepted", bad)
+		}
+	}
+	slog.New(h).Info("STILL_HERE x")
+	if !strings.Contains(read(t, path), "STILL_HERE") {
+		t.Error("a refused configuration has replaced the loggers")
+	}
+}
+
+func TestTimeFormats(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 89_012_000, time.UTC)
+	if got := string(appendTime(nil, at, "%Y%m%d %H-%M-%S %q %Q %y %b %s")); got != "20260304 05-06-07 089 089012 26 Mar 1772600767" {
+		t.Errorf("time is %q", got)
+	}
+}

@@ -1,0 +1,95 @@
+package logging
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/syslog"
+	"os"
+	"strings"
+)
+
+// minRotateBytes: a smaller maxsize switches rotation off (OP-021).
+const minRotateBytes = 204800
+
+// rotating is a log file that renames itself to .1, .2 … when it grows past its
+// size. The handler's lock makes it single-threaded.
+type rotating struct {
+	path    string
+	f       *os.File
+	size    int64
+	maxSize int64
+	maxVer  int
+}
+
+func openRotating(path string, maxSize int64, maxVer int) (*rotating, error) {
+	r := &rotating{path: path, maxSize: maxSize, maxVer: max(maxVer, 1)}
+	return r, r.reopen()
+}
+
+func (r *rotating) reopen() error {
+	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return fmt.Errorf("open log file: %w", err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return errors.Join(fmt.Errorf("open log file: %w", err), f.Close())
+	}
+	r.f, r.size = f, st.Size()
+	return nil
+}
+
+func (r *rotating) Write(p []byte) (int, error) {
+	if r.maxSize >= minRotateBytes && r.size > 0 && r.size+int64(len(p)) > r.maxSize {
+		if err := r.rotate(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := r.f.Write(p)
+	r.size += int64(n)
+	return n, err
+}
+
+func (r *rotating) rotate() error {
+	for i := r.maxVer; i > 1; i-- {
+		err := os.Rename(fmt.Sprintf("%s.%d", r.path, i-1), fmt.Sprintf("%s.%d", r.path, i))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("rotate log file: %w", err)
+		}
+	}
+	if err := os.Rename(r.path, r.path+".1"); err != nil {
+		return fmt.Errorf("rotate log file: %w", err)
+	}
+	old := r.f
+	if err := r.reopen(); err != nil {
+		r.f = old // go on in the renamed file rather than lose lines
+		return err
+	}
+	return old.Close()
+}
+
+func (r *rotating) Close() error { return r.f.Close() }
+
+var facilities = map[string]syslog.Priority{
+	"": syslog.LOG_LOCAL0, "user": syslog.LOG_USER, "daemon": syslog.LOG_DAEMON,
+	"local0": syslog.LOG_LOCAL0, "local1": syslog.LOG_LOCAL1, "local2": syslog.LOG_LOCAL2,
+	"local3": syslog.LOG_LOCAL3, "local4": syslog.LOG_LOCAL4, "local5": syslog.LOG_LOCAL5,
+	"local6": syslog.LOG_LOCAL6, "local7": syslog.LOG_LOCAL7,
+}
+
+// dialSyslog connects to the local syslog; what follows "syslog:" is a facility
+// or, as Kea takes it, a program name.
+func dialSyslog(name string) (io.Writer, error) {
+	facility, tag := syslog.LOG_LOCAL0, "kea-dhcp4"
+	if f, ok := facilities[strings.ToLower(name)]; ok {
+		facility = f
+	} else {
+		tag = name
+	}
+	w, err := syslog.New(facility|syslog.LOG_INFO, tag)
+	if err != nil {
+		return nil, fmt.Errorf("connect to syslog: %w", err)
+	}
+	return w, nil
+}
