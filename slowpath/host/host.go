@@ -1,24 +1,139 @@
 // Package host looks up host reservations by identifier and by address. An
 // Index is immutable and safe from any goroutine.
+//
+// The index is two open-addressed tables of eight-byte entries (hash and
+// position) over one list of reservations, so a million of them costs the
+// collector nothing but that list, and a look-up that finds nothing touches one
+// cache line.
 package host
 
 import (
+	"bytes"
+	"hash/maphash"
+
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 )
 
 // Index holds the reservations of one configuration.
-type Index struct{}
+type Index struct {
+	seed  maphash.Seed
+	hosts []*config.Reservation4
+	ids   table
+	addrs table
+}
 
-// NewIndex builds the index, global reservations under subnet id 0.
-func NewIndex(cfg *config.Dhcp4) *Index { panic("host: not built yet") }
+// table is open addressing with linear probing, at most half full. An entry is
+// the upper half of the hash and the position in hosts plus one; 0 is empty.
+type table struct {
+	entries []uint64
+	mask    uint64
+}
+
+// NewIndex builds the index, global reservations under subnet id 0. Of several
+// reservations with the same identifier (or address) in one subnet the first is
+// found; the configuration refuses such, except global ones by address.
+func NewIndex(cfg *config.Dhcp4) *Index {
+	n := len(cfg.GlobalReservations)
+	for _, s := range cfg.Subnets {
+		n += len(s.Reservations)
+	}
+	x := &Index{seed: maphash.MakeSeed(), hosts: make([]*config.Reservation4, 0, n)}
+	x.hosts = append(x.hosts, cfg.GlobalReservations...)
+	for _, s := range cfg.Subnets {
+		x.hosts = append(x.hosts, s.Reservations...)
+	}
+	nAddr := 0
+	for _, h := range x.hosts {
+		if h.Addr != 0 {
+			nAddr++
+		}
+	}
+	x.ids = newTable(n)
+	x.addrs = newTable(nAddr)
+	for i, h := range x.hosts {
+		if x.ByIdentifier(h.SubnetID, h.Type, h.Identifier) == nil {
+			x.ids.insert(x.hashID(h.SubnetID, h.Type, h.Identifier), i)
+		}
+		if h.Addr != 0 && x.ByAddr(h.SubnetID, h.Addr) == nil {
+			x.addrs.insert(hashAddr(h.SubnetID, h.Addr), i)
+		}
+	}
+	return x
+}
+
+// Len is the number of reservations.
+func (x *Index) Len() int { return len(x.hosts) }
 
 // ByIdentifier returns the reservation, nil if none. No allocation.
 func (x *Index) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte) *config.Reservation4 {
-	panic("host: not built yet")
+	if len(x.hosts) == 0 || len(id) == 0 {
+		return nil
+	}
+	h := x.hashID(subnetID, t, id)
+	for i := h & x.ids.mask; ; i = (i + 1) & x.ids.mask {
+		e := x.ids.entries[i]
+		if e == 0 {
+			return nil
+		}
+		if e>>32 != h>>32 {
+			continue
+		}
+		r := x.hosts[uint32(e)-1]
+		if r.SubnetID == subnetID && r.Type == t && bytes.Equal(r.Identifier, id) {
+			return r
+		}
+	}
 }
 
-// ByAddr returns the reservation of that address, nil if none.
+// ByAddr returns the reservation of that address, nil if none. No allocation.
 func (x *Index) ByAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {
-	panic("host: not built yet")
+	if len(x.hosts) == 0 {
+		return nil
+	}
+	h := hashAddr(subnetID, addr)
+	for i := h & x.addrs.mask; ; i = (i + 1) & x.addrs.mask {
+		e := x.addrs.entries[i]
+		if e == 0 {
+			return nil
+		}
+		if e>>32 != h>>32 {
+			continue
+		}
+		r := x.hosts[uint32(e)-1]
+		if r.SubnetID == subnetID && r.Addr == addr {
+			return r
+		}
+	}
+}
+
+// hashID is seeded: identifiers are chosen by clients.
+func (x *Index) hashID(subnetID uint32, t config.IdentifierType, id []byte) uint64 {
+	return mix(maphash.Bytes(x.seed, id) + uint64(subnetID)<<8 + uint64(t))
+}
+
+func hashAddr(subnetID uint32, a dhcp4.IPv4) uint64 { return mix(uint64(subnetID)<<32 | uint64(a)) }
+
+// mix spreads every bit of v over the result (the finalizer of splitmix64).
+func mix(v uint64) uint64 {
+	v += 0x9E3779B97F4A7C15
+	v = (v ^ v>>30) * 0xBF58476D1CE4E5B9
+	v = (v ^ v>>27) * 0x94D049BB133111EB
+	return v ^ v>>31
+}
+
+func newTable(n int) table {
+	size := uint64(2)
+	for size < 2*uint64(n) {
+		size <<= 1
+	}
+	return table{entries: make([]uint64, size), mask: size - 1}
+}
+
+func (t *table) insert(h uint64, pos int) {
+	i := h & t.mask
+	for t.entries[i] != 0 {
+		i = (i + 1) & t.mask
+	}
+	t.entries[i] = h>>32<<32 | uint64(uint32(pos+1))
 }
