@@ -86,7 +86,8 @@ func newConn(o Options) *Conn {
 	return c
 }
 
-// Token is the frame plus one, so that a Packet nobody lent is recognised.
+// lend fills p with n octets of frame f. The caller holds mu. Token is the frame
+// plus one, so that a Packet nobody lent is recognised.
 func (c *Conn) lend(p *netio.Packet, f, n uint32) {
 	o := int(f) * c.opts.FrameSize
 	*p = netio.Packet{
