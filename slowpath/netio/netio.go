@@ -87,10 +87,14 @@ type ConnStats struct {
 	NoFrame uint64
 	// RxInvalid counts descriptors the kernel refused (XDP_STATISTICS).
 	RxInvalid uint64
+	// RxRefused counts frames a backend received and did not hand on: IP
+	// fragments, frames for another host's address, more VLAN tags or bytes
+	// than its buffers take.
+	RxRefused uint64
 }
 
-// Handler decides packets. All methods but none other are called by the one
-// goroutine that runs the Loop.
+// Handler decides packets. Its methods are called by the one goroutine that
+// runs the Loop, and by nobody else.
 type Handler interface {
 	// HandleBatch sets Action (and Data, CommitPos) of every packet.
 	// nowUnixNs is the time of the batch; it reads no other clock.

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package netio
+
+import "errors"
+
+func setAffinity([]int) error { return errors.ErrUnsupported }

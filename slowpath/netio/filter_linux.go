@@ -1,0 +1,125 @@
+package netio
+
+import "golang.org/x/sys/unix"
+
+// The classic BPF filters of the socket backends. They only keep out what is
+// surely not for us; everything they let through is looked at again.
+
+// cbpf is a tiny assembler: jumps name labels, which resolve adds up.
+type cbpf struct {
+	ins    []cbpfIns
+	labels map[string]int
+}
+
+type cbpfIns struct {
+	code   uint16
+	k      uint32
+	jt, jf string // "" means the next instruction
+}
+
+func (c *cbpf) op(code uint16, k uint32) { c.ins = append(c.ins, cbpfIns{code: code, k: k}) }
+
+func (c *cbpf) jump(code uint16, k uint32, jt, jf string) {
+	c.ins = append(c.ins, cbpfIns{code: unix.BPF_JMP | code | unix.BPF_K, k: k, jt: jt, jf: jf})
+}
+
+func (c *cbpf) label(name string) {
+	if c.labels == nil {
+		c.labels = map[string]int{}
+	}
+	c.labels[name] = len(c.ins)
+}
+
+func (c *cbpf) resolve() []unix.SockFilter {
+	out := make([]unix.SockFilter, len(c.ins))
+	for i, in := range c.ins {
+		dist := func(l string) uint8 {
+			if l == "" {
+				return 0
+			}
+			at, ok := c.labels[l]
+			if !ok || at <= i || at-i-1 > 255 {
+				panic("netio: filter jumps to " + l)
+			}
+			return uint8(at - i - 1)
+		}
+		out[i] = unix.SockFilter{Code: in.code, K: in.k, Jt: dist(in.jt), Jf: dist(in.jf)}
+	}
+	return out
+}
+
+const (
+	ldB   = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
+	ldH   = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
+	ldHX  = unix.BPF_LD | unix.BPF_H | unix.BPF_IND
+	ldxIH = unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH
+	retK  = unix.BPF_RET | unix.BPF_K
+)
+
+// dropAll rejects every packet.
+func dropAll() []unix.SockFilter {
+	return []unix.SockFilter{{Code: retK, K: 0}}
+}
+
+// dhcpFilter accepts UDP to port4 over IPv4 and to port6 over IPv6 (0: none),
+// with up to two VLAN tags still in the frame. (The kernel has taken the outer
+// one out before a packet socket's filter runs, drivers permitting.) Of an IPv4
+// datagram in fragments it lets the first through, to be counted; the others have
+// no port to tell them by.
+func dhcpFilter(port4, port6 uint16) []unix.SockFilter {
+	var c cbpf
+	for depth, n := range []string{"0", "1", "2"} {
+		l3 := uint32(14 + 4*depth)
+		if depth > 0 {
+			c.label("tag" + n)
+		}
+		c.op(ldH, l3-2)
+		c.jump(unix.BPF_JEQ, unix.ETH_P_IP, "v4_"+n, "")
+		if port6 != 0 {
+			c.jump(unix.BPF_JEQ, unix.ETH_P_IPV6, "v6_"+n, "")
+		}
+		if depth < 2 {
+			next := "tag" + string('1'+rune(depth))
+			c.jump(unix.BPF_JEQ, unix.ETH_P_8021Q, next, "")
+			c.jump(unix.BPF_JEQ, unix.ETH_P_8021AD, next, "")
+		}
+		c.op(retK, 0)
+	}
+	for depth, n := range []string{"0", "1", "2"} {
+		l3 := uint32(14 + 4*depth)
+		c.label("v4_" + n)
+		c.op(ldB, l3+9)
+		c.jump(unix.BPF_JEQ, unix.IPPROTO_UDP, "", "drop")
+		c.op(ldH, l3+6)
+		c.jump(unix.BPF_JSET, 0x1FFF, "drop", "")
+		c.op(ldxIH, l3)
+		c.op(ldHX, l3+2)
+		c.jump(unix.BPF_JEQ, uint32(port4), "accept", "drop")
+		if port6 != 0 {
+			c.label("v6_" + n)
+			c.op(ldB, l3+6)
+			c.jump(unix.BPF_JEQ, unix.IPPROTO_UDP, "", "drop")
+			c.op(ldH, l3+42)
+			c.jump(unix.BPF_JEQ, uint32(port6), "accept", "drop")
+		}
+	}
+	c.label("drop")
+	c.op(retK, 0)
+	c.label("accept")
+	c.op(retK, 0x40000)
+	return c.resolve()
+}
+
+// steerFilter chooses one of n sockets of a SO_REUSEPORT group by the last four
+// octets of chaddr, so that a client always meets the same worker. It sees the
+// UDP payload. A packet too short for a chaddr goes to the first socket.
+func steerFilter(n int) []unix.SockFilter {
+	const chaddrTail = 28 + 2
+	return []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: chaddrTail},
+		{Code: unix.BPF_ALU | unix.BPF_MUL | unix.BPF_K, K: 0x9E3779B1},
+		{Code: unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K, K: 16},
+		{Code: unix.BPF_ALU | unix.BPF_MOD | unix.BPF_K, K: uint32(n)},
+		{Code: unix.BPF_RET | unix.BPF_A},
+	}
+}

@@ -1,0 +1,357 @@
+package netio
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of LoopOptions.
+const (
+	DefaultSpinNs        = 20_000
+	DefaultMaxHeld       = 4096
+	DefaultHoldTimeoutNs = 2_000_000_000
+	DefaultDrainNs       = 200_000_000
+)
+
+// maxWaitNs bounds one sleep. It is only a net under the wake-ups: nothing in
+// the steady state depends on it.
+const maxWaitNs = 100_000_000
+
+// LoopOptions tune a Loop. The zero value is the default.
+type LoopOptions struct {
+	// SpinNs is how long empty rings are polled before the thread sleeps. 0
+	// means DefaultSpinNs; a negative value never spins.
+	SpinNs int64
+	// MaxHeld is the most replies that wait for their commit; it is rounded up
+	// to a power of two. 0 means DefaultMaxHeld.
+	MaxHeld int
+	// HoldTimeoutNs is how long a reply waits for its commit before it is given
+	// up: the client has asked again by then. 0 means DefaultHoldTimeoutNs.
+	HoldTimeoutNs int64
+	// DrainNs is how long Run goes on after its context ends to send replies
+	// whose commit is under way. 0 means DefaultDrainNs; negative, not at all.
+	DrainNs int64
+	// Affinity are the CPUs the thread may run on; nil leaves it alone.
+	Affinity []int
+	// Now is the clock in Unix nanoseconds. nil means the system's.
+	Now func() int64
+}
+
+// LoopStats are a Loop's counters since it was made.
+type LoopStats struct {
+	// Batches counts calls of HandleBatch, Packets what they held.
+	Batches, Packets uint64
+	// Resumed counts packets filled by Handler.Resume.
+	Resumed uint64
+	// Sent, Dropped and HeldTotal split Packets and Resumed by Action.
+	Sent, Dropped, HeldTotal uint64
+	// Held is how many replies wait for their commit now.
+	Held uint64
+	// HoldTimeouts, HoldOverflow and HoldAbandoned count replies released
+	// unsent: waited too long, found the queue full, or were still waiting when
+	// the loop ended.
+	HoldTimeouts, HoldOverflow, HoldAbandoned uint64
+	// Sleeps counts calls of Conn.Wait.
+	Sleeps uint64
+}
+
+// loopCounters is LoopStats as the loop writes it: one writer, plain atomic
+// stores, once per batch.
+type loopCounters struct {
+	batches, packets, resumed, sent, dropped, heldTotal atomic.Uint64
+	held                                                atomic.Uint64
+	holdTimeouts, holdOverflow, holdAbandoned           atomic.Uint64
+	sleeps                                              atomic.Uint64
+}
+
+// heldPacket is a reply and since when it waits.
+type heldPacket struct {
+	pkt     Packet
+	sinceNs int64
+}
+
+// Loop carries batches from a Conn through a Handler and back. Replies that
+// wait for their commit are kept in a bounded first-in-first-out queue; since
+// commit positions of one Handler never decrease, looking at its head is enough.
+type Loop struct {
+	conn    Conn
+	handler Handler
+	opt     LoopOptions
+	alloc   func(*Packet) bool
+	stop    atomic.Bool
+	n       loopCounters
+
+	// Used by Run's goroutine only.
+	held       []heldPacket // ring, length a power of two
+	head, tail uint64       // held[head:tail) modulo its length
+	lastPos    uint64       // greatest CommitPos seen, for the invariant
+	in         [BatchSize]Packet
+	send       [BatchSize]Packet
+	drop       [BatchSize]Packet
+	nSend      int
+	nDrop      int
+}
+
+// NewLoop joins conn and handler. Neither may be used by anybody else while Run
+// runs, except for what their documentation allows.
+func NewLoop(conn Conn, handler Handler, opt LoopOptions) *Loop {
+	if opt.SpinNs == 0 {
+		opt.SpinNs = DefaultSpinNs
+	}
+	if opt.MaxHeld <= 0 {
+		opt.MaxHeld = DefaultMaxHeld
+	}
+	size := 1
+	for size < opt.MaxHeld {
+		size <<= 1
+	}
+	if opt.HoldTimeoutNs <= 0 {
+		opt.HoldTimeoutNs = DefaultHoldTimeoutNs
+	}
+	if opt.DrainNs == 0 {
+		opt.DrainNs = DefaultDrainNs
+	}
+	if opt.Now == nil {
+		opt.Now = func() int64 { return time.Now().UnixNano() }
+	}
+	return &Loop{
+		conn:    conn,
+		handler: handler,
+		opt:     opt,
+		alloc:   conn.Alloc,
+		held:    make([]heldPacket, size),
+	}
+}
+
+// Stats reads the counters; safe from any goroutine.
+func (l *Loop) Stats() LoopStats {
+	return LoopStats{
+		Batches:       l.n.batches.Load(),
+		Packets:       l.n.packets.Load(),
+		Resumed:       l.n.resumed.Load(),
+		Sent:          l.n.sent.Load(),
+		Dropped:       l.n.dropped.Load(),
+		HeldTotal:     l.n.heldTotal.Load(),
+		Held:          l.n.held.Load(),
+		HoldTimeouts:  l.n.holdTimeouts.Load(),
+		HoldOverflow:  l.n.holdOverflow.Load(),
+		HoldAbandoned: l.n.holdAbandoned.Load(),
+		Sleeps:        l.n.sleeps.Load(),
+	}
+}
+
+// Run serves until ctx ends, then sends what is still waiting for its commit as
+// far as that comes within DrainNs, gives every frame back and returns. It may
+// be called once. The error is that of pinning the thread: nothing a packet
+// does ends the loop.
+func (l *Loop) Run(ctx context.Context) error {
+	// The kernel keeps per-thread state for busy polling, and a thread of its
+	// own keeps the worker from being moved between batches.
+	runtime.LockOSThread()
+	pinned := false
+	if len(l.opt.Affinity) > 0 {
+		if err := setAffinity(l.opt.Affinity); err != nil {
+			runtime.UnlockOSThread()
+			return fmt.Errorf("pin worker to cpus %v: %w", l.opt.Affinity, err)
+		}
+		pinned = true
+	}
+	if !pinned {
+		// A pinned thread is left locked, so that it ends with its goroutine
+		// and no other goroutine inherits its mask.
+		defer runtime.UnlockOSThread()
+	}
+
+	l.handler.Attach(l.conn.Wake)
+	unhook := context.AfterFunc(ctx, func() {
+		l.stop.Store(true)
+		l.conn.Wake()
+	})
+	defer unhook()
+
+	idleSinceNs := int64(0)
+	for !l.stop.Load() {
+		nowNs := l.opt.Now()
+		if l.turn(nowNs) {
+			idleSinceNs = 0
+			continue
+		}
+		if idleSinceNs == 0 {
+			idleSinceNs = nowNs
+		}
+		if l.opt.SpinNs > 0 && nowNs-idleSinceNs < l.opt.SpinNs && nowNs >= idleSinceNs {
+			continue
+		}
+		l.sleep(nowNs)
+		idleSinceNs = 0
+	}
+	l.drain()
+	return nil
+}
+
+// turn does one round and reports whether there was anything to do.
+func (l *Loop) turn(nowNs int64) bool {
+	n := l.conn.Recv(l.in[:])
+	if n > 0 {
+		l.handler.HandleBatch(l.in[:n], nowNs)
+		l.n.batches.Add(1)
+		l.n.packets.Add(uint64(n))
+		l.dispatch(l.in[:n], nowNs)
+	}
+	r := l.handler.Resume(l.alloc, l.in[:], nowNs)
+	if r > 0 {
+		l.n.resumed.Add(uint64(r))
+		l.dispatch(l.in[:r], nowNs)
+	}
+	released := l.releaseHeld(nowNs)
+	if n > 0 || r > 0 || released {
+		l.conn.Flush()
+		return true
+	}
+	return false
+}
+
+// dispatch acts on what the Handler decided.
+func (l *Loop) dispatch(pkts []Packet, nowNs int64) {
+	held := uint64(0)
+	overflow := uint64(0)
+	for i := range pkts {
+		p := &pkts[i]
+		switch p.Action {
+		case Send:
+			l.send[l.nSend] = *p
+			l.nSend++
+		case Hold:
+			if p.CommitPos < l.lastPos {
+				// Keeping it in line costs a little waiting and never breaks
+				// the promise.
+				p.CommitPos = l.lastPos
+			}
+			l.lastPos = p.CommitPos
+			if l.tail-l.head == uint64(len(l.held)) {
+				overflow++
+				l.drop[l.nDrop] = *p
+				l.nDrop++
+				continue
+			}
+			h := &l.held[l.tail&uint64(len(l.held)-1)]
+			h.pkt = *p
+			h.sinceNs = nowNs
+			l.tail++
+			held++
+		default:
+			l.drop[l.nDrop] = *p
+			l.nDrop++
+		}
+	}
+	if held > 0 {
+		l.n.heldTotal.Add(held)
+		l.n.held.Store(l.tail - l.head)
+	}
+	if overflow > 0 {
+		l.n.holdOverflow.Add(overflow)
+	}
+	if d := uint64(l.nDrop) - overflow; d > 0 {
+		l.n.dropped.Add(d)
+	}
+	l.flushLists()
+}
+
+// flushLists hands the gathered packets to the Conn.
+func (l *Loop) flushLists() {
+	if l.nSend > 0 {
+		l.conn.Send(l.send[:l.nSend])
+		l.n.sent.Add(uint64(l.nSend))
+		l.nSend = 0
+	}
+	if l.nDrop > 0 {
+		l.conn.Release(l.drop[:l.nDrop])
+		l.nDrop = 0
+	}
+}
+
+// releaseHeld sends the replies whose commit is durable and gives up those that
+// waited too long. It reports whether any frame left the queue.
+func (l *Loop) releaseHeld(nowNs int64) bool {
+	if l.head == l.tail {
+		return false
+	}
+	pos := l.handler.DurablePos()
+	start := l.head
+	timeouts := uint64(0)
+	for l.head != l.tail {
+		h := &l.held[l.head&uint64(len(l.held)-1)]
+		if h.pkt.CommitPos <= pos {
+			l.send[l.nSend] = h.pkt
+			l.nSend++
+		} else if nowNs-h.sinceNs > l.opt.HoldTimeoutNs {
+			l.drop[l.nDrop] = h.pkt
+			l.nDrop++
+			timeouts++
+		} else {
+			break
+		}
+		h.pkt.Data = nil
+		l.head++
+		if l.nSend == BatchSize || l.nDrop == BatchSize {
+			l.flushLists()
+		}
+	}
+	if l.head == start {
+		return false
+	}
+	if timeouts > 0 {
+		l.n.holdTimeouts.Add(timeouts)
+	}
+	l.flushLists()
+	l.n.held.Store(l.tail - l.head)
+	return true
+}
+
+// sleep waits for a packet, a wake-up or the next hold timeout.
+func (l *Loop) sleep(nowNs int64) {
+	timeoutNs := int64(maxWaitNs)
+	if l.head != l.tail {
+		h := &l.held[l.head&uint64(len(l.held)-1)]
+		left := h.sinceNs + l.opt.HoldTimeoutNs - nowNs + 1
+		timeoutNs = max(0, min(timeoutNs, left))
+	}
+	l.n.sleeps.Add(1)
+	l.conn.Wait(timeoutNs)
+}
+
+// drain ends the loop: replies whose commit is under way get DrainNs to become
+// durable, then every frame goes back.
+func (l *Loop) drain() {
+	startNs := l.opt.Now()
+	for l.head != l.tail {
+		nowNs := l.opt.Now()
+		if l.releaseHeld(nowNs) {
+			l.conn.Flush()
+			continue
+		}
+		leftNs := startNs + l.opt.DrainNs - nowNs
+		if l.opt.DrainNs < 0 || leftNs <= 0 || leftNs > l.opt.DrainNs {
+			break
+		}
+		l.n.sleeps.Add(1)
+		l.conn.Wait(min(leftNs, 1_000_000))
+	}
+	for l.head != l.tail {
+		h := &l.held[l.head&uint64(len(l.held)-1)]
+		l.drop[l.nDrop] = h.pkt
+		l.nDrop++
+		h.pkt.Data = nil
+		l.head++
+		l.n.holdAbandoned.Add(1)
+		if l.nDrop == BatchSize {
+			l.flushLists()
+		}
+	}
+	l.flushLists()
+	l.n.held.Store(0)
+	l.conn.Flush()
+}

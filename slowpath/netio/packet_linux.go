@@ -1,0 +1,348 @@
+package netio
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// PacketOptions describe a PacketConn. IfIndex and Port4 or Port6 are required.
+type PacketOptions struct {
+	IfIndex uint32
+	// Port4 and Port6 are the UDP destination ports taken; 0: none of that
+	// family.
+	Port4, Port6 uint16
+	// Slots is how many packets may be on loan. 0 means DefaultSlots.
+	Slots int
+	// RcvBuf is the socket's receive buffer in bytes. 0 means 4 MiB.
+	RcvBuf int
+}
+
+// PacketConn is an AF_PACKET socket on one interface: it sees frames as they came
+// from the wire, after XDP has passed them, tags included, and needs no address
+// on the interface to answer. It needs CAP_NET_RAW.
+//
+// It takes broadcast and what is addressed to one of our addresses (SetAddrs4):
+// frames that are only passing through a router belong to somebody else.
+// Fragments are refused and counted: they arrive here one by one, and the
+// kernel's reassembled copy goes to UDP sockets only, where it could not be told
+// from a packet that has been answered already.
+type PacketConn struct {
+	waiter Waiter
+	fd     int
+	opt    PacketOptions
+	mem    slots
+	rx     mmsgBatch
+	slot   [BatchSize]uint32 // of the messages in rx
+	tx     mmsgBatch
+	out    [BatchSize]uint32
+	nOut   int
+
+	addrs4   atomic.Pointer[[]uint32]
+	skipVLAN atomic.Pointer[[64]uint64]
+
+	rxPackets, txPackets, txDropped, noFrame, rxRefused atomic.Uint64
+
+	mu      sync.Mutex // guards fd in ConnStats, and drops
+	closed  bool
+	rxDrops uint64 // PACKET_STATISTICS is reset by reading
+}
+
+var _ Conn = (*PacketConn)(nil)
+
+// vlanRoom is left in front of a received frame for the tag the kernel took out.
+const vlanRoom = 4
+
+// OpenPacket opens a PacketConn. Until SetAddrs4 it takes only broadcast.
+func OpenPacket(opt PacketOptions) (c *PacketConn, err error) {
+	if opt.Slots <= 0 {
+		opt.Slots = DefaultSlots
+	}
+	if opt.RcvBuf <= 0 {
+		opt.RcvBuf = 4 << 20
+	}
+	// Protocol 0: nothing arrives before filter and bind are in place.
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open packet socket: %w", os.NewSyscallError("socket", err))
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	filter := dhcpFilter(opt.Port4, opt.Port6)
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
+		return nil, fmt.Errorf("attach packet filter: %w", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
+		return nil, fmt.Errorf("set PACKET_AUXDATA: %w", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
+		return nil, fmt.Errorf("set PACKET_IGNORE_OUTGOING: %w", err)
+	}
+	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, opt.RcvBuf)
+	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, opt.RcvBuf)
+	sa := &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: int(opt.IfIndex)}
+	if err := unix.Bind(fd, sa); err != nil {
+		return nil, fmt.Errorf("bind packet socket to interface %d: %w", opt.IfIndex, err)
+	}
+	c = &PacketConn{fd: fd, opt: opt, mem: newSlots(opt.Slots)}
+	if err := c.waiter.Init(fd); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func htons(v uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
+}
+
+// setBuffer sets a buffer size past the limit for the unprivileged where allowed.
+func setBuffer(fd, force, plain, size int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, size)
+	}
+}
+
+// SetAddrs4 sets the IPv4 destinations taken beside 255.255.255.255: addresses
+// of this machine and its subnets' broadcast addresses. Safe from any goroutine.
+func (c *PacketConn) SetAddrs4(addrs []uint32) {
+	s := slices.Clone(addrs)
+	slices.Sort(s)
+	c.addrs4.Store(&s)
+}
+
+// SetSkipVLANs sets the VLAN identifiers whose frames are left to an interface of
+// their own. Safe from any goroutine.
+func (c *PacketConn) SetSkipVLANs(vids []uint16) {
+	var set [64]uint64
+	for _, v := range vids {
+		set[v&0xFFF>>6] |= 1 << (v & 63)
+	}
+	c.skipVLAN.Store(&set)
+}
+
+// Recv implements Conn.
+func (c *PacketConn) Recv(pkts []Packet) int {
+	want := min(len(pkts), BatchSize, len(c.mem.free))
+	if want == 0 {
+		return 0
+	}
+	for i := range want {
+		c.slot[i] = c.mem.pop()
+		c.rx.set(i, c.mem.at(c.slot[i])[vlanRoom:], unix.SizeofSockaddrLinklayer, ctrlLen)
+	}
+	n, _ := c.rx.recv(c.fd, want)
+	got := 0
+	addrs := c.addrs4.Load()
+	skip := c.skipVLAN.Load()
+	for i := range n {
+		data, ok := c.frame(i, addrs, skip)
+		if !ok {
+			c.rxRefused.Add(1)
+			c.mem.push(c.slot[i])
+			continue
+		}
+		pkts[got] = Packet{Data: data, IfIndex: c.opt.IfIndex, Token: uint64(c.slot[i])}
+		got++
+	}
+	for i := want - 1; i >= n; i-- {
+		c.mem.push(c.slot[i])
+	}
+	if got > 0 {
+		c.rxPackets.Add(uint64(got))
+	}
+	return got
+}
+
+// frame is message i as a frame with its tag, and whether it is for us.
+func (c *PacketConn) frame(i int, addrs *[]uint32, skip *[64]uint64) ([]byte, bool) {
+	h := &c.rx.hdrs[i]
+	n := int(h.n)
+	if h.hdr.Flags&unix.MSG_TRUNC != 0 || n < 14+20+8 {
+		return nil, false
+	}
+	// struct sockaddr_ll: sll_pkttype is its octet 10.
+	if t := c.rx.names[i][10]; t != unix.PACKET_HOST && t != unix.PACKET_BROADCAST && t != unix.PACKET_MULTICAST {
+		return nil, false
+	}
+	buf := c.mem.at(c.slot[i])
+	data := buf[vlanRoom : vlanRoom+n]
+	if tpid, tci, ok := auxVLAN(c.rx.ctrls[i][:min(int(h.hdr.Controllen), ctrlLen)]); ok {
+		copy(buf[:12], data[:12])
+		binary.BigEndian.PutUint16(buf[12:], tpid)
+		binary.BigEndian.PutUint16(buf[14:], tci)
+		data = buf[:vlanRoom+n]
+	}
+	l3 := 14
+	typ := binary.BigEndian.Uint16(data[12:])
+	for tags := 0; typ == unix.ETH_P_8021Q || typ == unix.ETH_P_8021AD; tags++ {
+		if tags == 2 || len(data) < l3+4+20+8 {
+			return nil, false
+		}
+		if vid := binary.BigEndian.Uint16(data[l3:]) & 0xFFF; tags == 0 && skip != nil && skip[vid>>6]&(1<<(vid&63)) != 0 {
+			return nil, false
+		}
+		typ = binary.BigEndian.Uint16(data[l3+2:])
+		l3 += 4
+	}
+	if typ == unix.ETH_P_IP {
+		if binary.BigEndian.Uint16(data[l3+6:])&0x3FFF != 0 {
+			return nil, false // a fragment
+		}
+		if dst := binary.BigEndian.Uint32(data[l3+16:]); dst != 0xFFFFFFFF && !contains(addrs, dst) {
+			return nil, false
+		}
+	}
+	return data, true
+}
+
+func contains(addrs *[]uint32, a uint32) bool {
+	if addrs == nil {
+		return false
+	}
+	_, ok := slices.BinarySearch(*addrs, a)
+	return ok
+}
+
+// auxVLAN finds the tag in PACKET_AUXDATA.
+func auxVLAN(ctrl []byte) (tpid, tci uint16, ok bool) {
+	const hdr = unix.SizeofCmsghdr
+	ne := binary.NativeEndian
+	for len(ctrl) >= hdr {
+		l := int(ne.Uint64(ctrl))
+		if l < hdr || l > len(ctrl) {
+			break
+		}
+		level, typ := ne.Uint32(ctrl[8:]), ne.Uint32(ctrl[12:])
+		if level == unix.SOL_PACKET && typ == unix.PACKET_AUXDATA && l >= hdr+20 {
+			// struct tpacket_auxdata: status 0, vlan_tci 16, vlan_tpid 18.
+			aux := ctrl[hdr:]
+			status := ne.Uint32(aux)
+			if status&unix.TP_STATUS_VLAN_VALID == 0 {
+				return 0, 0, false
+			}
+			tpid = unix.ETH_P_8021Q
+			if status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
+				tpid = ne.Uint16(aux[18:])
+			}
+			return tpid, ne.Uint16(aux[16:]), true
+		}
+		ctrl = ctrl[min(len(ctrl), (l+7)&^7):]
+	}
+	return 0, 0, false
+}
+
+// Alloc implements Conn.
+func (c *PacketConn) Alloc(p *Packet) bool {
+	if len(c.mem.free) == 0 {
+		c.noFrame.Add(1)
+		return false
+	}
+	i := c.mem.pop()
+	*p = Packet{Data: c.mem.at(i)[:0], IfIndex: c.opt.IfIndex, Token: uint64(i)}
+	return true
+}
+
+// Send implements Conn.
+func (c *PacketConn) Send(pkts []Packet) {
+	for i := range pkts {
+		p := &pkts[i]
+		if len(p.Data) < 14 {
+			c.txDropped.Add(1)
+			c.mem.push(uint32(p.Token))
+			continue
+		}
+		if c.nOut == BatchSize {
+			c.Flush()
+		}
+		c.tx.set(c.nOut, p.Data, 0, 0)
+		c.out[c.nOut] = uint32(p.Token)
+		c.nOut++
+	}
+}
+
+// Release implements Conn.
+func (c *PacketConn) Release(pkts []Packet) {
+	for i := range pkts {
+		c.mem.push(uint32(pkts[i].Token))
+	}
+}
+
+// Flush implements Conn. The kernel copies what it takes.
+func (c *PacketConn) Flush() {
+	sent, dropped := c.tx.sendAll(c.fd, c.nOut)
+	c.txPackets.Add(uint64(sent))
+	c.txDropped.Add(uint64(dropped))
+	for i := range c.nOut {
+		c.mem.push(c.out[i])
+	}
+	c.nOut = 0
+}
+
+// sendAll sends the first n messages. When the kernel has no room for one, it and
+// all after it are lost; when it refuses one for itself, only that one is.
+func (b *mmsgBatch) sendAll(fd, n int) (sent, dropped int) {
+	for from := 0; from < n; {
+		k, errno := b.send(fd, from, n)
+		sent += k
+		from += k
+		switch {
+		case errno == 0 && k > 0, errno == unix.EINTR:
+			// sendmmsg stops at an error and reports it with the next call.
+		case errno == unix.EAGAIN || errno == unix.ENOBUFS || errno == unix.ENOMEM || errno == 0:
+			return sent, dropped + n - from
+		default:
+			dropped++
+			from++
+		}
+	}
+	return sent, dropped
+}
+
+// Wait implements Conn.
+func (c *PacketConn) Wait(timeoutNs int64) { c.waiter.Wait(timeoutNs, len(c.mem.free) > 0) }
+
+// Wake implements Conn.
+func (c *PacketConn) Wake() { c.waiter.Wake() }
+
+// ConnStats implements Conn.
+func (c *PacketConn) ConnStats() ConnStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		if st, err := unix.GetsockoptTpacketStats(c.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+			c.rxDrops += uint64(st.Drops)
+		}
+	}
+	return ConnStats{
+		RxPackets: c.rxPackets.Load(),
+		TxPackets: c.txPackets.Load(),
+		TxDropped: c.txDropped.Load(),
+		RxDropped: c.rxDrops,
+		NoFrame:   c.noFrame.Load(),
+		RxRefused: c.rxRefused.Load(),
+	}
+}
+
+// Close implements Conn.
+func (c *PacketConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	err := unix.Close(c.fd)
+	if e := c.waiter.Close(); err == nil {
+		err = e
+	}
+	return err
+}
