@@ -49,8 +49,12 @@ const (
 	BootReply   = 2
 )
 
-// HTypeEthernet is the htype of Ethernet (IANA "Hardware Types").
-const HTypeEthernet = 1
+// Values of the htype field whose addresses have six octets (IANA "Hardware
+// Types").
+const (
+	HTypeEthernet = 1
+	HTypeIEEE802  = 6
+)
 
 // FlagBroadcast is the B bit of the flags field.
 const FlagBroadcast = 0x8000
@@ -183,7 +187,7 @@ const (
 	// NoteExcessLength: a fixed-size option is too long and only its beginning
 	// counts.
 	NoteExcessLength
-	// NoteHLenMismatch: htype is Ethernet and hlen is not 6, or the reverse.
+	// NoteHLenMismatch: htype is Ethernet or IEEE 802 and hlen is not 6.
 	NoteHLenMismatch
 	// NoteZeroCHAddr: chaddr is all zeros or hlen is 0.
 	NoteZeroCHAddr

@@ -216,18 +216,34 @@ func OptionName(code uint8) string { return optionDefs[code].name }
 // RAIName is OptionName for space dhcp-agent-options-space.
 func RAIName(sub uint8) string { return raiDefs[sub].name }
 
-// formats are the length rules by code, apart from the names so that a parse
-// touches a few cache lines only. Read-only after initialisation.
+// format is the length rule of a code, apart from its name so that a parse
+// touches few cache lines. A length n is right if n-min <= spread, in octet
+// arithmetic, and no bit of mask is set in it; all else needs a closer look.
 type format struct {
-	form form
-	size uint8
+	form              form
+	size              uint8
+	min, spread, mask uint8
 }
 
+// Read-only after initialisation.
 var optionFormats, raiFormats = formatsOf(&optionDefs), formatsOf(&raiDefs)
 
 func formatsOf(defs *[256]optionDef) (f [256]format) {
 	for c, d := range defs {
-		f[c] = format{d.form, d.size}
+		g := format{form: d.form, size: d.size, spread: 255}
+		switch d.form {
+		case fScalar:
+			g.min, g.spread = d.size, 0
+		case fIPs:
+			g.mask = d.size - 1
+		case fInts:
+			g.min, g.spread, g.mask = d.size, 255-d.size, d.size-1
+		case fMin:
+			g.min, g.spread = d.size, 255-d.size
+		case fString:
+			g.min, g.spread = 1, 254
+		}
+		f[c] = g
 	}
 	return f
 }

@@ -76,8 +76,10 @@ func (v *View) parse(msg []byte, op uint8) Reason {
 	}
 	v.noteCHAddr()
 
-	var dup [4]uint64
-	anyDup := false
+	// dup has a bit for codes seen again, odd for those whose length needs a
+	// closer look: nearly always none.
+	var present, dup, odd [4]uint64
+	anyDup, anyOdd := false, false
 	i := HeaderLen
 	for {
 		if i >= len(msg) {
@@ -96,39 +98,61 @@ func (v *View) parse(msg []byte, op uint8) Reason {
 			v.notes |= NoteTruncatedOption | NoteNoEnd
 			break
 		}
-		n := int(msg[i+1])
-		if i+2+n > len(msg) {
+		n := msg[i+1]
+		next := i + 2 + int(n)
+		if next > len(msg) {
 			v.notes |= NoteTruncatedOption | NoteNoEnd
 			break
 		}
 		if n == 0 && code == OptHostName { // V4-012
 			v.notes |= NoteEmptyOption
-			i += 2
+			i = next
 			continue
 		}
 		w, bit := code>>6, uint64(1)<<(code&63)
-		if v.present[w]&bit == 0 {
-			v.present[w] |= bit
+		if present[w]&bit == 0 {
+			present[w] |= bit
 			v.index[code] = span{uint16(i + 2), uint16(n)}
+			f := &optionFormats[code]
+			if n-f.min > f.spread || n&f.mask != 0 || f.form == fString && msg[next-1] == 0 {
+				odd[w] |= bit
+				anyOdd = true
+			}
 		} else {
 			dup[w] |= bit
 			anyDup = true
 			v.index[code].len += uint16(n) // at most MaxMessageLen
 		}
-		i += 2 + n
+		i = next
 	}
+	v.present = present
 	if anyDup {
 		if r := v.join(&dup, i); r != ReasonOK {
 			return r
 		}
+		for w := range odd {
+			odd[w] |= dup[w]
+		}
+		anyOdd = true
 	}
-	return v.check()
+	if anyOdd {
+		if r := v.checkOdd(&odd); r != ReasonOK {
+			return r
+		}
+	}
+	if present[OptOverload>>6]&(1<<(OptOverload&63)) != 0 {
+		v.notes |= NoteOverload
+	}
+	if present[OptRelayAgentInformation>>6]&(1<<(OptRelayAgentInformation&63)) != 0 {
+		return v.checkRAI()
+	}
+	return ReasonOK
 }
 
 // noteCHAddr sets the notes about htype, hlen and chaddr.
 func (v *View) noteCHAddr() {
 	h := v.hdr
-	if (h[1] == HTypeEthernet) != (h[2] == 6) {
+	if (h[1] == HTypeEthernet || h[1] == HTypeIEEE802) && h[2] != 6 {
 		v.notes |= NoteHLenMismatch
 	}
 	hi := binary.BigEndian.Uint64(h[offCHAddr:])
@@ -213,17 +237,12 @@ func (v *View) join(dup *[4]uint64, end int) Reason {
 	return ReasonOK
 }
 
-// check applies the length rules of the types to every option.
-func (v *View) check() Reason {
-	for w, m := range v.present {
+// checkOdd applies the length rules of the types to the options in odd.
+func (v *View) checkOdd(odd *[4]uint64) Reason {
+	for w, m := range odd {
 		for ; m != 0; m &= m - 1 {
 			code := w<<6 + bits.TrailingZeros64(m)
-			f := optionFormats[code]
-			if f.form == fAny {
-				continue
-			}
-			s := &v.index[code]
-			r, keep := v.checkLen(f, s)
+			r, keep := v.checkLen(optionFormats[code], &v.index[code])
 			if r != ReasonOK {
 				return r
 			}
@@ -232,12 +251,6 @@ func (v *View) check() Reason {
 				v.present[w] &^= 1 << (code & 63)
 			}
 		}
-	}
-	if v.present[OptOverload>>6]&(1<<(OptOverload&63)) != 0 {
-		v.notes |= NoteOverload
-	}
-	if v.present[OptRelayAgentInformation>>6]&(1<<(OptRelayAgentInformation&63)) != 0 {
-		return v.checkRAI()
 	}
 	return ReasonOK
 }
