@@ -53,10 +53,18 @@ type Dataplane struct {
 	JournalSizeMB     int      // "journal-size": MiB of journal after which a snapshot is taken, default 1024
 	OfferHoldS        int      // "offer-hold": seconds an offer keeps its address from the allocator, default 10
 	MaxLeases         int      // "max-leases": limit of the lease table, default 0 = 64 million
-	Limits            Limits   // "limits": all off by default
+	// LeaseDirectory holds journal and snapshots: "lease-directory", or the
+	// directory of lease-database.name where that is an absolute path, or
+	// DefaultLeaseDirectory. Never empty.
+	LeaseDirectory string
+	Limits         Limits // "limits": all off by default
 }
 
-// Limits are the XDP rate limits; every zero is off.
+// DefaultLeaseDirectory holds the leases where the configuration names no place.
+const DefaultLeaseDirectory = "/var/lib/peregrine"
+
+// Limits are the XDP rate limits; every zero is off. A burst that is not
+// configured is one second's worth.
 type Limits struct {
 	ClientPerS, ClientBurst uint32 // "client-rate", "client-burst": packets of one chaddr or DUID
 	RelayPerS, RelayBurst   uint32 // "relay-rate", "relay-burst": packets of one giaddr or link-address
@@ -72,6 +80,7 @@ type Dhcp4 struct {
 	AllInterfaces      bool        // "*" is among them
 	SocketUDP          bool        // dhcp-socket-type "udp"
 	ReDetect           bool        // re-detect
+	ServiceSockets     ServiceSockets
 	LeaseDatabase      LeaseDatabase
 	ControlSockets     []ControlSocket
 	Loggers            []Logger
@@ -100,11 +109,20 @@ type Interface struct {
 	Addr dhcp4.IPv4 // 0: all addresses of the interface
 }
 
+// ServiceSockets says what happens when an interface cannot be bound at start
+// (V4-044).
+type ServiceSockets struct {
+	RequireAll      bool // stop the server after the last retry
+	MaxRetries      uint32
+	RetryWaitTimeMs uint32
+}
+
 // LeaseDatabase is lease-database; Type is always "memfile" here.
 type LeaseDatabase struct {
 	Persist      bool
 	Name         string // as configured; "" takes the default under the data directory
 	LFCIntervalS int
+	MaxRowErrors uint32 // bad rows of a lease file after which its import is given up; 0 never
 }
 
 // ControlSocket is one control-sockets entry.
@@ -223,6 +241,9 @@ type Params struct {
 	ReservationsInSubnet  bool
 	ReservationsOutOfPool bool
 	Allocator             string // "iterative", "random"
+
+	// renewSet and rebindSet tell 0 from not configured, for config-get.
+	renewSet, rebindSet, minSet, maxSet bool
 }
 
 // Subnet4 is a subnet with everything inherited resolved into Params.

@@ -1,0 +1,427 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// interfaces decodes interfaces-config (V4-040 … V4-044).
+func (d *decoder) interfaces(c *Dhcp4, n *Node) {
+	c.SocketUDP = n.str("dhcp-socket-type", "raw") == "udp"
+	c.ReDetect = n.bool("re-detect", true)
+	c.ServiceSockets = ServiceSockets{
+		RequireAll:      n.bool("service-sockets-require-all", false),
+		MaxRetries:      n.u32("service-sockets-max-retries", 0),
+		RetryWaitTimeMs: n.u32("service-sockets-retry-wait-time", 5000),
+	}
+	kids := n.kids("interfaces")
+	for i := range kids {
+		e := &kids[i]
+		if e.Kind != String {
+			continue
+		}
+		text := strings.Trim(e.Str, " \t")
+		if text == "*" {
+			if c.AllInterfaces {
+				d.errorf(e, `"*" stands twice in "interfaces"`)
+			}
+			c.AllInterfaces = true
+			continue
+		}
+		var f Interface
+		name, addr, has := strings.Cut(text, "/")
+		if err := checkIfName(name); err != nil {
+			d.errorf(e, "interfaces[%d] %v", i, err)
+			continue
+		}
+		f.Name = strings.Clone(name)
+		if has {
+			a, err := parseIPv4(addr)
+			if err != nil {
+				d.errorf(e, "interfaces[%d]: what follows the slash %v", i, err)
+				continue
+			}
+			f.Addr = a
+		}
+		if slices.Contains(c.Interfaces, f) {
+			d.errorf(e, "%q stands twice in \"interfaces\"", text)
+			continue
+		}
+		c.Interfaces = append(c.Interfaces, f)
+	}
+}
+
+func (d *decoder) leaseDatabase(n *Node) LeaseDatabase {
+	return LeaseDatabase{
+		Persist:      n.bool("persist", true),
+		Name:         n.str("name", ""),
+		LFCIntervalS: int(n.int("lfc-interval", 3600)),
+		MaxRowErrors: n.u32("max-row-errors", 0),
+	}
+}
+
+func (d *decoder) multiThreading(n *Node) MultiThreading {
+	return MultiThreading{
+		Enabled:   n.bool("enable-multi-threading", true),
+		Threads:   int(n.int("thread-pool-size", 0)),
+		QueueSize: int(n.int("packet-queue-size", 64)),
+	}
+}
+
+func (d *decoder) expired(n *Node) ExpiredProcessing {
+	return ExpiredProcessing{
+		ReclaimTimerWaitTimeS:        int(n.int("reclaim-timer-wait-time", 10)),
+		FlushReclaimedTimerWaitTimeS: int(n.int("flush-reclaimed-timer-wait-time", 25)),
+		HoldReclaimedTimeS:           int(n.int("hold-reclaimed-time", 3600)),
+		MaxReclaimLeases:             int(n.int("max-reclaim-leases", 100)),
+		MaxReclaimTimeMs:             int(n.int("max-reclaim-time", 250)),
+		UnwarnedReclaimCycles:        int(n.int("unwarned-reclaim-cycles", 5)),
+	}
+}
+
+// controlSockets decodes control-sockets and the older control-socket (CC-001).
+func (d *decoder) controlSockets(c *Dhcp4, n *Node) {
+	if one := n.Get("control-socket"); one != nil && one.Kind == Map {
+		if n.Get("control-sockets") != nil {
+			d.errorKey(one, `"control-socket" is the old spelling of "control-sockets": give one of them`)
+			return
+		}
+		d.warnKey(one, `"control-socket" is deprecated: use "control-sockets", a list`)
+		if len(one.Kids) == 0 {
+			return
+		}
+		d.push("control-socket", -1)
+		d.controlSocket(c, one)
+		d.pop()
+	}
+	kids := n.kids("control-sockets")
+	for i := range kids {
+		if kids[i].Kind != Map {
+			continue
+		}
+		d.push("control-sockets", i)
+		d.controlSocket(c, &kids[i])
+		d.pop()
+	}
+}
+
+// maxUnixPath is what sun_path holds beside its final zero (CC-002).
+const maxUnixPath = 107
+
+func (d *decoder) controlSocket(c *Dhcp4, n *Node) {
+	s := ControlSocket{Type: n.str("socket-type", "")}
+	not := func(why string, keys ...string) {
+		for _, k := range keys {
+			if v := n.Get(k); v != nil {
+				d.errorKey(v, "%q is %s", k, why)
+			}
+		}
+	}
+	switch s.Type {
+	case "unix":
+		s.SocketName = n.str("socket-name", "")
+		v := n.Get("socket-name")
+		switch {
+		case v == nil:
+			d.errorf(n, `a unix control socket must have a "socket-name"`)
+		case v.Kind != String:
+		case v.Str == "":
+			d.errorf(v, `"socket-name" must be the path of a socket`)
+		case len(v.Str) > maxUnixPath:
+			d.errorf(v, `"socket-name" may have at most %d bytes, not %d`, maxUnixPath, len(v.Str))
+		}
+		for _, o := range c.ControlSockets {
+			if o.Type == "unix" && v != nil {
+				d.errorf(n, "there may be one unix control socket, another is %q", o.SocketName)
+			}
+		}
+		not("of http control sockets", "socket-address", "socket-port", "authentication", "http-headers", "cert-required")
+	case "http":
+		not("of unix control sockets", "socket-name")
+		not("of https control sockets, which are not supported yet", "cert-required")
+		s.Address = n.str("socket-address", "127.0.0.1")
+		s.Port = uint16(n.int("socket-port", 8000))
+		ip := net.ParseIP(s.Address)
+		if ip == nil {
+			d.errorf(n.Get("socket-address"), `"socket-address" must be an IP address, not %q`, clip(s.Address))
+		}
+		for _, o := range c.ControlSockets {
+			if o.Type == "http" && o.Address == s.Address && o.Port == s.Port {
+				d.errorf(n, "two control sockets have the address %s port %d", s.Address, s.Port)
+			}
+		}
+		d.authentication(&s, n.Get("authentication"))
+		if len(s.Users) == 0 && ip != nil && n.Get("authentication").Get("clients") == nil {
+			if ip.IsLoopback() || d.o.Lenient {
+				d.warnf(n, "control over http on %s has no authentication: every user who reaches it controls the server", s.Address)
+			} else {
+				d.errorf(n, `control over http on %s must have "authentication" (only loopback addresses may do without)`, s.Address)
+			}
+		}
+		heads := n.kids("http-headers")
+		for i := range heads {
+			h := &heads[i]
+			if h.Kind != Map {
+				continue
+			}
+			x := HTTPHeader{Name: h.str("name", ""), Value: h.str("value", "")}
+			if x.Name == "" || h.Get("value") == nil {
+				d.errorf(h, `http-headers[%d] must have a "name" and a "value"`, i)
+				continue
+			}
+			if !isToken(x.Name) {
+				d.errorf(h.Get("name"), "%q cannot be the name of an HTTP header", clip(x.Name))
+			}
+			if strings.ContainsAny(x.Value, "\r\n\x00") {
+				d.errorf(h.Get("value"), "the value of an HTTP header must be one line")
+			}
+			s.Headers = append(s.Headers, x)
+		}
+	default:
+		if n.Get("socket-type") == nil {
+			d.errorf(n, `a control socket must have a "socket-type": "unix" or "http"`)
+		}
+		return
+	}
+	c.ControlSockets = append(c.ControlSockets, s)
+}
+
+// isToken says whether s is a token of RFC 9110 §5.6.2.
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !isLetter(c) && !isDigit(c) && !strings.ContainsRune("!#$%&'*+-.^`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// examplePasswords stand in ISC's documents; whoever copies them has none
+// (OP-059).
+var examplePasswords = []string{"1234", "keatest", "*****"}
+
+// authentication decodes basic authentication (CC-005).
+func (d *decoder) authentication(s *ControlSocket, n *Node) {
+	if n == nil || n.Kind != Map {
+		return
+	}
+	if n.Get("type") == nil {
+		d.errorf(n, `"authentication" must have a "type": "basic"`)
+	}
+	s.Realm = n.str("realm", "kea-dhcpv4-server")
+	if strings.ContainsAny(s.Realm, "\"\\\r\n") {
+		d.errorf(n.Get("realm"), "a realm cannot hold quotes, backslashes or line breaks")
+	}
+	dir := n.str("directory", "")
+	kids := n.kids("clients")
+	if len(kids) == 0 {
+		d.errorf(n, `"authentication" must have at least one of "clients"`)
+	}
+	for i := range kids {
+		e := &kids[i]
+		if e.Kind != Map {
+			continue
+		}
+		d.push("clients", i)
+		if u, ok := d.basicUser(e, dir); ok {
+			s.Users = append(s.Users, u)
+		}
+		d.pop()
+	}
+}
+
+const maxSecretFile = 4096
+
+func (d *decoder) basicUser(e *Node, dir string) (u BasicUser, ok bool) {
+	read := func(key string) (string, bool) {
+		v := e.Get(key)
+		if v.Kind != String || v.Str == "" {
+			if v.Kind == String {
+				d.errorf(v, "%q must name a file", key)
+			}
+			return "", false
+		}
+		name := v.Str
+		if dir != "" && !path.IsAbs(name) {
+			name = path.Join(dir, name)
+		}
+		f := d.o.ReadFile
+		if f == nil {
+			f = readFile
+		}
+		b, err := f(name, maxSecretFile)
+		if err != nil {
+			d.errorf(v, "%s %q: %v", key, clip(name), err)
+			return "", false
+		}
+		if len(b) > maxSecretFile {
+			d.errorf(v, "%s %q: has more than %d bytes", key, clip(name), maxSecretFile)
+			return "", false
+		}
+		return strings.TrimRight(string(b), "\r\n"), true
+	}
+	one := func(a, b string) bool {
+		if x := e.Get(a); x != nil && e.Get(b) != nil {
+			d.errorKey(x, "%q and %q are both given", a, b)
+			return false
+		}
+		return true
+	}
+	if !one("user", "user-file") || !one("password", "password-file") {
+		return u, false
+	}
+	haveUser := true
+	switch {
+	case e.Get("user") != nil:
+		u.User = e.str("user", "")
+	case e.Get("user-file") != nil:
+		if u.User, ok = read("user-file"); !ok {
+			return u, false
+		}
+	default:
+		haveUser = false
+	}
+	switch {
+	case e.Get("password") != nil:
+		u.Password = e.str("password", "")
+	case e.Get("password-file") != nil:
+		if u.Password, ok = read("password-file"); !ok {
+			return u, false
+		}
+		if !haveUser { // the file then holds user:password
+			u.User, u.Password, haveUser = strings.Cut(u.Password, ":")
+		}
+	}
+	at := e.Get("password")
+	if at == nil {
+		at = e
+	}
+	switch {
+	case !haveUser || u.User == "":
+		d.errorf(e, `a client must have a "user" or "user-file"`)
+	case strings.Contains(u.User, ":"):
+		d.errorf(e, "a user name cannot hold a colon")
+	case slices.Contains(examplePasswords, u.Password):
+		d.errorf(at, "this password stands in published examples: choose another")
+	default:
+		if u.Password == "" {
+			d.warnf(e, "user %q has an empty password", clip(u.User))
+		}
+		return u, true
+	}
+	return u, false
+}
+
+// severities of OP-020.
+var severities = []string{"FATAL", "ERROR", "WARN", "INFO", "DEBUG", "NONE"}
+
+// loggers decodes loggers (OP-020, OP-021).
+func (d *decoder) loggers(c *Dhcp4, n *Node) {
+	kids := n.kids("loggers")
+	for i := range kids {
+		e := &kids[i]
+		if e.Kind != Map {
+			continue
+		}
+		d.push("loggers", i)
+		l := Logger{
+			Name:       e.str("name", ""),
+			Severity:   strings.ToUpper(e.str("severity", "INFO")),
+			DebugLevel: int(e.int("debuglevel", 0)),
+		}
+		if l.Name == "" {
+			d.errorf(e, `a logger must have a "name", as "kea-dhcp4"`)
+		}
+		if !slices.Contains(severities, l.Severity) {
+			d.errorf(e.Get("severity"), `"severity" must be %s, not %q`, orList(severities), clip(l.Severity))
+		}
+		if old := e.Get("output_options"); old != nil {
+			if e.Get("output-options") != nil {
+				d.errorKey(old, `"output_options" is the old spelling of "output-options": give one of them`)
+			} else {
+				d.warnKey(old, `"output_options" is deprecated: use "output-options"`)
+			}
+		}
+		for _, key := range []string{"output-options", "output_options"} {
+			outs := e.kids(key)
+			for j := range outs {
+				o := &outs[j]
+				if o.Kind != Map {
+					continue
+				}
+				x := LogOutput{
+					Output:  o.str("output", ""),
+					Flush:   o.bool("flush", true),
+					MaxSize: o.int("maxsize", 10240000),
+					MaxVer:  int(o.int("maxver", 1)),
+					Pattern: o.str("pattern", ""),
+				}
+				if x.Output == "" {
+					d.errorf(o, `%s[%d] must have an "output": "stdout", "stderr", "syslog", "syslog:NAME" or the name of a file`, key, j)
+				}
+				l.Outputs = append(l.Outputs, x)
+			}
+		}
+		c.Loggers = append(c.Loggers, l)
+		d.pop()
+	}
+}
+
+// HookName is the name a hook library is resolved by: the base name of the path
+// without "libdhcp_" and ".so".
+func HookName(library string) string {
+	s := path.Base(library)
+	s = strings.TrimSuffix(s, ".so")
+	return strings.TrimPrefix(s, "libdhcp_")
+}
+
+func (d *decoder) hooks(c *Dhcp4, n *Node) {
+	kids := n.kids("hooks-libraries")
+	for i := range kids {
+		e := &kids[i]
+		if e.Kind != Map {
+			continue
+		}
+		v := e.Get("library")
+		if v == nil {
+			d.errorf(e, `hooks-libraries[%d] must have a "library"`, i)
+			continue
+		}
+		if v.Kind != String {
+			continue
+		}
+		h := HooksLibrary{Library: strings.Clone(v.Str), Name: strings.Clone(HookName(v.Str)), Parameters: rawJSON(e.Get("parameters"))}
+		switch {
+		case strings.TrimSpace(v.Str) == "" || h.Name == "." || h.Name == "/" || h.Name == "":
+			d.errorf(v, `"library" must be the path of a hook library`)
+			continue
+		case d.o.KnownHook != nil && !d.o.KnownHook(h.Name):
+			d.errorf(v, "hook library %q (from %q) is not supported yet", clip(h.Name), clip(v.Str))
+		}
+		for _, o := range c.HooksLibraries {
+			if o.Name == h.Name {
+				d.errorf(v, "hook library %q is given twice", clip(h.Name))
+			}
+		}
+		c.HooksLibraries = append(c.HooksLibraries, h)
+	}
+}
+
+// checkHostPort checks an address to listen at.
+func checkHostPort(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%q has no port", clip(s))
+	}
+	if p, err := strconv.ParseUint(port, 10, 16); err != nil || p == 0 {
+		return fmt.Errorf("%q is no port number", clip(port))
+	}
+	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
+		return fmt.Errorf("%q is no IP address", clip(host))
+	}
+	return nil
+}

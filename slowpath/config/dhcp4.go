@@ -1,0 +1,337 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+)
+
+type identifier struct {
+	key      string
+	t        IdentifierType
+	min, max int // bytes
+}
+
+// identifiers are the keys that name the client of a reservation (V4-120).
+var identifiers = []identifier{
+	{"hw-address", IdentHWAddr, 1, 20},
+	{"duid", IdentDUID, 1, 130},
+	{"circuit-id", IdentCircuitID, 1, 255},
+	{"client-id", IdentClientID, 1, 255},
+	{"flex-id", IdentFlexID, 1, 255},
+}
+
+// String is the Kea key of the type.
+func (t IdentifierType) String() string {
+	for _, i := range identifiers {
+		if i.t == t {
+			return i.key
+		}
+	}
+	return "unknown"
+}
+
+// dhcp4 decodes the Dhcp4 map. Faults are in d.r; the result is of use only
+// where there are none.
+func (d *decoder) dhcp4(n *Node) *Dhcp4 {
+	c := &Dhcp4{
+		DeclineProbationS: n.u32("decline-probation-period", 86400),
+		ParkedPacketLimit: int(n.int("parked-packet-limit", 256)),
+		EchoClientID:      n.bool("echo-client-id", true),
+		ServerTag:         n.str("server-tag", ""),
+		SampleCount:       int(n.int("statistic-default-sample-count", 20)),
+		SampleAge:         time.Duration(n.int("statistic-default-sample-age", 0)) * time.Second,
+		UserContext:       userContext(n),
+		LeaseDatabase:     d.leaseDatabase(n.Get("lease-database")),
+		MultiThreading:    d.multiThreading(n.Get("multi-threading")),
+		Expired:           d.expired(n.Get("expired-leases-processing")),
+	}
+	d.interfaces(c, n.Get("interfaces-config"))
+	d.controlSockets(c, n)
+	d.loggers(c, n)
+	d.hooks(c, n)
+	d.hostIdentifiers(c, n)
+	d.classes = map[string]bool{}
+	d.clientClasses(c, n)
+
+	c.Options = d.options(n)
+	p := d.params(n, nil)
+	c.Authoritative = p.Authoritative
+	d.gatherReservedClasses(n)
+	c.GlobalReservations = d.reservations(n, nil)
+	d.subnets4(c, n, p)
+	return c
+}
+
+func (d *decoder) hostIdentifiers(c *Dhcp4, n *Node) {
+	l := n.Get("host-reservation-identifiers")
+	if l == nil {
+		c.HostIdentifiers = []IdentifierType{IdentHWAddr, IdentDUID, IdentCircuitID, IdentClientID}
+		return
+	}
+	if l.Kind == List && len(l.Kids) == 0 {
+		d.errorf(l, `"host-reservation-identifiers" must name at least one identifier`)
+	}
+	for _, e := range n.kids("host-reservation-identifiers") {
+		if e.Kind != String {
+			continue
+		}
+		i := slices.IndexFunc(identifiers, func(x identifier) bool { return x.key == e.Str })
+		switch {
+		case i < 0:
+			var names []string
+			for _, x := range identifiers {
+				names = append(names, x.key)
+			}
+			d.errorf(&e, `"host-reservation-identifiers" holds %s, not %q`, orList(names), clip(e.Str))
+		case slices.Contains(c.HostIdentifiers, identifiers[i].t):
+			d.errorf(&e, "%q stands twice in \"host-reservation-identifiers\"", e.Str)
+		default:
+			c.HostIdentifiers = append(c.HostIdentifiers, identifiers[i].t)
+		}
+	}
+}
+
+// clientClasses decodes client-classes and fills d.classes with their names and
+// the built-in ones.
+func (d *decoder) clientClasses(c *Dhcp4, n *Node) {
+	first := map[string]*Node{}
+	kids := n.kids("client-classes")
+	for i := range kids {
+		e := &kids[i]
+		d.push("client-classes", i)
+		name := e.Get("name")
+		switch {
+		case e.Kind != Map:
+		case name == nil:
+			d.errorf(e, "a class must have a \"name\"")
+		case name.Kind != String:
+		case name.Str == "":
+			d.errorf(name, "a class must have a name that is not empty")
+		case builtinClass[name.Str]:
+			d.errorf(name, "class %q is built in and cannot be defined", name.Str)
+		case first[name.Str] != nil:
+			d.errorf(name, "class %q is defined twice, first at %s", clip(name.Str), d.t.Position(first[name.Str]))
+		default:
+			first[name.Str] = name
+			d.classes[name.Str] = true
+		}
+		if e.Kind == Map {
+			c.Classes = append(c.Classes, Class{
+				Name:        e.str("name", ""),
+				Options:     d.options(e),
+				UserContext: userContext(e),
+			})
+		}
+		d.pop()
+	}
+}
+
+// builtinClass are the classes that Kea itself puts queries into, but for the
+// prefixes of classPrefix.
+var builtinClass = map[string]bool{"ALL": true, "KNOWN": true, "UNKNOWN": true}
+
+const vendorClassPrefix = "VENDOR_CLASS_"
+
+// gatherReservedClasses notes the classes that reservations give.
+func (d *decoder) gatherReservedClasses(n *Node) {
+	gather := func(kids []Node) {
+		for i := range kids {
+			for _, c := range kids[i].kids("client-classes") {
+				if c.Kind == String {
+					d.classes[c.Str] = true
+				}
+			}
+		}
+	}
+	gather(n.kids("reservations"))
+	subs := n.kids("subnet4")
+	for i := range subs {
+		gather(subs[i].kids("reservations"))
+	}
+}
+
+// guard decodes client-classes, or its old spelling client-class, of a subnet
+// or pool (V4-054).
+func (d *decoder) guard(n *Node) []string {
+	var out []string
+	add := func(e *Node) {
+		if e.Kind != String || e.Str == "" || slices.Contains(out, e.Str) {
+			return
+		}
+		if !builtinClass[e.Str] && !d.classes[e.Str] && !strings.HasPrefix(e.Str, vendorClassPrefix) {
+			d.errorf(e, "class %q is neither defined in \"client-classes\" nor given by a reservation", clip(e.Str))
+			return
+		}
+		out = append(out, strings.Clone(e.Str))
+	}
+	one, many := n.Get("client-class"), n.kids("client-classes")
+	if one != nil {
+		if n.Get("client-classes") != nil {
+			d.errorKey(one, `"client-class" is the old spelling of "client-classes": give one of them`)
+			return nil
+		}
+		add(one)
+	}
+	for i := range many {
+		add(&many[i])
+	}
+	return out
+}
+
+// reservations decodes the reservations of n: of subnet s, or global ones where
+// s is nil.
+func (d *decoder) reservations(n *Node, s *Subnet4) []*Reservation4 {
+	kids := n.kids("reservations")
+	if len(kids) == 0 {
+		return nil
+	}
+	type ident struct {
+		t  IdentifierType
+		id string
+	}
+	byID := make(map[ident]*Node, len(kids))
+	byAddr := make(map[dhcp4.IPv4]*Node, len(kids))
+	block := make([]Reservation4, len(kids))
+	out := make([]*Reservation4, 0, len(kids))
+	for i := range kids {
+		if d.r.full() {
+			return out
+		}
+		e := &kids[i]
+		if e.Kind != Map {
+			continue
+		}
+		d.push("reservations", i)
+		r := &block[i]
+		if at := d.reservation(r, e, s); at != nil {
+			k := ident{r.Type, string(r.Identifier)}
+			if f := byID[k]; f != nil {
+				d.errorf(at, "%s %q is reserved for twice, first at %s", r.Type, clip(at.Str), d.t.Position(f))
+			} else {
+				byID[k] = at
+			}
+		}
+		if r.Addr != 0 {
+			at := e.Get("ip-address")
+			if f := byAddr[r.Addr]; f != nil {
+				d.errorf(at, "address %s is reserved twice, first at %s", r.Addr, d.t.Position(f))
+			} else {
+				byAddr[r.Addr] = at
+			}
+		}
+		out = append(out, r)
+		d.pop()
+	}
+	return out
+}
+
+// reservation decodes e into r and returns the node of the identifier, nil
+// where that is wrong.
+func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) (at *Node) {
+	if s != nil {
+		r.SubnetID = s.ID
+	}
+	ok := false
+	for _, i := range identifiers {
+		v := e.Get(i.key)
+		if v == nil {
+			continue
+		}
+		if at != nil {
+			d.errorKey(v, "a reservation has one identifier: %q and %q are both given", at.Key, v.Key)
+			continue
+		}
+		at = v
+		if v.Kind != String {
+			continue
+		}
+		id, err := parseIdentifier(v.Str)
+		switch {
+		case err != nil:
+			d.errorf(v, "%q: %v", i.key, err)
+		case len(id) < i.min || len(id) > i.max:
+			d.errorf(v, "%q must have %d to %d bytes, not %d", i.key, i.min, i.max, len(id))
+		default:
+			r.Type, r.Identifier, ok = i.t, id, true
+		}
+	}
+	if at == nil {
+		d.errorf(e, "a reservation must have one of the identifiers hw-address, duid, circuit-id, client-id or flex-id")
+	}
+	if v := e.Get("ip-address"); v != nil && v.Kind == String {
+		a, err := parseIPv4(v.Str)
+		switch {
+		case err != nil:
+			d.errorf(v, `"ip-address" %v`, err)
+		case a == 0 || a == dhcp4.Broadcast:
+			d.errorf(v, "%q cannot be reserved", v.Str)
+		case s != nil && s.Prefix.IsValid() && (a < s.First || a > s.Last):
+			d.errorf(v, "reserved address %s is not in subnet %s", a, s.Prefix)
+		default:
+			r.Addr = a
+		}
+	}
+	r.Hostname = e.str("hostname", "")
+	r.NextServer, _ = d.nextServer(e)
+	r.ServerHostname = d.bounded(e, "server-hostname", 63)
+	r.BootFileName = d.bounded(e, "boot-file-name", 127)
+	for _, c := range e.kids("client-classes") {
+		if c.Kind == String && c.Str != "" {
+			r.ClientClasses = append(r.ClientClasses, strings.Clone(c.Str))
+		}
+	}
+	r.Options = d.options(e)
+	r.UserContext = userContext(e)
+	if !ok {
+		return nil
+	}
+	return at
+}
+
+// nextServer decodes next-server; set is false where it is absent.
+func (d *decoder) nextServer(n *Node) (a dhcp4.IPv4, set bool) {
+	v := n.Get("next-server")
+	if v == nil || v.Kind != String || v.Str == "" {
+		return 0, false
+	}
+	a, err := parseIPv4(v.Str)
+	if err != nil {
+		d.errorf(v, `"next-server" %v`, err)
+	} else if a == dhcp4.Broadcast {
+		d.errorf(v, `"next-server" must not be the broadcast address`)
+	}
+	return a, true
+}
+
+// bounded decodes a text that has a fixed field in the message.
+func (d *decoder) bounded(n *Node, name string, max int) string {
+	s := n.str(name, "")
+	if len(s) > max {
+		d.errorf(n.Get(name), "%q may have at most %d bytes, not %d", name, max, len(s))
+	}
+	return s
+}
+
+// sortSubnets orders by ID, which is the order in which Kea scans (WR-01).
+func sortSubnets(l []*Subnet4) {
+	slices.SortFunc(l, func(a, b *Subnet4) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// sortOptions orders by code and keeps of each code the first.
+func sortOptions(o Options) Options {
+	slices.SortStableFunc(o, func(a, b Option) int { return cmp.Compare(a.Code, b.Code) })
+	return slices.Clip(slices.CompactFunc(o, func(a, b Option) bool { return a.Code == b.Code }))
+}
+
+// Find returns the option with that code, nil if there is none.
+func (o Options) Find(code uint8) *Option {
+	i, ok := slices.BinarySearchFunc(o, code, func(x Option, c uint8) int { return cmp.Compare(x.Code, c) })
+	if !ok {
+		return nil
+	}
+	return &o[i]
+}

@@ -1,0 +1,17 @@
+// Package config reads Kea's JSON dialect, resolves inheritance as Kea does,
+// validates everything and yields an immutable Snapshot.
+//
+// Text becomes a Tree: values with the file, line and column they came from and
+// the comments around them (ParseTree, Tree.Format). A Tree becomes a Snapshot
+// through one table per scope (schema*.go) that says which keys exist there,
+// of which type, with which default, and which of them are not served yet: such
+// a key is refused by name unless its value asks for nothing. The same tables
+// write the answer of config-get, so what is printed and what is accepted
+// cannot drift apart.
+//
+// All errors of a configuration are reported, not only the first one, each as
+// "FILE:LINE:COL: what was expected".
+//
+// It trades memory for good messages: the whole text and tree are held while a
+// configuration is loaded (about 8 bytes per byte of text) and dropped after.
+package config

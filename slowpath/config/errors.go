@@ -1,0 +1,117 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Position is a place in a configuration text. Line and Col count from 1; Col
+// counts bytes. Line 0 means the file as a whole.
+type Position struct {
+	File      string
+	Line, Col int
+}
+
+// String is FILE:LINE:COL, or FILE alone.
+func (p Position) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+}
+
+// Error is one fault of a configuration: where, and what was expected there.
+type Error struct {
+	Pos Position
+	Msg string
+
+	src int32 // sort order: index of the source, then offset
+	off uint32
+}
+
+func (e *Error) Error() string { return e.Pos.String() + ": " + e.Msg }
+
+// Errors is what Load, Parse and FromJSON return for a configuration with
+// faults: all of them in the order of the text, at most LoadOptions.MaxErrors.
+type Errors struct {
+	List []*Error
+	// Dropped counts the faults beyond the limit.
+	Dropped int
+}
+
+// Error is one line per fault.
+func (e *Errors) Error() string {
+	var b strings.Builder
+	for i, x := range e.List {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(x.Error())
+	}
+	if e.Dropped > 0 {
+		fmt.Fprintf(&b, "\nand %d more errors", e.Dropped)
+	}
+	return b.String()
+}
+
+// defaultMaxErrors bounds a report: a wrong key in 100,000 reservations is one
+// mistake, not 100,000 lines.
+const defaultMaxErrors = 100
+
+// report gathers faults and warnings of one load.
+type report struct {
+	max      int
+	errs     []*Error
+	dropped  int
+	warns    []*Error
+	seenWarn int
+}
+
+func (r *report) error(t *Tree, src int32, off uint32, format string, args ...any) {
+	if len(r.errs) >= r.max {
+		r.dropped++
+		return
+	}
+	r.errs = append(r.errs, &Error{Pos: t.position(src, off), Msg: fmt.Sprintf(format, args...), src: src, off: off})
+}
+
+func (r *report) warn(t *Tree, src int32, off uint32, format string, args ...any) {
+	r.seenWarn++
+	if len(r.warns) >= r.max {
+		return
+	}
+	r.warns = append(r.warns, &Error{Pos: t.position(src, off), Msg: fmt.Sprintf(format, args...), src: src, off: off})
+}
+
+func (r *report) full() bool { return len(r.errs) >= r.max }
+
+func sortErrors(l []*Error) {
+	slices.SortStableFunc(l, func(a, b *Error) int {
+		if a.src != b.src {
+			return int(a.src) - int(b.src)
+		}
+		return int(int64(a.off) - int64(b.off))
+	})
+}
+
+// err returns what was gathered as an error, nil if nothing was.
+func (r *report) err() error {
+	if len(r.errs) == 0 {
+		return nil
+	}
+	sortErrors(r.errs)
+	return &Errors{List: r.errs, Dropped: r.dropped}
+}
+
+func (r *report) warnings() []string {
+	sortErrors(r.warns)
+	var out []string
+	for _, w := range r.warns {
+		out = append(out, w.Error())
+	}
+	if n := r.seenWarn - len(r.warns); n > 0 {
+		out = append(out, fmt.Sprintf("and %d more warnings", n))
+	}
+	return out
+}

@@ -1,0 +1,271 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// getter writes the answer of config-get: every scope with the keys of its
+// table in ascending order, given values as they are effective, defaults filled
+// in (OP-011).
+type getter struct {
+	d    *decoder
+	snap *Snapshot
+	b    []byte
+}
+
+// skip, returned by scope.value, prints nothing.
+var skip = []byte{}
+
+func (g *getter) top(root *Node) json.RawMessage {
+	g.b = append(g.b, '{')
+	g.b = append(g.b, `"Dataplane":`...)
+	empty := &Node{Kind: Map}
+	if n := root.Get("Dataplane"); n != nil {
+		g.scope(n, scopeDataplane)
+	} else {
+		g.scope(empty, scopeDataplane)
+	}
+	if n := root.Get("Dhcp4"); n != nil {
+		g.b = append(g.b, `,"Dhcp4":`...)
+		g.scope(n, scopeDhcp4)
+	}
+	g.b = append(g.b, '}')
+	return json.RawMessage(slices.Clip(g.b))
+}
+
+func (g *getter) scope(n *Node, s *scope) {
+	g.b = append(g.b, '{')
+	first := true
+	for i := range s.keys {
+		k := &s.keys[i]
+		if k.alias != "" {
+			continue
+		}
+		from := len(g.b)
+		if !first {
+			g.b = append(g.b, ',')
+		}
+		g.b = appendString(g.b, k.name)
+		g.b = append(g.b, ':')
+		if g.member(n, s, k) {
+			first = false
+		} else {
+			g.b = g.b[:from]
+		}
+	}
+	if s.open {
+		for i := range n.Kids {
+			if k := &n.Kids[i]; s.key(k.Key) == nil {
+				if !first {
+					g.b = append(g.b, ',')
+				}
+				first = false
+				g.b = appendString(g.b, k.Key)
+				g.b = append(g.b, ':')
+				g.b = k.AppendJSON(g.b)
+			}
+		}
+	}
+	g.b = append(g.b, '}')
+}
+
+// member writes the value of key k of n. It reports false where there is none.
+func (g *getter) member(n *Node, s *scope, k *key) bool {
+	if k.name == "user-context" {
+		uc := userContext(n)
+		g.b = append(g.b, uc...)
+		return uc != nil
+	}
+	if s.value != nil {
+		if v := s.value(g, n, k); v != nil {
+			g.b = append(g.b, v...)
+			return len(v) > 0
+		}
+	}
+	v := n.Get(k.name)
+	if v == nil {
+		// Another spelling of the same key.
+		for i := range s.keys {
+			if a := &s.keys[i]; a.alias == k.name && v == nil {
+				v = n.Get(a.name)
+			}
+		}
+		if v != nil && v.Kind != k.kind { // client-class, control-socket
+			if v.Kind == String && v.Str == "" || v.Kind == Map && len(v.Kids) == 0 {
+				return false
+			}
+			g.b = append(g.b, '[')
+			if k.sub != nil {
+				g.scope(v, k.sub)
+			} else {
+				g.b = v.AppendJSON(g.b)
+			}
+			g.b = append(g.b, ']')
+			return true
+		}
+	}
+	switch {
+	case v == nil && k.sub != nil && k.kind == Map && k.def != "":
+		g.scope(&Node{Kind: Map}, k.sub)
+	case v == nil:
+		g.b = append(g.b, k.def...)
+		return k.def != ""
+	case v.Kind == Map && k.sub != nil:
+		g.scope(v, k.sub)
+	case v.Kind == List && k.sub != nil:
+		g.b = append(g.b, '[')
+		for i := range v.Kids {
+			if i > 0 {
+				g.b = append(g.b, ',')
+			}
+			g.scope(&v.Kids[i], k.sub)
+		}
+		g.b = append(g.b, ']')
+	case k.kind == Real:
+		g.b = appendReal(g.b, n.real(k.name, 0))
+	default:
+		g.b = v.AppendJSON(g.b)
+	}
+	return true
+}
+
+func appendReal(b []byte, f float64) []byte {
+	from := len(b)
+	b = strconv.AppendFloat(b, f, 'g', -1, 64)
+	for _, c := range b[from:] {
+		if c == '.' || c == 'e' {
+			return b
+		}
+	}
+	return append(b, ".0"...)
+}
+
+// dhcp4Value prints the subnets in the order of their ids.
+func dhcp4Value(g *getter, n *Node, k *key) []byte {
+	switch k.name {
+	case "subnet4":
+		kids := n.kids("subnet4")
+		order := make([]*Node, 0, len(kids))
+		for i := range kids {
+			order = append(order, &kids[i])
+		}
+		slices.SortStableFunc(order, func(a, b *Node) int {
+			return int(int64(g.d.subnets[a].ID) - int64(g.d.subnets[b].ID))
+		})
+		g.b = append(g.b, '[')
+		for i, e := range order {
+			if i > 0 {
+				g.b = append(g.b, ',')
+			}
+			g.scope(e, k.sub)
+		}
+		return []byte{']'}
+	case "min-valid-lifetime", "max-valid-lifetime":
+		if n.Get(k.name) == nil {
+			return u32Value(n.u32("valid-lifetime", 7200))
+		}
+	}
+	return nil
+}
+
+func u32Value(v uint32) []byte { return strconv.AppendUint(nil, uint64(v), 10) }
+
+// subnetValue prints what a subnet inherits of the parameters that Kea copies
+// into subnets; the others appear only where they are given.
+func subnetValue(g *getter, n *Node, k *key) []byte {
+	s := g.d.subnets[n]
+	if k.name == "subnet" {
+		return appendString(nil, s.Text)
+	}
+	if n.Get(k.name) != nil {
+		return nil
+	}
+	p := &s.Params
+	switch k.name {
+	case "valid-lifetime":
+		return u32Value(p.Valid.Default)
+	case "min-valid-lifetime":
+		return u32Value(p.Valid.Min)
+	case "max-valid-lifetime":
+		return u32Value(p.Valid.Max)
+	case "renew-timer":
+		if p.renewSet {
+			return u32Value(p.RenewTimerS)
+		}
+	case "rebind-timer":
+		if p.rebindSet {
+			return u32Value(p.RebindTimerS)
+		}
+	case "calculate-tee-times":
+		return strconv.AppendBool(nil, p.CalculateTee)
+	case "t1-percent":
+		return appendReal(nil, p.T1Percent)
+	case "t2-percent":
+		return appendReal(nil, p.T2Percent)
+	case "cache-threshold":
+		return appendReal(nil, p.CacheThreshold)
+	case "cache-max-age":
+		if p.CacheMaxAgeS >= 0 {
+			return strconv.AppendInt(nil, p.CacheMaxAgeS, 10)
+		}
+	case "allocator":
+		return appendString(nil, p.Allocator)
+	case "store-extended-info":
+		return []byte("false")
+	case "offer-lifetime":
+		return []byte("0")
+	}
+	return nil
+}
+
+// poolValue prints a pool as Kea does: FIRST-LAST, or the prefix it was given as.
+func poolValue(g *getter, n *Node, k *key) []byte {
+	if k.name != "pool" {
+		return nil
+	}
+	text := n.str("pool", "")
+	first, last, prefix, err := parsePool4(text)
+	if err != nil {
+		return nil
+	}
+	if prefix {
+		return appendString(nil, stripBlanks(text))
+	}
+	return appendString(nil, fmt.Sprintf("%s-%s", first, last))
+}
+
+// optionValue prints both name and code of an option, its space and format.
+func optionValue(g *getter, n *Node, k *key) []byte {
+	switch k.name {
+	case "name", "code", "space", "csv-format":
+	default:
+		return nil
+	}
+	ref, ok := (*decoder)(nil).resolveOption(n)
+	if !ok {
+		return nil
+	}
+	switch k.name {
+	case "name":
+		if ref.def != nil {
+			return appendString(nil, ref.def.name)
+		}
+		return nil
+	case "code":
+		return u32Value(uint32(ref.code))
+	case "space":
+		return appendString(nil, spaceDHCP4)
+	}
+	return strconv.AppendBool(nil, ref.csv)
+}
+
+// dataplaneValue prints what depends on other keys.
+func dataplaneValue(g *getter, n *Node, k *key) []byte {
+	if k.name == "snapshot-interval" {
+		return strconv.AppendInt(nil, int64(g.snap.Dataplane.SnapshotIntervalS), 10)
+	}
+	return nil
+}

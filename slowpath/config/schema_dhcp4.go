@@ -1,0 +1,299 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"sync"
+)
+
+// The tables of section 1.8 of Kea's DHCPv4 key inventory (V4-140 … V4-144).
+
+// ddnsKeys are the DDNS parameters of global, network, subnet and pool scope
+// (V4-129). Those that only shape updates are accepted, since without updates
+// they do nothing in Kea either; those that change what a client is told are
+// not served yet.
+func ddnsKeys(global bool) []key {
+	ks := []key{
+		boolean("ddns-send-updates", "true"),
+		boolean("ddns-override-no-update", "false"),
+		boolean("ddns-override-client-update", "false"),
+		boolean("ddns-update-on-renew", "false"),
+		str("ddns-generated-prefix", `"myhost"`),
+		oneOf("ddns-conflict-resolution-mode", `"check-with-dhcid"`, "check-with-dhcid", "no-check-with-dhcid", "check-exists-with-dhcid", "no-check-without-dhcid"),
+		unset(boolean("ddns-use-conflict-resolution", "")),
+		unset(real("ddns-ttl-percent", "")),
+		unset(integer("ddns-ttl", "", 0, maxUint32)),
+		unset(integer("ddns-ttl-min", "", 0, maxUint32)),
+		unset(integer("ddns-ttl-max", "", 0, maxUint32)),
+		later(str("ddns-replace-client-name", `"never"`)),
+		later(str("ddns-qualifying-suffix", `""`)),
+		later(str("hostname-char-set", `"[^A-Za-z0-9.-]"`)),
+		later(str("hostname-char-replacement", `""`)),
+	}
+	if !global {
+		for i := range ks {
+			if ks[i].later {
+				ks[i].inert = append(ks[i].inert, ks[i].def)
+			}
+			ks[i].def = ""
+		}
+	}
+	return ks
+}
+
+// networkKeys are what global, network and subnet scope share.
+func networkKeys(global bool) []key {
+	ks := []key{
+		integer("valid-lifetime", "7200", 0, maxUint32),
+		unset(integer("min-valid-lifetime", "", 0, maxUint32)),
+		unset(integer("max-valid-lifetime", "", 0, maxUint32)),
+		unset(integer("renew-timer", "", 0, maxUint32)),
+		unset(integer("rebind-timer", "", 0, maxUint32)),
+		boolean("calculate-tee-times", "false"),
+		real("t1-percent", "0.5"),
+		real("t2-percent", "0.875"),
+		later(integer("offer-lifetime", "0", 0, maxUint32)),
+		boolean("authoritative", "false"),
+		boolean("match-client-id", "true"),
+		str("next-server", `"0.0.0.0"`),
+		str("server-hostname", `""`),
+		str("boot-file-name", `""`),
+		real("cache-threshold", "0.25"),
+		unset(integer("cache-max-age", "", 0, maxUint32)),
+		boolean("reservations-global", "false"),
+		boolean("reservations-in-subnet", "true"),
+		boolean("reservations-out-of-pool", "false"),
+		{name: "allocator", kind: String, def: `"iterative"`, enum: []string{"iterative", "random"}, enumLater: []string{"flq", "shared-flq"}},
+		later(boolean("store-extended-info", "false")),
+		later(real("adaptive-lease-time-threshold", ""), "1", "1.0"),
+		mapList("option-data", scopeOption),
+	}
+	if !global {
+		for i := range ks {
+			if ks[i].kind == List {
+				continue
+			}
+			if ks[i].later {
+				ks[i].inert = append(ks[i].inert, ks[i].def)
+			}
+			ks[i].def = ""
+		}
+	}
+	return ks
+}
+
+// guardKeys are class guards and the classes evaluated late.
+func guardKeys() []key {
+	return []key{
+		unset(list("client-classes", String)),
+		{name: "client-class", kind: String, alias: "client-classes"},
+		later(unset(list("require-client-classes", String))),
+		later(unset(list("evaluate-additional-classes", String))),
+		later(freeMap("metadata")),
+	}
+}
+
+var scopeOption = func() *scope {
+	s := newScope("option-data", []key{
+		unset(str("name", "")),
+		unset(integer("code", "", 0, 255)),
+		unset(str("space", "")),
+		unset(boolean("csv-format", "")),
+		unset(str("data", "")),
+		boolean("always-send", "false"),
+		boolean("never-send", "false"),
+		later(unset(list("client-classes", String))),
+		later(freeMap("metadata")),
+	}, withContext())
+	s.value = optionValue
+	return s
+}()
+
+var scopePool = func() *scope {
+	s := newScope("pools", []key{
+		unset(str("pool", "")),
+		unset(integer("pool-id", "", 0, maxUint32)),
+		mapList("option-data", scopeOption),
+	}, guardKeys(), ddnsKeys(false), withContext())
+	s.value = poolValue
+	return s
+}()
+
+var scopeReservation = func() *scope {
+	s := newScope("reservations", []key{
+		unset(str("hw-address", "")),
+		unset(str("duid", "")),
+		unset(str("circuit-id", "")),
+		unset(str("client-id", "")),
+		unset(str("flex-id", "")),
+		unset(str("ip-address", "")),
+		str("hostname", `""`),
+		str("next-server", `"0.0.0.0"`),
+		str("server-hostname", `""`),
+		str("boot-file-name", `""`),
+		list("client-classes", String),
+		mapList("option-data", scopeOption),
+	}, withContext())
+	s.removed = map[string]string{
+		"ip-addresses": `is of DHCPv6: a DHCPv4 reservation has one "ip-address"`,
+		"prefixes":     `is of DHCPv6`,
+	}
+	return s
+}()
+
+var scopeRelay = newScope("relay", []key{list("ip-addresses", String)})
+
+var scopeSubnet = func() *scope {
+	s := newScope("subnet4", []key{
+		unset(integer("id", "", 1, maxUint32-1)),
+		unset(str("subnet", "")),
+		mapList("pools", scopePool),
+		str("interface", `""`),
+		{name: "relay", kind: Map, sub: scopeRelay, def: `{"ip-addresses":[]}`},
+		mapList("reservations", scopeReservation),
+		later(str("4o6-interface", `""`)),
+		later(str("4o6-interface-id", `""`)),
+		later(str("4o6-subnet", `""`)),
+	}, networkKeys(false), guardKeys(), ddnsKeys(false), withContext())
+	s.value = subnetValue
+	s.removed = map[string]string{
+		"reservation-mode": `was removed from Kea: use "reservations-global", "reservations-in-subnet" and "reservations-out-of-pool"`,
+		"rapid-commit":     `is of DHCPv6`,
+		"pd-pools":         `is of DHCPv6`,
+	}
+	return s
+}()
+
+var scopeClass = newScope("client-classes", []key{
+	unset(str("name", "")),
+	mapList("option-data", scopeOption),
+	later(str("test", "")),
+	later(str("template-test", "")),
+	later(mapList("option-def", nil)),
+	later(str("next-server", `"0.0.0.0"`), `""`),
+	later(str("server-hostname", `""`)),
+	later(str("boot-file-name", `""`)),
+	later(boolean("only-if-required", "")),
+	later(boolean("only-in-additional-list", "")),
+	{name: "valid-lifetime", kind: Integer, later: true, never: true},
+	{name: "min-valid-lifetime", kind: Integer, later: true, never: true},
+	{name: "max-valid-lifetime", kind: Integer, later: true, never: true},
+	later(integer("offer-lifetime", "", 0, maxUint32)),
+	later(freeMap("metadata")),
+}, withContext())
+
+var scopeDDNS = func() *scope {
+	s := newScope("dhcp-ddns", []key{
+		later(boolean("enable-updates", "false")),
+		str("server-ip", `"127.0.0.1"`),
+		integer("server-port", "53001", 0, 65535),
+		str("sender-ip", `"0.0.0.0"`),
+		integer("sender-port", "0", 0, 65535),
+		integer("max-queue-size", "1024", 0, maxUint32),
+		oneOf("ncr-protocol", `"UDP"`, "UDP", "TCP"),
+		oneOf("ncr-format", `"JSON"`, "JSON"),
+	}, withContext())
+	moved := func(to string) string { return `was moved out of "dhcp-ddns": use "` + to + `" of Dhcp4` }
+	s.removed = map[string]string{
+		"override-no-update":        moved("ddns-override-no-update"),
+		"override-client-update":    moved("ddns-override-client-update"),
+		"replace-client-name":       moved("ddns-replace-client-name"),
+		"generated-prefix":          moved("ddns-generated-prefix"),
+		"qualifying-suffix":         moved("ddns-qualifying-suffix"),
+		"hostname-char-set":         moved("hostname-char-set"),
+		"hostname-char-replacement": moved("hostname-char-replacement"),
+	}
+	return s
+}()
+
+var scopeCompatibility = newScope("compatibility", []key{
+	later(unset(boolean("lenient-option-parsing", ""))),
+	later(unset(boolean("ignore-dhcp-server-identifier", ""))),
+	later(unset(boolean("ignore-rai-link-selection", ""))),
+	later(unset(boolean("exclude-first-last-24", ""))),
+})
+
+var scopeConfigControl = newScope("config-control", []key{
+	later(list("config-databases", Null)),
+	integer("config-fetch-wait-time", "30", 0, 65535),
+}, withContext())
+
+var scopeSanity = newScope("sanity-checks", []key{
+	later(str("lease-checks", `"warn"`)),
+	later(unset(str("extended-info-checks", "")), `"fix"`),
+})
+
+var scopeQueueControl = func() *scope {
+	s := newScope("dhcp-queue-control", []key{
+		later(boolean("enable-queue", "false")),
+		str("queue-type", `"kea-ring4"`),
+		integer("capacity", "64", 0, maxUint32),
+	}, withContext())
+	s.open = true // parameters of a queue type, none of which is in use
+	return s
+}()
+
+var scopeDhcp4 = func() *scope {
+	ddns := submap("dhcp-ddns", scopeDDNS)
+	ddns.def = "{}"
+	s := newScope("Dhcp4", []key{
+		integer("decline-probation-period", "86400", 0, maxUint32),
+		mapList("subnet4", scopeSubnet),
+		later(mapList("shared-networks", nil)),
+		withDef(submap("interfaces-config", scopeInterfaces), "{}"),
+		withDef(submap("lease-database", scopeLeaseDB), "{}"),
+		later(freeMap("hosts-database")),
+		later(list("hosts-databases", Map)),
+		{name: "host-reservation-identifiers", kind: List, elem: String, def: `["hw-address","duid","circuit-id","client-id"]`},
+		mapList("client-classes", scopeClass),
+		later(mapList("option-def", nil)),
+		mapList("hooks-libraries", scopeHook),
+		withDef(submap("expired-leases-processing", scopeExpired), "{}"),
+		later(integer("dhcp4o6-port", "0", 0, 65535)),
+		unset(mapList("control-sockets", scopeSocket)),
+		{name: "control-socket", kind: Map, sub: scopeSocket, alias: "control-sockets"},
+		withDef(submap("dhcp-queue-control", scopeQueueControl), "{}"),
+		ddns,
+		boolean("echo-client-id", "true"),
+		withDef(submap("sanity-checks", scopeSanity), "{}"),
+		mapList("reservations", scopeReservation),
+		submap("config-control", scopeConfigControl),
+		str("server-tag", `""`),
+		unset(mapList("loggers", scopeLogger)),
+		integer("statistic-default-sample-count", "20", 0, 65535),
+		integer("statistic-default-sample-age", "0", 0, maxUint32),
+		withDef(submap("multi-threading", scopeThreading), "{}"),
+		later(boolean("early-global-reservations-lookup", "false")),
+		later(boolean("ip-reservations-unique", "true")),
+		boolean("reservations-lookup-first", "false"),
+		submap("compatibility", scopeCompatibility),
+		integer("parked-packet-limit", "256", 0, 1<<24),
+		later(boolean("stash-agent-options", "false")),
+	}, networkKeys(true), ddnsKeys(true), withContext())
+	s.value = dhcp4Value
+	s.removed = map[string]string{
+		"reservation-mode": `was removed from Kea: use "reservations-global", "reservations-in-subnet" and "reservations-out-of-pool"`,
+		"Logging":          `was removed from Kea: use "loggers"`,
+		"subnet6":          `is of DHCPv6`,
+		"interfaces":       `belongs in "interfaces-config"`,
+		"data-directory":   `is of DHCPv6`,
+	}
+	return s
+}()
+
+func withDef(k key, def string) key { k.def = def; return k }
+
+// allScopes are searched, in this order, for where an unknown key belongs.
+var allScopes = sync.OnceValue(func() []*scope {
+	return []*scope{scopeDhcp4, scopeSubnet, scopePool, scopeReservation, scopeOption, scopeClass, scopeRelay,
+		scopeInterfaces, scopeLeaseDB, scopeExpired, scopeThreading, scopeSocket, scopeAuth, scopeAuthClient, scopeLogger,
+		scopeOutput, scopeHook, scopeDDNS, scopeCompatibility, scopeDataplane, scopeLimits}
+})
+
+// topKeys are the top-level keys: what is served, and the parts of Kea's other
+// daemons, which a file may hold beside it (OP-007).
+var otherParts = map[string]bool{"Dhcp6": true, "DhcpDdns": true, "Control-agent": true, "Netconf": true}
+
+func topNames() []string {
+	return append(slices.Sorted(maps.Keys(otherParts)), "Dhcp4", "Dataplane")
+}

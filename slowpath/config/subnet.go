@@ -1,0 +1,374 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+)
+
+// params decodes the inherited parameters of scope n. What it does not give is
+// taken from outer, or where that is nil from Kea's defaults.
+func (d *decoder) params(n *Node, outer *Params) Params {
+	p := Params{
+		Valid:                Triplet{Default: 7200},
+		T1Percent:            0.5,
+		T2Percent:            0.875,
+		MatchClientID:        true,
+		CacheThreshold:       0.25,
+		CacheMaxAgeS:         -1,
+		ReservationsInSubnet: true,
+		Allocator:            "iterative",
+	}
+	if outer != nil {
+		p = *outer
+	}
+	d.lifetimes(n, &p)
+	if v := n.Get("renew-timer"); v != nil {
+		p.RenewTimerS, p.renewSet = n.u32("renew-timer", 0), true
+	}
+	if v := n.Get("rebind-timer"); v != nil {
+		p.RebindTimerS, p.rebindSet = n.u32("rebind-timer", 0), true
+	}
+	if p.RenewTimerS > 0 && p.RebindTimerS > 0 && p.RenewTimerS >= p.RebindTimerS && (n.Get("renew-timer") != nil || n.Get("rebind-timer") != nil) {
+		at := n.Get("renew-timer")
+		if at == nil {
+			at = n.Get("rebind-timer")
+		}
+		d.warnf(at, "renew-timer %d is not below rebind-timer %d: clients will not be told T1", p.RenewTimerS, p.RebindTimerS)
+	}
+	p.CalculateTee = n.bool("calculate-tee-times", p.CalculateTee)
+	p.T1Percent = d.percent(n, "t1-percent", p.T1Percent)
+	p.T2Percent = d.percent(n, "t2-percent", p.T2Percent)
+	if p.T1Percent >= p.T2Percent {
+		for _, name := range []string{"t1-percent", "t2-percent"} {
+			if at := n.Get(name); at != nil {
+				d.errorf(at, "t1-percent %v must be below t2-percent %v", p.T1Percent, p.T2Percent)
+				break
+			}
+		}
+	}
+	p.Authoritative = n.bool("authoritative", p.Authoritative)
+	p.MatchClientID = n.bool("match-client-id", p.MatchClientID)
+	if a, set := d.nextServer(n); set {
+		p.NextServer = a
+	}
+	if s := d.bounded(n, "server-hostname", 63); s != "" {
+		p.ServerHostname = s
+	}
+	if s := d.bounded(n, "boot-file-name", 127); s != "" {
+		p.BootFileName = s
+	}
+	if v := n.Get("cache-threshold"); v != nil {
+		p.CacheThreshold = n.real("cache-threshold", p.CacheThreshold)
+		if math.IsNaN(p.CacheThreshold) || p.CacheThreshold < 0 || p.CacheThreshold > 1 {
+			// Kea takes such values as "off" (V4-073).
+			d.warnf(v, "cache-threshold %v is outside of 0 to 1: lease caching is off", p.CacheThreshold)
+		}
+	}
+	p.CacheMaxAgeS = n.int("cache-max-age", p.CacheMaxAgeS)
+	p.ReservationsGlobal = n.bool("reservations-global", p.ReservationsGlobal)
+	p.ReservationsInSubnet = n.bool("reservations-in-subnet", p.ReservationsInSubnet)
+	p.ReservationsOutOfPool = n.bool("reservations-out-of-pool", p.ReservationsOutOfPool)
+	if v := n.Get("reservations-out-of-pool"); v != nil && p.ReservationsOutOfPool && !p.ReservationsInSubnet {
+		d.errorf(v, `"reservations-out-of-pool" true needs "reservations-in-subnet" true`)
+	}
+	p.Allocator = n.str("allocator", p.Allocator)
+	return p
+}
+
+// lifetimes decodes valid-lifetime and its bounds (V4-075). Each of the three
+// is inherited by itself; a bound that nobody gives equals the default.
+func (d *decoder) lifetimes(n *Node, p *Params) {
+	v := &p.Valid
+	v.Default = n.u32("valid-lifetime", v.Default)
+	if n.Get("min-valid-lifetime") != nil {
+		v.Min, p.minSet = n.u32("min-valid-lifetime", 0), true
+	}
+	if n.Get("max-valid-lifetime") != nil {
+		v.Max, p.maxSet = n.u32("max-valid-lifetime", 0), true
+	}
+	if !p.minSet {
+		v.Min = v.Default
+	}
+	if !p.maxSet {
+		v.Max = v.Default
+	}
+	at := func(names ...string) *Node {
+		for _, s := range names {
+			if x := n.Get(s); x != nil {
+				return x
+			}
+		}
+		return n
+	}
+	if v.Default == 0 {
+		d.errorf(at("valid-lifetime"), `"valid-lifetime" must not be 0`)
+		return
+	}
+	given := n.Get("valid-lifetime") != nil || n.Get("min-valid-lifetime") != nil || n.Get("max-valid-lifetime") != nil
+	if !given {
+		return
+	}
+	if v.Min > v.Default {
+		d.errorf(at("min-valid-lifetime", "valid-lifetime"), "min-valid-lifetime %d must not be above valid-lifetime %d", v.Min, v.Default)
+	}
+	if v.Max < v.Default {
+		d.errorf(at("max-valid-lifetime", "valid-lifetime"), "max-valid-lifetime %d must not be below valid-lifetime %d", v.Max, v.Default)
+	}
+}
+
+func (d *decoder) percent(n *Node, name string, def float64) float64 {
+	v := n.Get(name)
+	if v == nil {
+		return def
+	}
+	f := n.real(name, def)
+	if !(f > 0 && f < 1) {
+		d.errorf(v, "%q must be between 0 and 1, both excluded, not %s", name, describe(v))
+		return def
+	}
+	return f
+}
+
+// subnets4 decodes subnet4.
+func (d *decoder) subnets4(c *Dhcp4, n *Node, global Params) {
+	kids := n.kids("subnet4")
+	byID := map[uint32]*Node{}
+	byText := map[string]*Node{}
+	for i := range kids {
+		e := &kids[i]
+		if e.Kind != Map {
+			continue
+		}
+		if d.r.full() {
+			return
+		}
+		d.push("subnet4", i)
+		s := &Subnet4{}
+		d.subnets[e] = s
+		d.subnet4(s, e, &global)
+		if v := e.Get("id"); v != nil && s.ID != 0 {
+			if f := byID[s.ID]; f != nil {
+				d.errorf(v, "subnet id %d is given twice, first at %s", s.ID, d.t.Position(f))
+			} else {
+				byID[s.ID] = v
+			}
+		}
+		if v := e.Get("subnet"); v != nil && s.Text != "" {
+			if f := byText[s.Text]; f != nil {
+				d.errorf(v, "subnet %s is given twice, first at %s", s.Text, d.t.Position(f))
+			} else {
+				byText[s.Text] = v
+			}
+		}
+		c.Subnets = append(c.Subnets, s)
+		d.pop()
+	}
+	sortSubnets(c.Subnets)
+}
+
+func (d *decoder) subnet4(s *Subnet4, n *Node, global *Params) {
+	if n.Get("id") == nil {
+		d.errorf(n, "a subnet must have an \"id\" between 1 and %d", uint32(maxUint32-1))
+	} else if id := n.int("id", 0); id >= 1 && id < maxUint32 {
+		s.ID = uint32(id)
+	}
+	d.prefix(s, n)
+	s.Interface = n.str("interface", "")
+	if s.Interface != "" {
+		if err := checkIfName(s.Interface); err != nil {
+			d.errorf(n.Get("interface"), `"interface" %v`, err)
+		}
+	}
+	relay := n.Get("relay")
+	addrs := relay.kids("ip-addresses")
+	for i := range addrs {
+		e := &addrs[i]
+		if e.Kind != String {
+			continue
+		}
+		a, err := parseIPv4(e.Str)
+		switch {
+		case err != nil:
+			d.errorf(e, `relay address %v`, err)
+		case slices.Contains(s.RelayAddrs, a):
+			d.errorf(e, "relay address %s is given twice", a)
+		default:
+			s.RelayAddrs = append(s.RelayAddrs, a)
+		}
+	}
+	s.ClientClasses = d.guard(n)
+	s.Params = d.params(n, global)
+	s.Options = d.options(n)
+	d.pools(s, n)
+	s.Reservations = d.reservations(n, s)
+	s.UserContext = userContext(n)
+}
+
+// prefix decodes the subnet key (V4-053).
+func (d *decoder) prefix(s *Subnet4, n *Node) {
+	v := n.Get("subnet")
+	if v == nil {
+		d.errorf(n, `a subnet must have a "subnet", as "192.0.2.0/24"`)
+		return
+	}
+	if v.Kind != String {
+		return
+	}
+	text := stripBlanks(v.Str)
+	p, err := parsePrefix4(text)
+	if err != nil {
+		d.errorf(v, `"subnet" %v`, err)
+		return
+	}
+	if p.Masked() != p {
+		d.warnf(v, "the subnet of %s is %s", text, p.Masked())
+	}
+	s.Text = text
+	s.Prefix = p.Masked()
+	s.First, s.Last = prefixRange(s.Prefix)
+	s.Mask = dhcp4.IPv4(^uint64(0) << (32 - s.Prefix.Bits()))
+}
+
+// pools decodes the pools of a subnet (V4-060).
+func (d *decoder) pools(s *Subnet4, n *Node) {
+	kids := n.kids("pools")
+	type placed struct {
+		p  *Pool4
+		at *Node
+	}
+	var l []placed
+	for i := range kids {
+		e := &kids[i]
+		if e.Kind != Map {
+			continue
+		}
+		d.push("pools", i)
+		p := &Pool4{
+			ID:            e.u32("pool-id", 0),
+			ClientClasses: d.guard(e),
+			Options:       d.options(e),
+			UserContext:   userContext(e),
+		}
+		v := e.Get("pool")
+		switch {
+		case v == nil:
+			d.errorf(e, `a pool must have a "pool", as "192.0.2.10 - 192.0.2.99" or "192.0.2.64/26"`)
+		case v.Kind == String:
+			var err error
+			p.First, p.Last, _, err = parsePool4(v.Str)
+			switch {
+			case err != nil:
+				d.errorf(v, `"pool" %v`, err)
+			case s.Prefix.IsValid() && (p.First < s.First || p.Last > s.Last):
+				d.errorf(v, "pool %s-%s is not inside subnet %s", p.First, p.Last, s.Prefix)
+			default:
+				l = append(l, placed{p, v})
+			}
+		}
+		d.pop()
+	}
+	slices.SortStableFunc(l, func(a, b placed) int {
+		switch {
+		case a.p.First < b.p.First:
+			return -1
+		case a.p.First > b.p.First:
+			return 1
+		}
+		return 0
+	})
+	for i, x := range l {
+		if i > 0 {
+			if y := l[i-1]; x.p.First <= y.p.Last {
+				at, other := x, y
+				if at.at.src < other.at.src || at.at.src == other.at.src && at.at.off < other.at.off {
+					at, other = other, at
+				}
+				d.errorf(at.at, "pool %s-%s overlaps pool %s-%s at %s", at.p.First, at.p.Last, other.p.First, other.p.Last, d.t.Position(other.at))
+			}
+		}
+		s.Pools = append(s.Pools, x.p)
+	}
+}
+
+// parsePool4 reads both forms of a pool; prefix says it was the second one.
+func parsePool4(text string) (first, last dhcp4.IPv4, prefix bool, err error) {
+	t := stripBlanks(text)
+	if a, b, ok := strings.Cut(t, "-"); ok {
+		if first, err = parseIPv4(a); err != nil {
+			return 0, 0, false, err
+		}
+		if last, err = parseIPv4(b); err != nil {
+			return 0, 0, false, err
+		}
+		if first > last {
+			return 0, 0, false, fmt.Errorf("ends (%s) before it begins (%s)", last, first)
+		}
+		return first, last, false, nil
+	}
+	if !strings.Contains(t, "/") {
+		return 0, 0, false, fmt.Errorf("must be a range, as \"192.0.2.10 - 192.0.2.99\", or a prefix, as \"192.0.2.64/26\", not %q", clip(text))
+	}
+	p, err := parsePrefix4(t)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	if p != p.Masked() {
+		return 0, 0, false, fmt.Errorf("%s has bits set behind its prefix length; did you mean %s?", p, p.Masked())
+	}
+	first, last = prefixRange(p)
+	return first, last, true, nil
+}
+
+func prefixRange(p netip.Prefix) (first, last dhcp4.IPv4) {
+	first = dhcp4.AddrFromNetip(p.Addr())
+	return first, first | dhcp4.IPv4(uint64(1)<<(32-p.Bits())-1)
+}
+
+// parsePrefix4 reads ADDRESS/LENGTH; host bits may be set.
+func parsePrefix4(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil || !p.Addr().Is4() {
+		return netip.Prefix{}, fmt.Errorf("must be an IPv4 prefix, as \"192.0.2.0/24\", not %q", clip(s))
+	}
+	return p, nil
+}
+
+func parseIPv4(s string) (dhcp4.IPv4, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || !a.Is4() {
+		return 0, fmt.Errorf("must be an IPv4 address, not %q", clip(s))
+	}
+	return dhcp4.AddrFromNetip(a), nil
+}
+
+// stripBlanks removes all spaces and tabs, as Kea does in prefixes and pools.
+func stripBlanks(s string) string {
+	if !strings.ContainsAny(s, " \t") {
+		return strings.Clone(s)
+	}
+	return strings.Map(func(r rune) rune {
+		if r == ' ' || r == '\t' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// checkIfName says whether s can be the name of a network interface in Linux
+// (15 bytes, no slash, no white space).
+func checkIfName(s string) error {
+	switch {
+	case s == "" || s == "." || s == "..":
+		return fmt.Errorf("must be the name of an interface, not %q", s)
+	case len(s) > 15:
+		return fmt.Errorf("must be the name of an interface, at most 15 bytes, not %q", clip(s))
+	case strings.ContainsAny(s, "/ \t\n\r\v\f"):
+		return fmt.Errorf("must be the name of an interface, without slash or white space, not %q", clip(s))
+	}
+	return nil
+}
