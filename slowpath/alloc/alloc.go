@@ -8,19 +8,135 @@
 package alloc
 
 import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
 
-// Set is the allocators of one configuration. It implements lease.Observer:
-// attach it with lease.Table.SetObserver(set, true) before the configuration
-// that it belongs to is used.
-type Set struct{}
+// Set is the allocators of one configuration. It implements lease.Observer and
+// lease.ExistingObserver: attach it with lease.Table.SetObserver(set, true)
+// before the configuration that it belongs to is used.
+//
+// What a Set knows of an address it knows in every pool that has the address,
+// also where pools of different subnets overlap.
+type Set struct {
+	subnets []*subnet          // ascending id
+	dense   []int32            // index by id, -1 none; nil if ids are too far apart
+	byID    map[uint32]*subnet // then this
+	all     []*pool            // of all subnets, ascending first
+	maxLast []uint32           // greatest last of all[:i+1]
+	overlap bool               // some address is in several pools
+	seed    atomic.Uint64      // of random allocators
+}
+
+type subnet struct {
+	id    uint32
+	pools []*pool // ascending first
+	total uint64
+	// Records of the subnet wherever their address is.
+	assigned, declined, cumulative padded
+}
 
 // NewSet builds the pools of cfg, all free but for addresses reserved for hosts
-// (where reservations-in-subnet is on and reservations-out-of-pool is off).
-func NewSet(cfg *config.Dhcp4) *Set { panic("alloc: not built yet") }
+// (where reservations-in-subnet is on and reservations-out-of-pool is off;
+// addresses of global reservations are not protected, V4-123).
+func NewSet(cfg *config.Dhcp4) *Set {
+	a := &Set{}
+	a.seed.Store(rand.Uint64())
+	maxID := uint32(0)
+	for _, c := range cfg.Subnets {
+		maxID = max(maxID, c.ID)
+		s := &subnet{id: c.ID}
+		for _, cp := range c.Pools {
+			p := newPool(cp.First, cp.Last, cp.ID, c.Allocator == "random", &a.seed)
+			s.pools = append(s.pools, p)
+			s.total += p.size()
+		}
+		if c.ReservationsInSubnet && !c.ReservationsOutOfPool {
+			for _, r := range c.Reservations {
+				if p := s.pool(uint32(r.Addr)); r.Addr != 0 && p != nil {
+					p.change(uint32(r.Addr)-p.first, 0, reserved)
+				}
+			}
+		}
+		a.subnets = append(a.subnets, s)
+		a.all = append(a.all, s.pools...)
+	}
+	slices.SortFunc(a.subnets, func(x, y *subnet) int { return int(int64(x.id) - int64(y.id)) })
+	slices.SortFunc(a.all, func(x, y *pool) int { return int(int64(x.first) - int64(y.first)) })
+	last := uint32(0)
+	for i, p := range a.all {
+		a.overlap = a.overlap || i > 0 && p.first <= last
+		last = max(last, p.last)
+		a.maxLast = append(a.maxLast, last)
+	}
+	if uint64(maxID) <= uint64(len(a.subnets))*8+4096 {
+		a.dense = make([]int32, maxID+1)
+		for i := range a.dense {
+			a.dense[i] = -1
+		}
+		for i, s := range a.subnets {
+			a.dense[s.id] = int32(i)
+		}
+	} else {
+		a.byID = make(map[uint32]*subnet, len(a.subnets))
+		for _, s := range a.subnets {
+			a.byID[s.id] = s
+		}
+	}
+	return a
+}
+
+// Seed makes the random allocators repeatable, for tests.
+func (a *Set) Seed(seed uint64) { a.seed.Store(seed) }
+
+// ContinueFrom takes over the cumulative numbers of the Set before, after a
+// change of the configuration. Call it when SetObserver has returned; nil does
+// nothing.
+func (a *Set) ContinueFrom(before *Set) {
+	if before == nil {
+		return
+	}
+	for _, s := range a.subnets {
+		if b := before.subnet(s.id); b != nil {
+			s.cumulative.Add(b.cumulative.Load())
+		}
+	}
+}
+
+func (a *Set) subnet(id uint32) *subnet {
+	if a.dense == nil {
+		return a.byID[id]
+	}
+	if id < uint32(len(a.dense)) {
+		if i := a.dense[id]; i >= 0 {
+			return a.subnets[i]
+		}
+	}
+	return nil
+}
+
+// pool returns the subnet's pool that has addr, nil if none.
+func (s *subnet) pool(addr uint32) *pool {
+	lo, hi := 0, len(s.pools)
+	for lo < hi {
+		m := (lo + hi) / 2
+		if s.pools[m].last < addr {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	if lo < len(s.pools) && s.pools[lo].first <= addr {
+		return s.pools[lo]
+	}
+	return nil
+}
 
 // Kind says from where Pick took an address, best first.
 type Kind uint8
@@ -30,8 +146,9 @@ const (
 	None Kind = iota
 	// Free: no record in the table.
 	Free
-	// Stale: a record that is expired, reclaimed or released; take it over by
-	// Put at its version after checking that it still is.
+	// Stale: a record that is reclaimed or released; take it over by Put at its
+	// version after checking that it still is. An expired record is assigned
+	// until the reclaimer has seen it (LS-018).
 	Stale
 	// Offered: only an offer to another client (the oldest first, roughly).
 	Offered
@@ -39,20 +156,49 @@ const (
 
 // Pick claims an address of pool p of subnet s (an index in s.Pools; the caller
 // tries the pools a client may use, in order) by the subnet's allocator: the
-// iterative one goes on from the last address it gave. The claim is dropped by
+// iterative one goes on from the last address it gave (V4-063), the random one
+// takes the next that can be had from a random point on. The claim is dropped by
 // Unclaim, or ends by itself when the table reports the record. Kinds after Free
-// are only tried when no address is Free.
-func (a *Set) Pick(s *config.Subnet4, p int) (dhcp4.IPv4, Kind) { panic("alloc: not built yet") }
+// are only tried when no address is Free, then Stale before Offered. A subnet or
+// pool that is not of this Set's configuration gives None.
+func (a *Set) Pick(s *config.Subnet4, p int) (dhcp4.IPv4, Kind) {
+	sn := a.subnet(s.ID)
+	if sn == nil || p < 0 || p >= len(sn.pools) {
+		return 0, None
+	}
+	for k := range kinds {
+		if addr, ok := sn.pools[p].pick(k); ok {
+			return addr, Free + Kind(k)
+		}
+	}
+	return 0, None
+}
 
 // Claim claims one given address (a hint or a requested one) if no other worker
-// has; ok is false then. An address outside every pool needs no claim: ok.
-func (a *Set) Claim(s *config.Subnet4, addr dhcp4.IPv4) (ok bool) { panic("alloc: not built yet") }
+// has; ok is false then. It may be one that Pick would not give: in use or
+// reserved; whether the client may have it is the caller's business. An address
+// outside the subnet's pools needs no claim: ok.
+func (a *Set) Claim(s *config.Subnet4, addr dhcp4.IPv4) (ok bool) {
+	sn := a.subnet(s.ID)
+	if sn == nil {
+		return true
+	}
+	p := sn.pool(uint32(addr))
+	if p == nil {
+		return true
+	}
+	before, _ := p.change(uint32(addr)-p.first, 0, claimed)
+	return before&claimed == 0
+}
 
 // Unclaim gives back a claim that led to no record.
-func (a *Set) Unclaim(s *config.Subnet4, addr dhcp4.IPv4) { panic("alloc: not built yet") }
-
-// LeaseChanged implements lease.Observer.
-func (a *Set) LeaseChanged(old, new *lease.Lease4) { panic("alloc: not built yet") }
+func (a *Set) Unclaim(s *config.Subnet4, addr dhcp4.IPv4) {
+	if sn := a.subnet(s.ID); sn != nil {
+		if p := sn.pool(uint32(addr)); p != nil {
+			p.change(uint32(addr)-p.first, claimed, 0)
+		}
+	}
+}
 
 // PoolStats are one pool's numbers, for statistics and metrics.
 type PoolStats struct {
@@ -72,6 +218,39 @@ type SubnetStats struct {
 	Cumulative                uint64 // assignments since start (a record became default from none, expired, released or offered)
 }
 
-// EachPool and EachSubnet visit the numbers, in ascending order.
-func (a *Set) EachPool(f func(*PoolStats))     { panic("alloc: not built yet") }
-func (a *Set) EachSubnet(f func(*SubnetStats)) { panic("alloc: not built yet") }
+// EachPool and EachSubnet visit the numbers, in ascending order of subnet id and
+// first address. What f is given is only valid during the call. Numbers are read
+// one by one while service goes on.
+func (a *Set) EachPool(f func(*PoolStats)) {
+	for _, s := range a.subnets {
+		for _, p := range s.pools {
+			f(&PoolStats{
+				SubnetID: s.id, PoolID: p.id,
+				First: dhcp4.IPv4(p.first), Last: dhcp4.IPv4(p.last), Total: p.size(),
+				Assigned: p.assigned.number(), Declined: p.declined.number(),
+				Offered: p.offered.number(), Stale: p.stale.number(),
+			})
+		}
+	}
+}
+
+// EachSubnet: see EachPool.
+func (a *Set) EachSubnet(f func(*SubnetStats)) {
+	for _, s := range a.subnets {
+		f(&SubnetStats{
+			SubnetID: s.id, Total: s.total, Assigned: s.assigned.number(),
+			Declined: s.declined.number(), Cumulative: s.cumulative.number(),
+		})
+	}
+}
+
+// number is the counter's value; during the walk of SetObserver a decrement may
+// be seen before its increment, which must not look like 2^64-1.
+func (c *padded) number() uint64 {
+	if n := c.Load(); n <= math.MaxInt64 {
+		return n
+	}
+	return 0
+}
+
+var _ lease.ExistingObserver = (*Set)(nil)
