@@ -2,24 +2,87 @@
 // checksummed records with group commit, snapshots written without pausing
 // service, and recovery.
 //
-// Producers (one Writer per goroutine) put encoded records into single-producer
-// rings; one committer goroutine drains all rings into the active segment,
-// calls fdatasync once, and then advances every Writer's durable position. A
-// Writer's record is durable when its Durable() has reached the position that
-// Append returned.
+// # Commit
 //
-// On disk a directory holds numbered segments and snapshots and a lock file
-// (flock). Every record carries the lease's whole value and its sequence number
+// Producers (one Writer per goroutine) put encoded records into single-producer
+// rings; one committer goroutine drains all rings into a block, writes it to
+// the active segment, calls fdatasync once, and then advances every Writer's
+// durable position. A Writer's record is durable when its Durable() has reached
+// the position that Append returned. While a sync runs the next block gathers
+// in the rings; there is no other delay.
+//
+// # On disk
+//
+// A directory holds numbered segments and snapshots and a lock file (flock).
+// Every record carries the lease's whole value and its sequence number
 // (lease.Lease4.Version); of the records of one address the greatest sequence
-// number wins, so the order of records from different rings does not matter. A
-// segment header names the segment before it and that one's valid length, so
-// that a segment abandoned after a write error is cut at its last durable byte.
-// A torn tail of the last segment is cut and reported; anything else that does
-// not check out refuses to open, naming file and offset.
+// number wins, so the order of records from different rings does not matter.
+//
+// A segment's header names the segment before it and that one's valid length,
+// so that a segment abandoned after a write error is cut at its last durable
+// byte. Recovery follows these names from the newest segment back to the one
+// the snapshot starts with; a segment that is not on that chain was abandoned
+// before anything in it was durable.
+//
+// Every block says how much of its file was durable when it was written. Bytes
+// that do not check out in the newest segment are a torn tail, cut and
+// reported, unless a later block attests them: then, and anywhere else, they
+// are damage, and Open refuses with file and offset. A clean Close ends the
+// segment with a block that attests all of it. What the newest segment holds
+// beyond the last attested byte was perhaps read from a page cache whose write
+// had failed, so Open copies it to the new segment instead of trusting it.
+//
+// # Failure
+//
+// After any write error the segment is abandoned: once fdatasync has failed,
+// the kernel may have dropped the pages, so a later success would prove
+// nothing. Health becomes bad, Append refuses, and every RetryEvery the
+// committer makes a new segment and writes to it all that is not yet durable.
+// Rings are bounded and nothing else queues. Nothing that was acknowledged is
+// touched.
+//
+// # Snapshots
+//
+// A snapshot rotates to a new segment and then walks the table. With it goes
+// the cut version: the greatest version in any record drained before the
+// rotation. Every change numbered up to it was numbered, under its shard's lock,
+// before the walk took that lock, so the walk sees it; recovery therefore
+// ignores journal records up to the cut version, wherever they are. That is
+// what keeps an old put that was still in some ring at the rotation, and so
+// landed in the new segment, from resurrecting a lease whose deletion stood in
+// an old, now removed segment. Before the snapshot gets its name, everything
+// appended up to the end of the walk is made durable, so that it never holds a
+// change that the journal lacks.
+//
+// # The durable watermark
+//
+// DurableVersion must not pass a number that was taken but not yet appended:
+// the lease table takes a version and calls Append under a shard's lock, and
+// the goroutine may be descheduled in between for any time. Looking at the
+// rings cannot tell. So the watermark advances in this way:
+//
+//  1. X is the greatest version that a commit has made durable.
+//  2. Options.Quiesce locks and unlocks each shard of the table once. A number
+//     v ≤ X was taken before X was (numbers come from one counter), with a
+//     shard lock held until after its Append; X was taken before step 1. So
+//     after step 2 v has been appended, or will never be.
+//  3. The published positions of all rings are read; they cover every such v.
+//  4. When all those positions are durable, so is every change up to X, and the
+//     watermark becomes X.
+//
+// This costs the hot path nothing and runs at most every 20 ms. Without
+// Quiesce, the walk of a snapshot is the only time each shard lock is taken,
+// and the watermark advances to the cut version then; until the first one it is
+// what recovery found. With SyncNone everything counts as durable.
 package leasestore
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
@@ -35,20 +98,27 @@ const (
 
 // Options of Open.
 type Options struct {
-	Dir  string
-	FS   FS // nil: the operating system's
+	Dir  string // made if missing
+	FS   FS     // nil: the operating system's
 	Sync Sync
 	// RingRecords is the size of each Writer's ring, a power of two; 0: 16384.
+	// A ring takes 256 bytes for each (64 KiB at least), a typical record 80.
 	RingRecords int
 	// SegmentBytes: a snapshot is asked for (see NeedSnapshot) when the journal
 	// since the last one is longer; 0: 1 GiB.
 	SegmentBytes int64
 	// Load is called for each recovered record, the latest of its address,
-	// deleted ones left out, from several goroutines at once if Parallel.
+	// deleted ones left out, from several goroutines at once if Parallel. The
+	// lease is reused after it returns. When Open fails, what was loaded is to
+	// be thrown away.
 	Load     func(*lease.Lease4)
 	Parallel bool
+	// Quiesce locks and unlocks each shard of the lease table once, so that
+	// changes that were in progress when it was called are finished when it
+	// returns. nil: DurableVersion advances with snapshots only.
+	Quiesce func()
 	// Event reports what an operator should know; may be nil; called outside
-	// all locks.
+	// all locks. It must not call Close.
 	Event func(Event)
 	// RetryEvery is how long to wait between attempts while writing fails; 0: 1 s.
 	RetryEvery time.Duration
@@ -56,7 +126,9 @@ type Options struct {
 
 // Event is something to log: Kind is a stable name.
 type Event struct {
-	Kind string // "journal-failed", "journal-resumed", "snapshot-written", "snapshot-failed", "tail-cut", ...
+	// Kind is one of "journal-failed", "journal-resumed", "snapshot-written",
+	// "snapshot-failed", "tail-cut", "segment-dropped", "cleanup-failed".
+	Kind string
 	Text string
 	Err  error
 }
@@ -66,18 +138,185 @@ type Recovery struct {
 	Leases     int
 	Records    int // journal records replayed
 	MaxVersion uint64
-	TornBytes  int64 // cut from the last segment
-	Snapshot   string
+	TornBytes  int64  // cut from the last segment
+	Snapshot   string // its path; empty: none
 	Segments   int
 	Took       time.Duration
 }
 
-// Store is an open lease directory.
-type Store struct{}
+// Store is an open lease directory. Its methods may be called from any
+// goroutine.
+type Store struct {
+	o       Options
+	fs      FS
+	lock    io.Closer
+	closing chan struct{}
+	close1  sync.Once
+	done    chan struct{} // committer has ended
+	marked  chan struct{} // watermark goroutine has ended
+	ended   atomic.Pointer[error]
+
+	_      [cacheLine]byte
+	refuse atomic.Uint32 // bit 0: failed, bit 1: closing; read by every Append
+	_      [cacheLine]byte
+	asleep atomic.Uint32
+	_      [cacheLine]byte
+
+	durableVersion atomic.Uint64
+	_              [cacheLine]byte
+
+	wakeCh chan struct{}
+	rotate chan rotation
+
+	writersMu sync.Mutex // for changes
+	writers   atomic.Pointer[[]*Writer]
+
+	waitMu   sync.Mutex
+	waitCh   chan struct{}
+	waiters  atomic.Int32
+	finished atomic.Bool
+
+	snapshotting chan struct{} // holds one token
+	needCh       chan struct{}
+	markCh       chan struct{}
+	markEvery    time.Duration
+	needReset    atomic.Bool // a snapshot was written
+
+	health    atomic.Pointer[Health]
+	stats     counters
+	committed atomic.Uint64 // greatest version in a durable record
+
+	// The committer's.
+	seg      *segment // nil while failed
+	prev     tailOf   // what the next segment's header says when seg is nil
+	next     uint64   // number of the next segment
+	garbage  []string // abandoned segments to remove
+	batch    batch
+	turn     int
+	noAlloc  bool
+	needMark int64 // journal bytes at which NeedSnapshot is signalled
+}
+
+const (
+	refuseFailed  = 1
+	refuseClosing = 2
+
+	markEvery = 20 * time.Millisecond
+)
 
 // Open recovers and starts the committer. The error of a corrupt file is a
-// *CorruptError.
-func Open(o Options) (*Store, *Recovery, error) { panic("leasestore: not built yet") }
+// *CorruptError; of a directory that is in use it wraps ErrLocked. Open writes:
+// on a full or read-only file system it fails.
+func Open(o Options) (*Store, *Recovery, error) {
+	if o.FS == nil {
+		o.FS = osFS{}
+	}
+	if o.RingRecords == 0 {
+		o.RingRecords = defaultRingSlots
+	}
+	if o.RingRecords < 0 || o.RingRecords&(o.RingRecords-1) != 0 || o.RingRecords > 1<<22 {
+		return nil, nil, fmt.Errorf("open lease directory %s: ring of %d records is not a power of two up to 4194304", o.Dir, o.RingRecords)
+	}
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = 1 << 30
+	}
+	if o.RetryEvery <= 0 {
+		o.RetryEvery = time.Second
+	}
+	if o.Event == nil {
+		o.Event = func(Event) {}
+	}
+	s, r, err := open(o)
+	if err != nil {
+		var c *CorruptError
+		if errors.As(err, &c) {
+			return nil, nil, err // names the file
+		}
+		return nil, nil, fmt.Errorf("open lease directory %s: %w", o.Dir, err)
+	}
+	return s, r, nil
+}
+
+func open(o Options) (_ *Store, _ *Recovery, err error) {
+	began := time.Now()
+	if err := o.FS.MakeDir(o.Dir); err != nil {
+		return nil, nil, err
+	}
+	lock, err := o.FS.Lock(lockPath(o.Dir), false)
+	if errors.Is(err, ErrLocked) {
+		return nil, nil, fmt.Errorf("in use by another process: %w", err)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			lock.Close()
+		}
+	}()
+	d, err := recoverDir(o.FS, o.Dir, o.Load, o.Parallel)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &Store{
+		o: o, fs: o.FS, lock: lock,
+		closing: make(chan struct{}), done: make(chan struct{}), marked: make(chan struct{}),
+		wakeCh: make(chan struct{}, 1), rotate: make(chan rotation), waitCh: make(chan struct{}),
+		snapshotting: make(chan struct{}, 1), needCh: make(chan struct{}, 1), markCh: make(chan struct{}, 1),
+		markEvery: markEvery,
+		next:      d.next,
+		prev:      d.prev,
+		needMark:  o.SegmentBytes,
+	}
+	s.writers.Store(new([]*Writer))
+	s.health.Store(&Health{OK: true, Since: began})
+	s.batch.init()
+	s.stats.init()
+	if d.snapshotUnixNs != 0 {
+		s.stats.lastSnapshotUnixNs.Store(d.snapshotUnixNs)
+	}
+	s.committed.Store(d.MaxVersion)
+	s.batch.maxSeen = d.MaxVersion
+	if o.Sync == SyncNone {
+		s.durableVersion.Store(^uint64(0))
+	} else {
+		s.durableVersion.Store(d.MaxVersion)
+	}
+
+	// The new segment, and in it what was not attested of the last one.
+	if s.seg, err = s.createSegment(); err != nil {
+		s.removeGarbage()
+		return nil, nil, err
+	}
+	s.stats.journalBytes.Store(d.journalBytes)
+	if err := s.rewriteTail(d.tail); err != nil {
+		s.seg.f.Close()
+		s.fs.Remove(s.seg.name)
+		return nil, nil, err
+	}
+	if d.TornBytes > 0 {
+		o.Event(Event{Kind: "tail-cut", Text: fmt.Sprintf("cut %d bytes of a write that was not finished, behind offset %d of %s", d.TornBytes, d.cutAt, d.last)})
+	}
+	if d.last != "" {
+		s.trim(d.last, d.cutAt)
+	}
+	for _, name := range d.dropped {
+		o.Event(Event{Kind: "segment-dropped", Text: "removed " + name + ", which was never put to use"})
+	}
+	for _, name := range d.superfluous {
+		if err := s.fs.Remove(name); err != nil {
+			o.Event(Event{Kind: "cleanup-failed", Text: "remove superfluous " + name, Err: err})
+		}
+	}
+	s.askSnapshot()
+	go s.run()
+	if o.Sync == SyncGroup && o.Quiesce != nil {
+		go s.mark()
+	} else {
+		close(s.marked)
+	}
+	d.Took = time.Since(began)
+	return s, &d.Recovery, nil
+}
 
 // CorruptError says which file is damaged where.
 type CorruptError struct {
@@ -86,83 +325,113 @@ type CorruptError struct {
 	What   string
 }
 
-func (e *CorruptError) Error() string { return "" }
-
-// NewWriter adds a producer. Writers live as long as the Store, or until
-// Retire; at most 256.
-func (s *Store) NewWriter(name string) *Writer { panic("leasestore: not built yet") }
-
-// Writer is a single producer; it implements lease.Journal.
-type Writer struct{}
-
-var _ lease.Journal = (*Writer)(nil)
-
-func (w *Writer) Append(op lease.Op, l *lease.Lease4) (pos uint64, ok bool) {
-	panic("leasestore: not built yet")
-}
-func (w *Writer) Room() int              { panic("leasestore: not built yet") }
-func (w *Writer) Healthy() bool          { panic("leasestore: not built yet") }
-func (w *Writer) DurableVersion() uint64 { panic("leasestore: not built yet") }
-
-// Durable is the greatest position that is durable; one atomic load.
-func (w *Writer) Durable() uint64 { panic("leasestore: not built yet") }
-
-// Kick tells the committer that the batch is complete: cheap (an atomic) when
-// it is awake, one futex or eventfd call when it sleeps.
-func (w *Writer) Kick() { panic("leasestore: not built yet") }
-
-// SetWake makes the committer call f after it has advanced Durable and the
-// writer has records it waited for. f must not block.
-func (w *Writer) SetWake(f func()) { panic("leasestore: not built yet") }
-
-// WaitDurable blocks until pos is durable, the context ends or the store fails.
-// For control commands, never for a worker.
-func (w *Writer) WaitDurable(ctx context.Context, pos uint64) error {
-	panic("leasestore: not built yet")
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("lease file %s is damaged at offset %d: %s", e.File, e.Offset, e.What)
 }
 
-// Retire ends the writer after what it has queued is drained.
-func (w *Writer) Retire() { panic("leasestore: not built yet") }
-
-// Source is what a snapshot is made of; *lease.Table implements it.
+// Source is what a snapshot is made of; *lease.Table implements it. Walk must
+// take the lock of a shard, under which changes are numbered, appended and made
+// visible, before it reads the shard.
 type Source interface {
 	Walk(func(*lease.Lease4) bool)
 }
 
-// Snapshot rotates the journal and writes all leases of src (offers left out),
-// then removes what it makes superfluous. One at a time; others wait.
-func (s *Store) Snapshot(ctx context.Context, src Source) error { panic("leasestore: not built yet") }
+// ShardedSource is a Source that can be walked shard by shard, which bounds the
+// memory that a snapshot takes: under a shard's lock leases are only encoded,
+// and written between shards. Of a plain Source the encoded leases wait in
+// memory when the disk is slower than the walk.
+type ShardedSource interface {
+	Source
+	Shards() int
+	WalkShard(i int, f func(*lease.Lease4) bool)
+}
 
-// NeedSnapshot is signalled when the journal has grown past SegmentBytes.
-func (s *Store) NeedSnapshot() <-chan struct{} { panic("leasestore: not built yet") }
+// NeedSnapshot is signalled when the journal has grown past SegmentBytes, and
+// again with each further eighth of it until a snapshot succeeds.
+func (s *Store) NeedSnapshot() <-chan struct{} { return s.needCh }
+
+func (s *Store) askSnapshot() {
+	if s.needReset.Load() && s.needReset.Swap(false) {
+		s.needMark = s.o.SegmentBytes
+	}
+	if n := s.stats.journalBytes.Load(); n > s.needMark {
+		s.needMark = n + s.o.SegmentBytes/8
+		select {
+		case s.needCh <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Close commits what is queued and gives up the directory. The error is that of
+// records that could not be made durable. Later calls return the same.
+func (s *Store) Close() error {
+	s.close1.Do(func() {
+		s.refuse.Or(refuseClosing)
+		close(s.closing)
+		s.snapshotting <- struct{}{} // a running snapshot ends; no other begins
+		<-s.done
+		<-s.marked
+		err := s.finish()
+		s.ended.Store(&err)
+	})
+	return *s.ended.Load()
+}
 
 // Health is the state for status-get and metrics.
 type Health struct {
 	OK       bool
 	Err      string    // why not
 	Since    time.Time // since when
-	Attempts uint64
+	Attempts uint64    // to resume, in this failure
 }
 
-func (s *Store) Health() Health { panic("leasestore: not built yet") }
+// Health may be called from any goroutine.
+func (s *Store) Health() Health { return *s.health.Load() }
 
-// Stats are counters since Open. Histogram buckets are cumulative-free counts;
-// bounds in CommitRecordsBounds and CommitSecondsBounds.
-type Stats struct {
-	Commits, Records, Bytes, Errors, Snapshots uint64
-	RingFull                                   uint64 // Append calls refused
-	CommitRecords                              []uint64
-	CommitSeconds                              []uint64
-	CommitSecondsSum                           float64
-	JournalBytes                               int64 // since the last snapshot
-	LastSnapshot                               time.Time
+// flush waits until everything appended before the call has been written, and
+// with SyncGroup is durable.
+func (s *Store) flush(ctx context.Context) error {
+	all := *s.writers.Load()
+	heads := make([]uint64, len(all))
+	for i, w := range all {
+		heads[i] = w.published.Load()
+	}
+	s.kick()
+	return s.wait(ctx, func() bool {
+		for i, w := range all {
+			if w.settled.Load() < heads[i] {
+				return false
+			}
+		}
+		return true
+	})
 }
 
-func (s *Store) Stats() Stats { panic("leasestore: not built yet") }
-
-// Close commits what is queued and gives up the directory.
-func (s *Store) Close() error { panic("leasestore: not built yet") }
-
-// FS is the little of a file system that the store uses; tests give one that
-// loses unsynced data or fails.
-type FS interface{}
+// mark advances the durable watermark; see the package comment.
+func (s *Store) mark() {
+	defer close(s.marked)
+	pace := time.NewTimer(s.markEvery)
+	defer pace.Stop()
+	for {
+		select {
+		case <-s.markCh:
+		case <-s.closing:
+			return
+		}
+		x := s.committed.Load()
+		if x > s.durableVersion.Load() {
+			s.o.Quiesce()
+			err := s.flush(context.Background()) // ends with the store
+			if err == nil {
+				s.raiseDurableVersion(x)
+			}
+		}
+		pace.Reset(s.markEvery)
+		select {
+		case <-pace.C:
+		case <-s.closing:
+			return
+		}
+	}
+}
