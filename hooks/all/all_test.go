@@ -5,12 +5,12 @@ import "testing"
 func TestBaseName(t *testing.T) {
 	for path, want := range map[string]string{
 		"/usr/lib/x86_64-linux-gnu/kea/hooks/libdhcp_limits.so": "limits",
-		"libdhcp_lease_cmds.so": "lease_cmds",
-		"limits":                "limits",
-		"libddns_gss_tsig.so":   "libddns_gss_tsig",
-		"":                      "",
-		"/":                     "",
-		"libdhcp_":              "",
+		"libdhcp_lease_cmds.so":                                 "lease_cmds",
+		"limits":                                                "limits",
+		"libddns_gss_tsig.so":                                   "libddns_gss_tsig",
+		"":                                                      "",
+		"/":                                                     "",
+		"libdhcp_":                                              "",
 	} {
 		if got := BaseName(path); got != want {
 			t.Errorf("BaseName(%q) = %q, want %q", path, got, want)

@@ -1,0 +1,172 @@
+// Package control is the control channel: Kea's JSON commands over unix sockets
+// and HTTP (CC-001 to CC-013), and a client for them.
+//
+// A Registry knows the commands and runs them. Channels are the listening
+// sockets; they find out where a request ends, give it to the Registry and write
+// the answer. What the commands do is other packages' matter.
+//
+// Whoever can connect is assumed to be allowed to ask but not to be friendly:
+// requests are limited in size, nesting and time, connections in number, and
+// everything refused is counted in Stats. One that has not sent a complete
+// request yet makes way for a new one when there are too many, so that idle
+// connections cannot keep an operator out.
+//
+// Every exported method may be called from any goroutine.
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Results of a command (CC-008).
+const (
+	ResultSuccess     = 0
+	ResultError       = 1
+	ResultUnsupported = 2
+	ResultEmpty       = 3 // success, but nothing was found
+	ResultConflict    = 4
+	ResultFatal       = 5 // error, and state may have been changed partly
+)
+
+// Response is the answer to a command (CC-007). Arguments is anything
+// encoding/json can write, nil for none.
+type Response struct {
+	Result    int
+	Text      string
+	Arguments any
+}
+
+// Errorf is a Response with ResultError.
+func Errorf(format string, a ...any) Response {
+	return Response{Result: ResultError, Text: fmt.Sprintf(format, a...)}
+}
+
+// MarshalJSON writes {"result":…,"text":…,"arguments":…} without what is empty.
+func (r Response) MarshalJSON() ([]byte, error) {
+	return encode(struct {
+		Result    int    `json:"result"`
+		Text      string `json:"text,omitempty"`
+		Arguments any    `json:"arguments,omitempty"`
+	}{r.Result, r.Text, r.Arguments})
+}
+
+// encode is json.Marshal without the escapes for HTML, which Kea does not write.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Request is a command as received.
+type Request struct {
+	Command string
+	// Arguments is the JSON of "arguments", nil if absent.
+	Arguments json.RawMessage
+	// Service is "service": which daemons it is for, nil if absent.
+	Service []string
+	// badService is what is wrong with "service"; only HTTP minds it (CC-006).
+	badService string
+}
+
+// requestKeys are all that a request may have (CC-006).
+var requestKeys = []string{"command", "arguments", "service", "remote-address"}
+
+// ParseRequest reads one complete JSON document without comments, as a scanner
+// returns it. Texts of errors are Kea's where Kea has one.
+func ParseRequest(text []byte) (Request, error) {
+	var r Request
+	trimmed := bytes.TrimSpace(text)
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(trimmed, &m); err != nil || m == nil {
+		if err == nil || !isSyntax(err) {
+			return r, fmt.Errorf("invalid command: expected toplevel entry to be a map, got %s instead", typeName(trimmed))
+		}
+		return r, fmt.Errorf("parse command: %w", err)
+	}
+	if _, ok := m["command"]; !ok {
+		return r, errors.New("invalid command: does not contain mandatory 'command'")
+	}
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if !slices.Contains(requestKeys, k) {
+			return r, fmt.Errorf("invalid command: unsupported parameter '%s'", clip(k, 100))
+		}
+	}
+	if typeName(m["command"]) != "string" {
+		return r, fmt.Errorf("invalid command: expected 'command' to be a string, got %s instead", typeName(m["command"]))
+	}
+	if err := json.Unmarshal(m["command"], &r.Command); err != nil {
+		return r, fmt.Errorf("invalid command: %w", err)
+	}
+	if v, ok := m["arguments"]; ok && string(v) != "null" {
+		r.Arguments = v
+	}
+	if v, ok := m["service"]; ok {
+		r.Service, r.badService = parseService(v)
+	}
+	return r, nil
+}
+
+func isSyntax(err error) bool {
+	var s *json.SyntaxError
+	return errors.As(err, &s)
+}
+
+func parseService(v json.RawMessage) ([]string, string) {
+	var items []json.RawMessage
+	if typeName(v) != "list" || json.Unmarshal(v, &items) != nil {
+		return nil, "service value must be a list"
+	}
+	names := []string{}
+	for _, item := range items {
+		var s string
+		if typeName(item) != "string" || json.Unmarshal(item, &s) != nil {
+			return nil, "service name must be a string"
+		}
+		names = append(names, s)
+	}
+	return names, ""
+}
+
+// typeName is Kea's word for the type of a JSON value.
+func typeName(v []byte) string {
+	if len(v) == 0 {
+		return "null"
+	}
+	switch v[0] {
+	case '{':
+		return "map"
+	case '[':
+		return "list"
+	case '"':
+		return "string"
+	case 't', 'f':
+		return "boolean"
+	case 'n':
+		return "null"
+	}
+	if bytes.ContainsAny(v, ".eE") {
+		return "real"
+	}
+	return "integer"
+}
+
+// clip keeps a client's text short where it is repeated in an answer.
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n] + "..."
+	}
+	return s
+}
