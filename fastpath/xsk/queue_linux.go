@@ -5,25 +5,27 @@ import (
 	"fmt"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
 )
 
 // Defaults of Options.
 const (
-	DefaultFrameSize       = 2048
-	DefaultFramesPerSocket = 8192
-	DefaultRingSize        = 2048
-	DefaultTxBudget        = 128
+	DefaultFrameSize = 2048
+	DefaultRingSize  = 2048
+	DefaultTxBudget  = 128
 	// MaxSockets bounds Options.Sockets.
 	MaxSockets = 64
 )
 
-// reserve is how many frames the owner keeps out of FILL for Alloc, and how many
-// each other worker gets to start with.
+// reserve is how many free frames each worker gets to start with, and as gifts
+// when it has used them up.
 const reserve = 64
 
-// localMax is how many free frames a worker other than the owner keeps.
+// localMax is how many free frames a worker keeps for itself.
 const localMax = 2 * reserve
 
 // CopyMode chooses how frames reach the driver.
@@ -52,8 +54,8 @@ type Options struct {
 	FrameSize int
 	Headroom  int
 	// Frames is the number of frames of the queue, rounded up to a power of
-	// two. 0 means DefaultFramesPerSocket for each socket. It must be at least
-	// twice RingSize.
+	// two. 0 means what the Loops of all sockets may hold, and as much for
+	// reception.
 	Frames int
 	// RingSize is the number of entries of FILL and of each RX and TX ring, a
 	// power of two. 0 means DefaultRingSize.
@@ -89,7 +91,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Sockets < 1 || o.Sockets > MaxSockets {
 		return o, fmt.Errorf("check xsk options: %d sockets, want 1 to %d", o.Sockets, MaxSockets)
 	}
-	def(&o.Frames, DefaultFramesPerSocket*o.Sockets)
+	def(&o.Frames, netio.DefaultMaxHeld*(o.Sockets+1))
 	if o.FrameSize != 2048 && o.FrameSize != 4096 {
 		return o, fmt.Errorf("check xsk options: frame size %d, want 2048 or 4096", o.FrameSize)
 	}
@@ -103,7 +105,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("check xsk options: %d frames, want at most %d", o.Frames, 1<<22)
 	}
 	o.Frames = 1 << bits.Len(uint(o.Frames-1))
-	if least := 2*o.RingSize + localMax*o.Sockets; o.Frames < least {
+	if least := 2*o.RingSize + (localMax+reserve)*o.Sockets; o.Frames < least {
 		return o, fmt.Errorf("check xsk options: %d frames, want at least %d for %d sockets with rings of %d", o.Frames, least, o.Sockets, o.RingSize)
 	}
 	return o, nil
@@ -119,10 +121,12 @@ type Queue struct {
 	frameMask uint64 // base of a frame = address &^ frameMask
 	track     tracker
 
-	// The owner's: touched by the goroutine of sockets[0] only.
-	fill addrRing
-	comp addrRing
-	free []uint64 // stack: the frame used last is the one still in the cache
+	// token is 1 while a worker is the queue's owner. What follows is touched
+	// with the token only.
+	token atomic.Uint32
+	fill  addrRing
+	comp  addrRing
+	free  []uint64 // stack: the frame used last is the one still in the cache
 
 	sockets []*Socket
 	maps    [][]byte // FILL and COMPLETION memory
@@ -204,7 +208,7 @@ func open(opt Options, zeroCopy bool) (q *Queue, err error) {
 			return q, fmt.Errorf("bind xsk %d to queue %d of interface %d: %w", s.index, opt.QueueID, opt.IfIndex, err)
 		}
 	}
-	for _, s := range q.sockets[1:] {
+	for _, s := range q.sockets {
 		for range reserve {
 			s.local = append(s.local, q.popFree())
 		}
@@ -245,8 +249,7 @@ func (q *Queue) setupOwner(fd int) error {
 	return nil
 }
 
-// Sockets are the queue's sockets; the first is the owner, whose goroutine has
-// to run for the others to receive. The slice is the Queue's.
+// Sockets are the queue's sockets. The slice is the Queue's.
 func (q *Queue) Sockets() []*Socket { return q.sockets }
 
 // ZeroCopy says which mode the kernel uses, read back after bind.
@@ -286,11 +289,22 @@ func (q *Queue) unmap() {
 	}
 }
 
-// popFree takes a frame off the owner's stack; the caller knows there is one.
+// popFree takes a frame off the free stack; the caller knows there is one.
 func (q *Queue) popFree() uint64 {
 	f := q.free[len(q.free)-1]
 	q.free = q.free[:len(q.free)-1]
 	return f
+}
+
+// tryServe looks after the queue unless another worker is doing so. It never
+// waits.
+func (q *Queue) tryServe() bool {
+	if !q.token.CompareAndSwap(0, 1) {
+		return false
+	}
+	q.serve()
+	q.token.Store(0)
+	return true
 }
 
 // serve is the owner's round: gather frames, give the workers theirs, refill.
@@ -303,9 +317,13 @@ func (q *Queue) serve() {
 		q.comp.release()
 		q.track.take(q.free[start:], "COMPLETION")
 	}
-	for _, s := range q.sockets[1:] {
-		q.free = s.back.pop(q.free, q.opt.Frames)
-		if lack := reserve - s.gift.len(); lack > 0 && len(q.free) > lack {
+	for _, s := range q.sockets {
+		if s.back.len() > 0 {
+			q.free = s.back.pop(q.free, q.opt.Frames)
+		}
+	}
+	for _, s := range q.sockets {
+		if lack := reserve - s.gift.len(); lack > 0 && len(q.free) >= lack {
 			n := s.gift.push(q.free[len(q.free)-lack:])
 			q.free = q.free[:len(q.free)-n]
 		}
@@ -320,7 +338,7 @@ func (q *Queue) refill() {
 	if room < netioBatch {
 		return
 	}
-	n := min(room, len(q.free)-reserve)
+	n := min(room, len(q.free))
 	if n <= 0 {
 		return
 	}
@@ -355,10 +373,8 @@ func (q *Queue) Account() Account {
 		a.Local += len(s.local)
 		a.Rx += int(s.rx.available(s.rx.size))
 		a.Tx += int(s.tx.unconsumed())
-		if s.index > 0 {
-			a.Gift += s.gift.len()
-			a.Back += s.back.len()
-		}
+		a.Gift += s.gift.len()
+		a.Back += s.back.len()
 	}
 	a.Missing = a.Frames - a.Free - a.Local - a.Gift - a.Back - a.Fill - a.Rx - a.Tx - a.Completion
 	return a

@@ -36,13 +36,12 @@ type Socket struct {
 	tx     descRing
 	maps   [][]byte
 
-	// local is the stack of free frames of a socket that is not the owner.
-	local []uint64
-	back  *frameRing // to the owner
-	gift  *frameRing // from the owner
+	local []uint64   // stack of free frames, the worker's own
+	back  *frameRing // to the queue's owner
+	gift  *frameRing // from the queue's owner
 
-	// passed counts frames that went through since the owner was last looked
-	// after.
+	// passed counts frames that changed hands since this worker last looked
+	// after the queue.
 	passed    int
 	passedMax int
 	txPending bool // TX holds frames the kernel may not know of
@@ -70,11 +69,9 @@ func newSocket(q *Queue, index int) (*Socket, error) {
 	if err := s.waiter.Init(fd); err != nil {
 		return s, err
 	}
-	if index > 0 {
-		s.local = make([]uint64, 0, localMax+netioBatch)
-		s.back = newFrameRing(q.opt.Frames)
-		s.gift = newFrameRing(localMax)
-	}
+	s.local = make([]uint64, 0, localMax+reserve)
+	s.back = newFrameRing(q.opt.Frames)
+	s.gift = newFrameRing(reserve)
 	s.passedMax = max(1, q.opt.RingSize/(4*q.opt.Sockets))
 	size := uint32(q.opt.RingSize)
 	if err := setRing(fd, unix.XDP_RX_RING, size); err != nil {
@@ -137,11 +134,13 @@ func (s *Socket) FD() int { return s.fd }
 // Queue is the queue the socket belongs to.
 func (s *Socket) Queue() *Queue { return s.q }
 
-// Recv implements netio.Conn. The owner also looks after the queue's rings.
+// Recv implements netio.Conn. It also looks after the queue's rings: the first
+// worker at every turn, so that the others need not; each of those only when much
+// went through its hands, which the first one should have noticed.
 func (s *Socket) Recv(pkts []netio.Packet) int {
 	q := s.q
-	if s.index == 0 {
-		q.serve()
+	if s.index == 0 || s.passed >= s.passedMax {
+		s.serve()
 	}
 	n := int(s.rx.available(uint32(len(pkts))))
 	if n == 0 {
@@ -177,35 +176,25 @@ func (s *Socket) Recv(pkts []netio.Packet) int {
 	}
 	s.rx.release()
 	s.rxPackets.Add(uint64(got))
-	s.pass(n)
+	s.passed += n
 	return got
 }
 
 // Alloc implements netio.Conn.
 func (s *Socket) Alloc(p *netio.Packet) bool {
 	q := s.q
-	var base uint64
-	if s.index == 0 {
-		if len(q.free) == 0 {
-			q.serve()
-			if len(q.free) == 0 {
-				s.noFrame.Add(1)
-				return false
-			}
-		}
-		base = q.popFree()
-	} else {
-		if len(s.local) == 0 {
+	if len(s.local) == 0 {
+		s.local = s.gift.pop(s.local, reserve)
+		if len(s.local) == 0 && s.serve() {
 			s.local = s.gift.pop(s.local, reserve)
-			if len(s.local) == 0 {
-				s.noFrame.Add(1)
-				s.wakeOwner()
-				return false
-			}
 		}
-		base = s.local[len(s.local)-1]
-		s.local = s.local[:len(s.local)-1]
+		if len(s.local) == 0 {
+			s.noFrame.Add(1)
+			return false
+		}
 	}
+	base := s.local[len(s.local)-1]
+	s.local = s.local[:len(s.local)-1]
 	q.track.lease(base)
 	start := base + unix.XDP_PACKET_HEADROOM + uint64(q.opt.Headroom)
 	end := base + q.frameMask + 1
@@ -241,7 +230,7 @@ func (s *Socket) Send(pkts []netio.Packet) {
 		s.txPackets.Add(uint64(sent))
 		s.txPending = true
 	}
-	s.pass(len(pkts))
+	s.passed += len(pkts)
 }
 
 // Release implements netio.Conn.
@@ -253,15 +242,11 @@ func (s *Socket) Release(pkts []netio.Packet) {
 		q.track.poison(q.umem[base : base+q.frameMask+1])
 		s.giveBack(base)
 	}
-	s.pass(len(pkts))
+	s.passed += len(pkts)
 }
 
 // giveBack returns a frame that is not on loan any more.
 func (s *Socket) giveBack(base uint64) {
-	if s.index == 0 {
-		s.q.free = append(s.q.free, base)
-		return
-	}
 	if len(s.local) < localMax {
 		s.local = append(s.local, base)
 		return
@@ -270,24 +255,13 @@ func (s *Socket) giveBack(base uint64) {
 	s.back.push(s.scratch[:]) // has room for every frame there is
 }
 
-// pass notes that n frames changed hands and sees that the owner circulates
-// them even if it sleeps.
-func (s *Socket) pass(n int) {
-	if s.index == 0 {
-		return
+// serve looks after the queue unless somebody else is at it.
+func (s *Socket) serve() bool {
+	if !s.q.tryServe() {
+		return false
 	}
-	s.passed += n
-	if s.passed >= s.passedMax {
-		s.passed = 0
-		s.wakeOwner()
-	}
-}
-
-func (s *Socket) wakeOwner() {
-	owner := s.q.sockets[0]
-	if owner.waiter.Sleeping() {
-		owner.Wake()
-	}
+	s.passed = 0
+	return true
 }
 
 // Flush implements netio.Conn.
@@ -349,6 +323,9 @@ func transient(e unix.Errno) bool {
 func (s *Socket) Wait(timeoutNs int64) {
 	if s.txPending {
 		timeoutNs = min(timeoutNs, txRetryNs)
+	}
+	if s.passed > 0 {
+		s.serve()
 	}
 	s.waiter.Wait(timeoutNs, true)
 	if s.txPending {
