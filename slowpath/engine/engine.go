@@ -35,7 +35,7 @@ import (
 )
 
 // Reason says why a query is not answered. ReasonOK means go on. The labels of
-// String are the metric's reason label. Owned by reason.go.
+// String are the metric's reason label. See reason.go.
 type Reason uint8
 
 // Status is what a callout returned; Kea's next step values.
@@ -48,22 +48,37 @@ const (
 	Park
 )
 
-// Callouts are the hook points inside Process4. A nil function is skipped.
+// Callouts are the hook points inside Process4 and Reclaim. A nil function is
+// skipped. Leases they get are theirs to read during the call only, and to
+// change where it says so.
 type Callouts struct {
+	// HostIdentifier gives a flex-id; it is asked only if flex-id is among
+	// host-reservation-identifiers. id must stay valid as long as the message.
 	HostIdentifier func(q *Query4) (id []byte, t config.IdentifierType, ok bool)
-	// LeaseSelect sees l before it is stored (fake: for an OFFER). Skip or Drop
-	// refuse the lease.
+	// LeaseSelect sees l before it is stored (fake: for an OFFER) and may change
+	// it, but for the address. Skip or Drop refuse the lease.
 	LeaseSelect func(q *Query4, l *lease.Lease4, fake bool) Status
-	// LeaseRenew: Skip leaves the stored lease as it is.
-	LeaseRenew   func(q *Query4, l *lease.Lease4) Status
+	// LeaseRenew sees the client's lease before it is stored again (or offered
+	// again, as in Kea) and may change it, but for the address. Skip leaves the
+	// stored lease as it is; the client is told what remains of it.
+	LeaseRenew func(q *Query4, l *lease.Lease4) Status
+	// LeaseRelease, LeaseDecline: Skip or Drop leave the lease as it is.
 	LeaseRelease func(q *Query4, l *lease.Lease4) Status
 	LeaseDecline func(q *Query4, l *lease.Lease4) Status
-	LeaseExpire  func(l *lease.Lease4, remove bool) Status
+	// LeaseExpire is called for each lease that is reclaimed, by Reclaim or
+	// because its address is given out again. Skip: the callout has done
+	// everything, Reclaim leaves the record alone.
+	LeaseExpire func(l *lease.Lease4, remove bool) Status
+	// LeaseRecover: Skip leaves the address declined.
 	LeaseRecover func(l *lease.Lease4) Status
+	// Reclaimed counts: it is told of each lease after it was reclaimed, as it
+	// was before. Not a hook point of Kea's, but what its statistics
+	// reclaimed-leases and reclaimed-declined-addresses are made of.
+	Reclaimed func(l *lease.Lease4)
 }
 
 // Config is everything of one configuration that deciding needs; immutable,
-// swapped whole.
+// swapped whole. NewConfig makes it.
 type Config struct {
 	Snapshot *config.Snapshot
 	Subnets  *subnet.Index
@@ -72,11 +87,24 @@ type Config struct {
 	Callouts Callouts
 	// OfferHoldS is Dataplane.OfferHoldS.
 	OfferHoldS uint32
+
+	rules
 }
 
 // NewConfig builds the indexes of s. Alloc still has to be attached to the
 // lease table as its observer, see alloc.Set.
-func NewConfig(s *config.Snapshot, c Callouts) *Config { panic("engine: not built yet") }
+func NewConfig(s *config.Snapshot, c Callouts) *Config {
+	d := s.Dhcp4
+	return &Config{
+		Snapshot:   s,
+		Subnets:    subnet.NewIndex(d),
+		Hosts:      host.NewIndex(d),
+		Alloc:      alloc.NewSet(d),
+		Callouts:   c,
+		OfferHoldS: uint32(max(s.Dataplane.OfferHoldS, 0)),
+		rules:      newRules(d),
+	}
+}
 
 // Engine is the shared part.
 type Engine struct {
@@ -92,7 +120,7 @@ func New(t *lease.Table, c *Config) *Engine {
 }
 
 // Config returns the configuration in force; SetConfig swaps it. Workers take
-// it up at their next Begin.
+// it up at their next Begin; queries on their way keep the one they began with.
 func (e *Engine) Config() *Config     { return e.cfg.Load() }
 func (e *Engine) SetConfig(c *Config) { e.cfg.Store(c) }
 
@@ -100,7 +128,10 @@ func (e *Engine) SetConfig(c *Config) { e.cfg.Store(c) }
 func (e *Engine) Leases() *lease.Table { return e.leases }
 
 // Query4 is one query on its way. The fields above the line are set by the
-// caller; it is reused, its zeroing is Reset's.
+// caller; it is reused, Accept4 resets what is below the line. A parked query
+// may be moved: Msg may be parsed again over a copy of the frame before the
+// next step, nothing below the line keeps references into the message that
+// outlive a step.
 type Query4 struct {
 	Msg      *dhcp4.View
 	NowUnixS int64
@@ -114,10 +145,14 @@ type Query4 struct {
 	// Ext is the caller's own, for its callouts.
 	Ext any
 	// ---- set by the engine
+
+	// Subnet is what SelectSubnet4 chose; a subnet4_select callout may replace
+	// it by another subnet of the same configuration.
 	Subnet  *config.Subnet4
 	Host    *config.Reservation4 // nil: none
 	Classes ClassSet
-	// Declared further by the package: client identity, scratch.
+	// State is the client's, see ClientState.
+	State ClientState
 	queryState
 }
 
@@ -128,13 +163,20 @@ type Reply4 struct {
 	CommitPos uint64
 	// Lease is what was offered, granted, released or declined (HaveLease);
 	// OldLease what it replaced (HaveOld); Deleted the client's previous lease
-	// that was removed (HaveDeleted).
+	// that was removed (HaveDeleted). A Lease that is only offered shows
+	// StateDefault and the lifetime that it would have.
 	Lease, OldLease, Deleted        lease.Lease4
 	HaveLease, HaveOld, HaveDeleted bool
 	// Reused says the lease was answered from the cache (V4-073).
 	Reused bool
+	// ReservationConflict says that the client's reserved address is leased to
+	// another client (v4-reservation-conflicts, V4-069).
+	ReservationConflict bool
 	// NAKReason explains a DHCPNAK for logs and counters.
 	NAKReason Reason
+	// ValidLifetimeS is what option 51 says, in seconds: of a reused lease what
+	// remains.
+	ValidLifetimeS uint32
 	// Dst is where it goes (RFC 2131 §4.1, V4-026, V4-027): address and port,
 	// and the link layer: to chaddr, to all, or to the source of the query.
 	Dst     dhcp4.IPv4
@@ -142,6 +184,26 @@ type Reply4 struct {
 	L2      L2Dest
 	// ServerID is the address the reply is sent from.
 	ServerID dhcp4.IPv4
+	// MaxLen and PRL are for dhcp4.Reply.Append: the longest DHCP message that
+	// the client takes (option 57, RFC 2132 §9.10) and a packet carries, and its
+	// parameter request list, which aliases the query's message.
+	MaxLen int
+	PRL    []byte
+	// LeftOut is how many options found no room in the reply's list.
+	LeftOut int
+}
+
+// reset forgets the last decision. The leases keep their old octets, the Have
+// fields say that they do not count.
+func (r *Reply4) reset() {
+	r.Reply.Reset()
+	r.CommitPos = 0
+	r.HaveLease, r.HaveOld, r.HaveDeleted = false, false, false
+	r.Reused, r.ReservationConflict = false, false
+	r.NAKReason = ReasonOK
+	r.ValidLifetimeS = 0
+	r.Dst, r.DstPort, r.L2, r.ServerID = 0, 0, L2Source, 0
+	r.MaxLen, r.PRL, r.LeftOut = 0, nil, 0
 }
 
 // L2Dest is the link-layer destination of a reply.
@@ -160,32 +222,16 @@ type Worker struct {
 
 // NewWorker returns a worker that journals its changes through j (nil: nothing
 // is durable, CommitPos is always 0).
-func (e *Engine) NewWorker(j lease.Journal) *Worker { panic("engine: not built yet") }
+func (e *Engine) NewWorker(j lease.Journal) *Worker {
+	w := &Worker{}
+	w.e, w.t, w.j = e, e.leases, j
+	w.cfg = e.Config()
+	w.allowed = w.subnetAllowed // once: a method value made per query would allocate
+	return w
+}
 
 // Begin takes up the configuration in force and returns it.
-func (w *Worker) Begin() *Config { panic("engine: not built yet") }
-
-// Accept4 checks what needs no subnet: message type, identity, server
-// identifier (V4-011 … V4-016), and puts the query into the classes that need
-// no expression (ALL, VENDOR_CLASS_…).
-func (w *Worker) Accept4(q *Query4) Reason { panic("engine: not built yet") }
-
-// SelectSubnet4 sets q.Subnet (nil: none; Process4 then answers as V4-020 says).
-func (w *Worker) SelectSubnet4(q *Query4) { panic("engine: not built yet") }
-
-// Process4 decides and changes leases. With a reason other than ReasonOK there
-// is no answer; with ReasonOK and r.Type 0 the query was handled and needs none
-// (RELEASE, DECLINE).
-func (w *Worker) Process4(q *Query4, r *Reply4) Reason { panic("engine: not built yet") }
-
-// Finish4 fills the reply's options and fields from the configuration and
-// decides where it goes.
-func (w *Worker) Finish4(q *Query4, r *Reply4) Reason { panic("engine: not built yet") }
-
-// Reclaim handles up to max due leases (0: all) and stops early when stop
-// reports true between two: it expires, recovers declined ones and removes what
-// was held long enough (LS-018, LS-019). remove deletes expired leases at once
-// (leases-reclaim). It returns how many it handled. w is the reclaimer's own.
-func (w *Worker) Reclaim(nowUnixS int64, max int, remove bool, stop func() bool) int {
-	panic("engine: not built yet")
+func (w *Worker) Begin() *Config {
+	w.cfg = w.e.cfg.Load()
+	return w.cfg
 }

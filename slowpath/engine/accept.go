@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/subnet"
+)
+
+// Accept4 checks what needs no subnet: message type, identity, server
+// identifier (V4-011 … V4-016), and puts the query into the classes that need
+// no expression (ALL, VENDOR_CLASS_…). Msg must be parsed.
+func (w *Worker) Accept4(q *Query4) Reason {
+	q.cfg = w.cfg
+	q.Subnet, q.Host, q.rules = nil, nil, nil
+	q.flexID, q.nameLen, q.v6Only = nil, 0, false
+	q.Classes.reset(q.cfg.classes)
+	q.identify()
+	v := q.Msg
+	q.State = clientState(v, q.Dst)
+
+	q.Classes.add(classAll)
+	if vendor := v.Option(dhcp4.OptVendorClassIdentifier); len(vendor) > 0 {
+		q.Classes.addVendor(vendor)
+	}
+
+	t := v.Type()
+	switch t {
+	case dhcp4.MsgDiscover, dhcp4.MsgRequest, dhcp4.MsgDecline, dhcp4.MsgRelease, dhcp4.MsgInform:
+	case 0:
+		return ReasonNoMessageType
+	case dhcp4.MsgOffer, dhcp4.MsgAck, dhcp4.MsgNak:
+		return ReasonServerMessage
+	default:
+		return ReasonMessageType
+	}
+	if r := w.acceptIdentity(q); r != ReasonOK {
+		return r
+	}
+	if v.Has(dhcp4.OptRequestedIPAddress) {
+		if _, ok := v.RequestedIP(); !ok {
+			return ReasonMalformedAddress
+		}
+	}
+	if v.Has(dhcp4.OptServerIdentifier) {
+		id, ok := v.ServerID()
+		switch {
+		case !ok:
+			return ReasonMalformedAddress
+		case t == dhcp4.MsgDiscover:
+			return ReasonServerIDUnwanted
+		case !w.ownServerID(q, id):
+			return ReasonNotForUs
+		}
+	}
+	switch t {
+	case dhcp4.MsgInform:
+		if !q.isRelayed() && q.Src == 0 && v.CIAddr() == 0 {
+			return ReasonInformNoAddress
+		}
+	case dhcp4.MsgDecline:
+		if !v.Has(dhcp4.OptRequestedIPAddress) {
+			return ReasonDeclineNoAddress
+		}
+	}
+	return ReasonOK
+}
+
+// acceptIdentity wants a chaddr or a client identifier (V4-015). A chaddr of
+// zeros counts as none, for else all such clients were one; the broadcast
+// address is nobody's, and a reply to it would go to every station.
+func (w *Worker) acceptIdentity(q *Query4) Reason {
+	n := q.Msg.Notes()
+	switch l := len(q.Msg.ClientID()); {
+	case l == 1 || l > lease.MaxClientIDLen: // cut, it might be another client's
+		return ReasonClientIDLength
+	case len(q.Msg.CHAddr()) > 0 && n&dhcp4.NoteBroadcastCHAddr != 0:
+		return ReasonBroadcastCHAddr
+	case q.hw != nil || q.cid != nil:
+		return ReasonOK
+	case n&dhcp4.NoteZeroCHAddr != 0 && len(q.Msg.CHAddr()) > 0:
+		return ReasonZeroCHAddr
+	}
+	return ReasonNoIdentity
+}
+
+// ownServerID reports whether option 54 means us: what the relay said it would
+// override it with (RFC 5107), an address of ours, or an identifier configured
+// for a subnet, globally, or for a class of the query (V4-016).
+func (w *Worker) ownServerID(q *Query4, id dhcp4.IPv4) bool {
+	if o := q.Msg.RAI(dhcp4.RAIServerIDOverride); len(o) == 4 && dhcp4.AddrFromSlice(o) == id {
+		return true
+	}
+	if id == 0 {
+		return false
+	}
+	if id == q.IfAddr || slices.Contains(q.LocalAddrs, id) {
+		return true
+	}
+	if _, ok := q.cfg.serverIDs[id]; ok {
+		return true
+	}
+	for _, c := range q.Classes.order[:q.Classes.n] {
+		if c < uint32(len(q.cfg.classes.options)) {
+			if cid, ok := serverIDOf(q.cfg.classes.options[c]); ok && cid == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// SelectSubnet4 sets q.Subnet (nil: none; Process4 then answers as V4-020 says).
+func (w *Worker) SelectSubnet4(q *Query4) {
+	v := q.Msg
+	w.sel = subnet.Selector{
+		GIAddr: v.GIAddr(),
+		CIAddr: v.CIAddr(),
+		Src:    q.Src,
+		Dst:    q.Dst,
+		IfName: q.IfName,
+		IfAddr: q.IfAddr,
+	}
+	// The relay's word comes before the client's (RFC 3527, RFC 3011).
+	if b := v.RAI(dhcp4.RAILinkSelection); len(b) == 4 {
+		w.sel.LinkSelection = dhcp4.AddrFromSlice(b)
+	} else if b := v.Option(dhcp4.OptSubnetSelection); len(b) == 4 {
+		w.sel.LinkSelection = dhcp4.AddrFromSlice(b)
+	}
+	if q.cfg.anyGuard {
+		w.q = q
+		w.sel.Allowed = w.allowed
+	}
+	q.Subnet = q.cfg.Subnets.Select(&w.sel)
+}
+
+func (w *Worker) subnetAllowed(s *config.Subnet4) bool {
+	return w.q.Classes.hasAny(w.q.cfg.bySubnet[s].guard)
+}

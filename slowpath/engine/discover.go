@@ -1,0 +1,181 @@
+package engine
+
+import (
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+)
+
+// discover answers a DHCPDISCOVER: reserved address, the client's current one,
+// the one it asks for, one from the allocator (V4-069). If there is none it is
+// silent (V4-017).
+func (w *Worker) discover(q *Query4, r *Reply4) Reason {
+	if q.Classes.has(classReject) {
+		return ReasonClassReject
+	}
+	if q.Subnet == nil {
+		return ReasonNoSubnet
+	}
+	if reason, done := w.prepare(q, r); done {
+		if reason == ReasonOK {
+			r.Type = dhcp4.MsgOffer
+		}
+		return reason
+	}
+	if !q.Classes.hasAny(q.rules.guard) {
+		return ReasonSubnetGuarded
+	}
+	for range conflictTries {
+		reason := w.offer(q, r)
+		if reason == ReasonConflict {
+			continue
+		}
+		if reason == ReasonOK {
+			r.CopyHeader(q.Msg)
+			r.Type = dhcp4.MsgOffer
+			r.YIAddr = r.Lease.Addr
+		}
+		return reason
+	}
+	return ReasonConflict
+}
+
+func (w *Worker) offer(q *Query4, r *Reply4) Reason {
+	r.HaveLease, r.HaveOld, r.Reused = false, false, false
+	have := w.findClient(q)
+	if a, ok := w.reservedAddr(q); ok {
+		if have && w.cur.Addr == a {
+			return w.renew(q, r, true)
+		}
+		switch reason := w.take(q, r, a, true, true); reason {
+		case ReasonAddressInUse:
+			r.ReservationConflict = true
+		case ReasonLeaseRefused:
+		default:
+			return reason
+		}
+	}
+	if have && w.allowedPool(q, w.cur.Addr) && !w.reservedForOther(q, w.cur.Addr) {
+		return w.renew(q, r, true)
+	}
+	if a := q.hint(); a != 0 && w.allowedPool(q, a) && !w.reservedForOther(q, a) {
+		switch reason := w.take(q, r, a, true, false); reason {
+		case ReasonAddressInUse, ReasonLeaseRefused:
+		default:
+			return reason
+		}
+	}
+	return w.allocate(q, r, true)
+}
+
+// take gives the client the address, which may not be leased to anybody. With
+// offer it is only offered. Offers to others do not count for a DHCPREQUEST and
+// for a reserved address (overOffers), as Kea knows none.
+//
+// ReasonAddressInUse and ReasonLeaseRefused leave room for another address.
+func (w *Worker) take(q *Query4, r *Reply4, a dhcp4.IPv4, offer, overOffers bool) Reason {
+	old := &w.exist
+	old.Version = 0
+	found := w.t.Get(a, old)
+	stale := false
+	if found {
+		switch {
+		case old.State == lease.StateOffered:
+			if !overOffers && !old.Expired(q.NowUnixS) && !q.owns(old, q.matchCID()) {
+				return ReasonAddressInUse
+			}
+		case leased(old, q.NowUnixS):
+			if offer && old.SubnetID == q.Subnet.ID && q.owns(old, q.matchCID()) {
+				w.cur = *old // a second lease of the client's
+				return w.renew(q, r, true)
+			}
+			return ReasonAddressInUse
+		default:
+			stale = true
+		}
+	}
+	return w.put(q, r, a, found, stale, offer)
+}
+
+// put stores the lease or offer of a free address, whose record, if found, is
+// w.exist: an offer, or stale, which is expired, reclaimed or released. An offer
+// stands over a stale record and leaves it as it is; a lease replaces it, which
+// reclaims it first (V4-071).
+func (w *Worker) put(q *Query4, r *Reply4, a dhcp4.IPv4, found, stale, offer bool) Reason {
+	old, next := &w.exist, &w.next
+	next.UserContext = ""
+	w.fill(q, next, a, w.validLifetime(q))
+	if f := q.cfg.Callouts.LeaseSelect; f != nil {
+		if s := f(q, next, offer); s == Skip || s == Drop {
+			return ReasonLeaseRefused
+		}
+		next.Addr = a
+	}
+	validS := next.ValidLifetimeS
+	volatile := false
+	if offer {
+		if next.ValidLifetimeS = q.Subnet.OfferLifetimeS; next.ValidLifetimeS == 0 { // V4-074
+			volatile = true
+			next.ValidLifetimeS = q.cfg.OfferHoldS
+			next.State = lease.StateOffered
+		}
+	}
+	var version uint64
+	if found {
+		version = old.Version
+		if !volatile && !stale && w.t.Covered(a, &w.under) {
+			// What counts is the record below the offer. It cannot change
+			// without the offer's version, which Put compares.
+			old, stale = &w.under, true
+		}
+	}
+	if stale && old.State == lease.StateDeclined && !w.recover(q.cfg, old) {
+		return ReasonAddressInUse
+	}
+	c, err := w.t.Put(next, version, w.j)
+	if err != nil {
+		return w.putReason(err)
+	}
+	if stale && !volatile {
+		w.expired(q.cfg, old, false)
+		r.OldLease, r.HaveOld = *old, true
+	}
+	r.CommitPos = c.Pos
+	r.Lease, r.HaveLease = *next, true
+	r.Lease.State = lease.StateDefault
+	r.Lease.ValidLifetimeS = validS
+	r.ValidLifetimeS = validS
+	return ReasonOK
+}
+
+// allocate takes an address of the pools that the client may use: a free one of
+// any pool, else a stale one, else one that is only offered, so that a flood of
+// DHCPDISCOVERs keeps nobody from being served.
+func (w *Worker) allocate(q *Query4, r *Reply4, offer bool) Reason {
+	for range conflictTries {
+		a, reason := w.pick(q)
+		if reason == ReasonPoolExhausted && w.reclaimForSpace(q) {
+			a, reason = w.pick(q)
+		}
+		if reason != ReasonOK {
+			return reason
+		}
+		w.exist.Version = 0
+		found := w.t.Get(a, &w.exist)
+		offered := found && w.exist.State == lease.StateOffered
+		if found && !offered && leased(&w.exist, q.NowUnixS) || w.reservedForOther(q, a) {
+			q.cfg.Alloc.Unclaim(q.Subnet, a)
+			continue
+		}
+		reason = w.put(q, r, a, found, found && !offered, offer)
+		switch reason {
+		case ReasonOK:
+			return reason
+		case ReasonConflict, ReasonAddressInUse:
+			q.cfg.Alloc.Unclaim(q.Subnet, a)
+		default:
+			q.cfg.Alloc.Unclaim(q.Subnet, a)
+			return reason
+		}
+	}
+	return ReasonConflict
+}

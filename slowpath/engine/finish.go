@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+)
+
+const (
+	// minMessageLen is what every client takes without option 57 (RFC 2131 §2).
+	minMessageLen = 576
+	// maxMessageLen fits one Ethernet packet with IP and UDP headers.
+	maxMessageLen = 1500 - 28
+)
+
+// Finish4 fills the reply's options and fields from the configuration and
+// decides where it goes. A reply without a type (RELEASE, DECLINE) is left as it
+// is.
+func (w *Worker) Finish4(q *Query4, r *Reply4) Reason {
+	if r.Type == 0 {
+		return ReasonOK
+	}
+	q.identify()
+	v := q.Msg
+	r.ServerID = localAddr(q)
+	if r.ServerID == 0 {
+		return ReasonNoLocalAddress
+	}
+	r.MaxLen = min(max(int(v.MaxMessageSize()), minMessageLen), maxMessageLen)
+	r.PRL = v.PRL()
+
+	// What is repeated (V4-028): the relay needs its option back (RFC 3046
+	// §2.2), the client its own (RFC 6842, RFC 3011).
+	d := q.cfg.Snapshot.Dhcp4
+	if q.cid != nil && d.EchoClientID {
+		r.Set(dhcp4.OptClientIdentifier, q.cid)
+	}
+	if b := v.Option(dhcp4.OptSubnetSelection); b != nil {
+		r.Set(dhcp4.OptSubnetSelection, b)
+	}
+	if b := v.Option(dhcp4.OptRelayAgentInformation); len(b) > 0 {
+		r.Set(dhcp4.OptRelayAgentInformation, b)
+	}
+
+	if r.Type == dhcp4.MsgNak {
+		r.SetIP(dhcp4.OptServerIdentifier, r.ServerID) // never the configured one (WR-05)
+		address(q, r)
+		return ReasonOK
+	}
+	s := q.Subnet
+	if r.HaveLease {
+		r.SetU32(dhcp4.OptIPAddressLeaseTime, r.ValidLifetimeS)
+		r.SetIP(dhcp4.OptSubnetMask, s.Mask) // V4-111
+		setTimers(s, r)
+		if q.nameLen > 0 {
+			r.Set(dhcp4.OptHostName, q.name[:q.nameLen])
+		}
+	}
+	w.setOptions(q, r, w.collect(q, r))
+	if q.v6Only && !r.Has(dhcp4.OptIPv6OnlyPreferred) {
+		return ReasonV6OnlyMissing
+	}
+	if !r.Has(dhcp4.OptServerIdentifier) {
+		r.SetIP(dhcp4.OptServerIdentifier, r.ServerID)
+	}
+	setFields(q, r)
+	address(q, r)
+	if v.Type() == dhcp4.MsgInform && r.Dst != v.GIAddr() {
+		// Not through the relay, so nothing of the relay's (WR-07).
+		r.Hops, r.GIAddr = 0, 0
+		r.Del(dhcp4.OptRelayAgentInformation)
+	}
+	return ReasonOK
+}
+
+// localAddr is our address that the client or relay knows: the one it sent to,
+// else that of the interface.
+func localAddr(q *Query4) dhcp4.IPv4 {
+	if q.Dst != 0 && q.Dst != q.IfAddr {
+		for _, a := range q.LocalAddrs {
+			if a == q.Dst {
+				return a
+			}
+		}
+	}
+	return q.IfAddr
+}
+
+// collect returns the scopes that options come from, first the one that wins:
+// host, pool, subnet, classes in order of assignment, global (V4-093, WR-10,
+// WR-11).
+func (w *Worker) collect(q *Query4, r *Reply4) []config.Options {
+	l := w.scopes[:0]
+	if h := q.Host; h != nil && len(h.Options) > 0 {
+		l = append(l, h.Options)
+	}
+	s := q.Subnet
+	if r.YIAddr != 0 {
+		if p := poolOf(s, r.YIAddr); p >= 0 && len(s.Pools[p].Options) > 0 {
+			l = append(l, s.Pools[p].Options)
+		}
+	}
+	if len(s.Options) > 0 {
+		l = append(l, s.Options)
+	}
+	for _, c := range q.Classes.order[:q.Classes.n] {
+		if c < uint32(len(q.cfg.classes.options)) {
+			if o := q.cfg.classes.options[c]; len(o) > 0 {
+				l = append(l, o)
+			}
+		}
+	}
+	if o := q.cfg.Snapshot.Dhcp4.Options; len(o) > 0 {
+		l = append(l, o)
+	}
+	return l
+}
+
+// codes is a set of option codes.
+type codes [4]uint64
+
+func (c *codes) add(b uint8)      { c[b>>6] |= 1 << (b & 63) }
+func (c *codes) has(b uint8) bool { return c[b>>6]&(1<<(b&63)) != 0 }
+
+// basicOptions are sent whenever they are configured (WR-09).
+var basicOptions = [...]uint8{dhcp4.OptServerIdentifier, dhcp4.OptRouter, dhcp4.OptDomainNameServer, dhcp4.OptDomainName}
+
+// setOptions adds what the client asks for and what is always sent, but for
+// what is never sent; each from the first scope that has it (V4-094).
+func (w *Worker) setOptions(q *Query4, r *Reply4, scopes []config.Options) {
+	// The basic ones first, that they find room. As in Kea, never-send does not
+	// keep them away, save where the entry is nothing but that mark.
+	for _, code := range basicOptions {
+		for _, o := range scopes {
+			if e := findOption(o, code); e != nil {
+				if len(e.Data) > 0 || !e.Never {
+					w.setOption(r, e)
+				}
+				break
+			}
+		}
+	}
+	var wanted, done codes
+	for _, code := range r.PRL {
+		wanted.add(code)
+	}
+	for _, o := range scopes {
+		for i := range o {
+			if o[i].Always {
+				wanted.add(o[i].Code)
+			}
+			if o[i].Never {
+				done.add(o[i].Code)
+			}
+		}
+	}
+	done.add(dhcp4.OptMessageType)
+	done.add(dhcp4.OptOverload)
+	done.add(dhcp4.OptRelayAgentInformation)
+	if r.Type == dhcp4.MsgAck && q.Msg.Type() == dhcp4.MsgInform {
+		// RFC 2131 §4.3.5: no lease times.
+		done.add(dhcp4.OptIPAddressLeaseTime)
+		done.add(dhcp4.OptRenewalTime)
+		done.add(dhcp4.OptRebindingTime)
+	}
+	for _, o := range scopes {
+		for i := range o {
+			if code := o[i].Code; wanted.has(code) && !done.has(code) {
+				done.add(code)
+				if !r.Has(code) {
+					w.setOption(r, &o[i])
+				}
+			}
+		}
+	}
+}
+
+func (w *Worker) setOption(r *Reply4, e *config.Option) {
+	if !r.Set(e.Code, e.Data) {
+		r.LeftOut++
+	}
+}
+
+// setFields sets siaddr, sname and file: the subnet's values, where the host has
+// its own those (V4-110).
+func setFields(q *Query4, r *Reply4) {
+	s := q.Subnet
+	r.SIAddr = s.NextServer
+	sname, file := s.ServerHostname, s.BootFileName
+	if h := q.Host; h != nil {
+		if h.NextServer != 0 {
+			r.SIAddr = h.NextServer
+		}
+		if h.ServerHostname != "" {
+			sname = h.ServerHostname
+		}
+		if h.BootFileName != "" {
+			file = h.BootFileName
+		}
+	}
+	r.SName = q.sname[:copy(q.sname[:], sname)]
+	r.File = q.file[:copy(q.file[:], file)]
+}
+
+// address decides where the reply goes (RFC 2131 §4.1, V4-026, V4-027).
+func address(q *Query4, r *Reply4) {
+	v := q.Msg
+	relayed := q.isRelayed()
+	ciaddr := v.CIAddr()
+	r.DstPort = dhcp4.ClientPort
+	r.L2 = L2Source
+	if v.Type() == dhcp4.MsgInform {
+		switch {
+		case ciaddr != 0:
+			r.Dst = ciaddr
+		case relayed:
+			// The relay finds no yiaddr to send to.
+			r.Flags |= dhcp4.FlagBroadcast
+			toRelay(q, r)
+		default:
+			r.Dst = q.Src
+		}
+		return
+	}
+	switch {
+	case relayed:
+		if r.Type == dhcp4.MsgNak {
+			// The client may have no address the relay could send to.
+			r.Flags |= dhcp4.FlagBroadcast
+		}
+		toRelay(q, r)
+	case ciaddr != 0:
+		r.Dst = ciaddr
+	case r.Type == dhcp4.MsgNak:
+		r.Dst, r.L2 = dhcp4.Broadcast, L2Broadcast
+	case r.YIAddr != 0 && !v.Broadcast() && !q.cfg.Snapshot.Dhcp4.SocketUDP && q.unicastable():
+		r.Dst, r.L2 = r.YIAddr, L2CHAddr
+	case r.YIAddr != 0 || q.Src == 0:
+		// UDP sockets cannot reach a client that has no address yet.
+		r.Dst, r.L2 = dhcp4.Broadcast, L2Broadcast
+	default:
+		r.Dst = q.Src
+	}
+}
+
+// unicastable reports whether chaddr can be the destination of an Ethernet
+// frame.
+func (q *Query4) unicastable() bool {
+	return q.Msg.HType() == dhcp4.HTypeEthernet && len(q.hw) == 6 && q.hw[0]&1 == 0
+}
+
+// toRelay addresses the reply to the relay: to its port, or to the one it sent
+// from if it says so (RFC 8357 §5.1).
+func toRelay(q *Query4, r *Reply4) {
+	r.Dst = q.Msg.GIAddr()
+	r.DstPort = dhcp4.ServerPort
+	if q.Msg.RAI(dhcp4.RAIRelayPort) != nil && q.SrcPort != 0 {
+		r.DstPort = q.SrcPort
+	}
+}
