@@ -191,9 +191,10 @@ func openFile(fsys FS, name, magic string, number uint64) (f File, h fileHeader,
 	if f, err = fsys.Open(name); err != nil {
 		return nil, h, 0, err
 	}
+	opened := f
 	defer func() {
 		if err != nil {
-			f.Close()
+			opened.Close()
 		}
 	}()
 	if size, err = f.Size(); err != nil {
@@ -283,9 +284,6 @@ func (d *recovered) replayOne(fsys FS, l link, last bool, ld *loaders) error {
 		return fmt.Errorf("read %s: %w", l.name, err)
 	}
 	attested := max(l.durable, sp.durable)
-	if sp.ended {
-		attested = max(attested, sp.end)
-	}
 	var t tailScan
 	if sp.err != nil {
 		if last {

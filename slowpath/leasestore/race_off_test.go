@@ -1,0 +1,5 @@
+//go:build !race
+
+package leasestore_test
+
+const raceEnabled = false
