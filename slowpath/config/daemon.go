@@ -134,10 +134,8 @@ func (d *decoder) controlSocket(c *Dhcp4, n *Node) {
 		case len(v.Str) > maxUnixPath:
 			d.errorf(v, `"socket-name" may have at most %d bytes, not %d`, maxUnixPath, len(v.Str))
 		}
-		for _, o := range c.ControlSockets {
-			if o.Type == "unix" && v != nil {
-				d.errorf(n, "there may be one unix control socket, another is %q", o.SocketName)
-			}
+		if slices.ContainsFunc(c.ControlSockets, func(o ControlSocket) bool { return o.Type == "unix" }) {
+			d.errorf(n, "there may be only one unix control socket")
 		}
 		not("of http control sockets", "socket-address", "socket-port", "authentication", "http-headers", "cert-required")
 	case "http":

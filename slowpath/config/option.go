@@ -18,6 +18,14 @@ type optionRef struct {
 	csv  bool
 }
 
+// String names the option in messages.
+func (r optionRef) String() string {
+	if r.def == nil {
+		return strconv.Itoa(int(r.code))
+	}
+	return fmt.Sprintf("%s (%d)", r.def.name, r.code)
+}
+
 // resolveOption finds code, definition and format of an entry (V4-090). Where
 // d is nil nothing is reported.
 func (d *decoder) resolveOption(n *Node) (ref optionRef, ok bool) {
@@ -133,12 +141,8 @@ func (d *decoder) optionData(n *Node, ref optionRef, never bool) (data []byte, o
 	if v != nil {
 		text, at = v.Str, v
 	}
-	what := strconv.Itoa(int(ref.code))
-	if ref.def != nil {
-		what = fmt.Sprintf("%s (%d)", ref.def.name, ref.code)
-	}
 	fail := func(err error) ([]byte, bool) {
-		d.errorf(at, "option %s: %v", what, err)
+		d.errorf(at, "option %s: %v", ref, err)
 		return nil, false
 	}
 	if !ref.csv {
@@ -167,7 +171,7 @@ func (d *decoder) optionData(n *Node, ref optionRef, never bool) (data []byte, o
 		return fail(err)
 	}
 	if surplus != "" {
-		d.warnf(at, `option %s: what follows the comma (%q) is not sent; a comma inside a value is written \\,`, what, clip(surplus))
+		d.warnf(at, `option %s: what follows the comma (%q) is not sent; a comma inside a value is written \\,`, ref, clip(surplus))
 	}
 	if len(b) > maxOptionData {
 		return fail(fmt.Errorf("data may have at most %d bytes, not %d", maxOptionData, len(b)))
@@ -199,7 +203,7 @@ func (o *optDef) checkLength(n int) error {
 		if o.array && i == len(o.fields)-1 {
 			last := f.fixed()
 			if !varies && last > 0 && (n < min || (n-min)%last != 0) {
-				return fmt.Errorf("data has %d bytes, expected a multiple of %d%s", n, last, plusMin(min))
+				return fmt.Errorf("data has a length of %d, expected a multiple of %d%s", n, last, plusMin(min))
 			}
 			break
 		}
@@ -210,7 +214,7 @@ func (o *optDef) checkLength(n int) error {
 		return nil
 	}
 	if n < min || !varies && n > min {
-		return fmt.Errorf("data has %d bytes, expected %d", n, min)
+		return fmt.Errorf("data has a length of %d, expected %d", n, min)
 	}
 	return nil
 }

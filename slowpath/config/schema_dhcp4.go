@@ -141,7 +141,11 @@ var scopeReservation = func() *scope {
 	return s
 }()
 
-var scopeRelay = newScope("relay", []key{list("ip-addresses", String)})
+var scopeRelay = func() *scope {
+	s := newScope("relay", []key{list("ip-addresses", String)})
+	s.removed = map[string]string{"ip-address": `was removed from Kea: use "ip-addresses", a list`}
+	return s
+}()
 
 var scopeSubnet = func() *scope {
 	s := newScope("subnet4", []key{

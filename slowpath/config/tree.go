@@ -29,7 +29,7 @@ func (k Kind) String() string {
 	case Integer:
 		return "an integer"
 	case Real:
-		return "a number with a fraction"
+		return "a number"
 	case String:
 		return "a string"
 	case List:
