@@ -4,11 +4,12 @@ package lease
 // 4-byte slots: 24 bits of record number and 8 bits of hash, which spare nearly
 // all looks at records of other addresses. A slot's home is its hash scaled to
 // the number of slots, so the table can grow by half: its load stays between
-// 0.53 and 0.8.
+// 0.53 and 0.8 once it is large.
 const (
-	indexFirst  = 16
-	indexIdx    = 1<<24 - 1
-	indexTagBit = 24
+	indexFirst   = 16
+	indexDoubles = 2048
+	indexIdx     = 1<<24 - 1
+	indexTagBit  = 24
 )
 
 func tagOf(h uint64) uint32 { return uint32(h>>32) & 0xFF << indexTagBit }
@@ -43,6 +44,15 @@ func (s *shard) findSlot(addr uint32, h uint64) (slot int, i uint32) {
 	}
 }
 
+// indexSize is the next size of an index: twice while it is small, then half as
+// much again.
+func indexSize(size int) int {
+	if size < indexDoubles {
+		return max(indexFirst, size*2)
+	}
+	return size * 3 / 2
+}
+
 // indexPut adds record i under hash h; its address is not in the index.
 func (s *shard) indexPut(i uint32, h uint64) {
 	if (s.indexed+1)*5 > len(s.index)*4 {
@@ -67,7 +77,7 @@ func (s *shard) indexPlace(i uint32, h uint64) {
 // nearly in order; a shard is a 256th of the table.
 func (s *shard) indexGrow() {
 	old := s.index
-	size := max(indexFirst, len(old)*3/2)
+	size := indexSize(len(old))
 	s.index = make([]uint32, size)
 	s.t.bytes.Add(int64(size-len(old)) * 4)
 	for _, v := range old {

@@ -90,7 +90,7 @@ func (c *clientShard) place(e clientSlot) {
 // grow returns by how many bytes.
 func (c *clientShard) grow() int {
 	old := c.slots
-	c.slots = make([]clientSlot, max(indexFirst, len(old)*3/2))
+	c.slots = make([]clientSlot, indexSize(len(old)))
 	for _, e := range old {
 		if e.hash != 0 {
 			c.place(e)

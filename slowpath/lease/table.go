@@ -59,53 +59,70 @@ const shardCount = 256 // by the upper eight bits of an address's hash
 // covered. It is in memory as in the journal, but Get, the look-ups, Due and the
 // observer see only the offer, until the offer is deleted.
 type Table struct {
+	// Never changed after NewTable.
 	max      int64
-	seq      atomic.Uint64 // taken under the address's shard lock
-	count    atomic.Int64
-	bytes    atomic.Int64
-	dueNowS  atomic.Int64
 	addrSeed uint64
 	cidSeed  maphash.Seed
 	hwSeed   maphash.Seed
+	shards   *[shardCount]shard
+	byCID    *clientIndex
+	byHW     *clientIndex
+	present  *present
+	_        [64]byte
 
-	byCID, byHW clientIndex
-	present     present
+	// Each on a cache line of its own: all cores write here.
+	seq     padded // taken under the address's shard lock
+	count   padded
+	bytes   padded
+	dueNowS padded
 
 	due struct {
 		sync.Mutex
 		next int // shard
 	}
 	observing sync.Mutex // serializes SetObserver
-
-	shards [shardCount]shard
 }
 
-// shard is guarded by mu but for t.
+type padded struct {
+	atomic.Int64
+	_ [56]byte
+}
+
+// shard is guarded by mu but for t. What every look-up touches comes first and
+// fills a cache line; the bulk is apart, so that all shards' heads stay in cache.
 type shard struct {
-	mu       sync.Mutex
-	t        *Table
-	obs      Observer
-	chunks   []*recordChunk
-	top      uint32 // records ever used; number 0 is none
-	free     uint32
-	index    []uint32
-	indexed  int
-	blobs    blobs
-	contexts map[uint32]string
-	wheels   [2]wheel
+	mu      sync.Mutex
+	t       *Table
+	index   []uint32
+	chunks  []*recordChunk
+	obs     Observer
+	top     uint32 // records ever used; number 0 is none
+	free    uint32
+	indexed int
+	*shardBulk
+	_ [24]byte
+}
+
+type shardBulk struct {
 	// old and now are scratch for values given to journal and observer, which
 	// would otherwise escape to the heap at every change.
 	old, now Lease4
-	_        [64]byte
+	blobs    blobs
+	contexts map[uint32]string
+	wheels   [2]wheel
 }
 
-const shardBytes = 2*600 + wheelBytes + 512
+const shardBytes = 128 + 2*600 + 256 + wheelBytes
 
 func ipv4(a uint32) dhcp4.IPv4 { return dhcp4.IPv4(a) }
 
 // NewTable returns an empty table.
 func NewTable(o Options) *Table {
 	t := &Table{
+		shards:   new([shardCount]shard),
+		byCID:    new(clientIndex),
+		byHW:     new(clientIndex),
+		present:  new(present),
 		max:      int64(o.MaxLeases),
 		addrSeed: rand.Uint64(),
 		cidSeed:  maphash.MakeSeed(),
@@ -119,6 +136,7 @@ func NewTable(o Options) *Table {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.t = t
+		s.shardBulk = new(shardBulk)
 		s.obs = o.Observer
 		s.blobs.grown = grown
 	}
@@ -211,7 +229,7 @@ func (s *shard) put(next *Lease4, h, expect uint64, j Journal) (Commit, error) {
 	}
 	var c Commit
 	before := next.Version
-	next.Version = t.seq.Add(1)
+	next.Version = uint64(t.seq.Add(1))
 	if next.State != StateOffered && j != nil {
 		pos, ok := j.Append(OpPut, next)
 		if !ok {
@@ -287,7 +305,7 @@ func (s *shard) delete(addr uint32, h, expect uint64, j Journal) (Commit, error)
 	}
 	old := &s.old
 	s.decode(i, old)
-	c := Commit{Version: t.seq.Add(1)}
+	c := Commit{Version: uint64(t.seq.Add(1))}
 	if old.State != StateOffered && j != nil {
 		old.Version = c.Version
 		pos, ok := j.Append(OpDelete, old)
@@ -453,19 +471,37 @@ func (t *Table) Walk(f func(l *Lease4) bool) {
 // Len is the number of addresses with a record, offers included.
 func (t *Table) Len() int { return int(t.count.Load()) }
 
+// Reserve makes room for n leases in the indexes, which saves recovery the time
+// of growing them step by step. Only before the table is shared.
+func (t *Table) Reserve(n int) {
+	each := max(n, 0)/shardCount*21/16 + indexFirst // 0.76 full: shards differ
+	for i := range t.shards {
+		if s := &t.shards[i]; len(s.index) == 0 {
+			s.index = make([]uint32, each)
+			t.bytes.Add(int64(each) * 4)
+		}
+		for _, x := range []*clientIndex{t.byCID, t.byHW} {
+			if c := &x.shards[i]; len(c.slots) == 0 {
+				c.slots = make([]clientSlot, each)
+				t.bytes.Add(int64(each) * 8)
+			}
+		}
+	}
+}
+
 // SetVersion makes every later change have a greater version than v. Only
 // before the table is shared (recovery).
 func (t *Table) SetVersion(v uint64) {
 	for {
 		cur := t.seq.Load()
-		if cur >= v || t.seq.CompareAndSwap(cur, v) {
+		if cur >= int64(v) || t.seq.CompareAndSwap(cur, int64(v)) {
 			return
 		}
 	}
 }
 
 // Version is the sequence number of the latest change.
-func (t *Table) Version() uint64 { return t.seq.Load() }
+func (t *Table) Version() uint64 { return uint64(t.seq.Load()) }
 
 // MemoryBytes is what records, indexes and wheels take, for metrics; the text of
 // user contexts is not in it.

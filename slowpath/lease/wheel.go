@@ -220,8 +220,8 @@ const (
 // is over (reached). A record stays due until it is changed; those just reported
 // go behind the others. Work is bounded: by len(out), plus the records whose
 // tick was reached since the last call, at most a million, of which at most 256
-// are moved while a shard is locked. Due is for the reclaimer; several callers
-// wait for each other.
+// are moved while a shard is locked. The next call goes on with the next shard.
+// Due is for the reclaimer; several callers wait for each other.
 func (t *Table) Due(nowUnixS int64, holdS int64, out []Due) int {
 	if nowUnixS <= 0 || len(out) == 0 {
 		return 0
@@ -233,11 +233,11 @@ func (t *Table) Due(nowUnixS int64, holdS int64, out []Due) int {
 	n := 0
 	for range shardCount {
 		s := &t.shards[t.due.next]
+		t.due.next = (t.due.next + 1) % shardCount
 		n += s.dueRecords(nowUnixS, holdS, out[n:], &budget)
 		if n == len(out) || budget <= 0 {
-			break // go on with this shard
+			break
 		}
-		t.due.next = (t.due.next + 1) % shardCount
 	}
 	return n
 }
