@@ -131,6 +131,14 @@ func (w *Worker) put(q *Query4, r *Reply4, a dhcp4.IPv4, found, stale, offer boo
 	if stale && old.State == lease.StateDeclined && !w.recover(q.cfg, old) {
 		return ReasonAddressInUse
 	}
+	if volatile && stale && old.State == lease.StateDeclined {
+		// No offer stands over a declined address: its probation has to end first.
+		if _, err := w.t.Delete(a, version, w.j); err != nil {
+			return w.putReason(err)
+		}
+		w.expired(q.cfg, old, true)
+		version, stale = 0, false
+	}
 	c, err := w.t.Put(next, version, w.j)
 	if err != nil {
 		return w.putReason(err)
