@@ -164,7 +164,7 @@ func merge(uc string, list []byte, none bool) (string, bool) {
 	if json.Unmarshal(m["ISC"], &isc) != nil || isc == nil {
 		isc = map[string]json.RawMessage{}
 	}
-	isc["client-classes"] = list
+	isc["client-classes"] = bytes.Clone(list) // list is on the stack of the hot path
 	m["ISC"] = encode(isc)
 	return string(encode(m)), true
 }
