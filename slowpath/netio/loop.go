@@ -3,6 +3,7 @@ package netio
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,11 @@ type LoopStats struct {
 	HoldTimeouts, HoldOverflow, HoldAbandoned uint64
 	// Sleeps counts calls of Conn.Wait.
 	Sleeps uint64
+	// Response counts replies by the time from the receipt of their batch to
+	// their sending, see ResponseBounds; the last bucket has no bound.
+	// ResponseSumNs is the sum of those times.
+	Response      [numResponseBounds + 1]uint64
+	ResponseSumNs uint64
 }
 
 // loopCounters is LoopStats as the loop writes it: one writer, plain atomic
@@ -65,6 +71,8 @@ type loopCounters struct {
 	held                                                atomic.Uint64
 	holdTimeouts, holdOverflow, holdAbandoned           atomic.Uint64
 	sleeps                                              atomic.Uint64
+	response                                            [numResponseBounds + 1]atomic.Uint64
+	responseSumNs                                       atomic.Uint64
 }
 
 // heldPacket is a reply and since when it waits.
@@ -128,7 +136,7 @@ func NewLoop(conn Conn, handler Handler, opt LoopOptions) *Loop {
 
 // Stats reads the counters; safe from any goroutine.
 func (l *Loop) Stats() LoopStats {
-	return LoopStats{
+	s := LoopStats{
 		Batches:       l.n.batches.Load(),
 		Packets:       l.n.packets.Load(),
 		Resumed:       l.n.resumed.Load(),
@@ -140,7 +148,12 @@ func (l *Loop) Stats() LoopStats {
 		HoldOverflow:  l.n.holdOverflow.Load(),
 		HoldAbandoned: l.n.holdAbandoned.Load(),
 		Sleeps:        l.n.sleeps.Load(),
+		ResponseSumNs: l.n.responseSumNs.Load(),
 	}
+	for i := range s.Response {
+		s.Response[i] = l.n.response[i].Load()
+	}
+	return s
 }
 
 // Run serves until ctx ends, then sends what is still waiting for its commit as
@@ -216,7 +229,7 @@ func (l *Loop) turn(nowNs int64) bool {
 
 // dispatch acts on what the Handler decided.
 func (l *Loop) dispatch(pkts []Packet, nowNs int64) {
-	held := uint64(0)
+	held, direct := uint64(0), uint64(0)
 	overflow := uint64(0)
 	for i := range pkts {
 		p := &pkts[i]
@@ -224,6 +237,7 @@ func (l *Loop) dispatch(pkts []Packet, nowNs int64) {
 		case Send:
 			l.send[l.nSend] = *p
 			l.nSend++
+			direct++
 		case Hold:
 			if p.CommitPos < l.lastPos {
 				// Keeping it in line costs a little waiting and never breaks
@@ -246,6 +260,9 @@ func (l *Loop) dispatch(pkts []Packet, nowNs int64) {
 			l.drop[l.nDrop] = *p
 			l.nDrop++
 		}
+	}
+	if direct > 0 {
+		l.responded(direct, l.opt.Now()-nowNs)
 	}
 	if held > 0 {
 		l.n.heldTotal.Add(held)
@@ -280,11 +297,16 @@ func (l *Loop) releaseHeld(nowNs int64) bool {
 		return false
 	}
 	pos := l.handler.DurablePos()
+	sentNs := int64(0)
 	start := l.head
 	timeouts := uint64(0)
 	for l.head != l.tail {
 		h := &l.held[l.head&uint64(len(l.held)-1)]
 		if h.pkt.CommitPos <= pos {
+			if sentNs == 0 {
+				sentNs = l.opt.Now()
+			}
+			l.responded(1, sentNs-h.sinceNs)
 			l.send[l.nSend] = h.pkt
 			l.nSend++
 		} else if nowNs-h.sinceNs > l.opt.HoldTimeoutNs {
@@ -309,6 +331,30 @@ func (l *Loop) releaseHeld(nowNs int64) bool {
 	l.flushLists()
 	l.n.held.Store(l.tail - l.head)
 	return true
+}
+
+// numResponseBounds is the length of ResponseBounds.
+const numResponseBounds = 16
+
+// firstResponseBoundNs is the lowest bound; each next one is double.
+const firstResponseBoundNs = 8_192
+
+// ResponseBounds are the upper bounds of LoopStats.Response in seconds: 8 µs,
+// doubled up to a quarter of a second.
+func ResponseBounds() []float64 {
+	b := make([]float64, numResponseBounds)
+	for i := range b {
+		b[i] = float64(int64(firstResponseBoundNs)<<i) / 1e9
+	}
+	return b
+}
+
+// responded counts n replies that left tookNs after their batch came.
+func (l *Loop) responded(n uint64, tookNs int64) {
+	tookNs = max(tookNs, 0)
+	i := min(bits.Len64(uint64(tookNs)/firstResponseBoundNs), numResponseBounds)
+	l.n.response[i].Store(l.n.response[i].Load() + n)
+	l.n.responseSumNs.Store(l.n.responseSumNs.Load() + n*uint64(tookNs))
 }
 
 // sleep waits for a packet, a wake-up or the next hold timeout.

@@ -1,0 +1,211 @@
+// Package fastpath carries packets between interfaces and handlers. It chooses
+// for each interface the best way the machine allows, runs the workers, follows
+// interfaces as they come, go and change, and keeps the XDP program's tables equal
+// to that.
+//
+// The ways, best first: the XDP program in the driver with AF_XDP in zero-copy or
+// copy mode (native), the XDP program in the stack (generic), an AF_PACKET socket
+// (packet), a UDP socket (udp). Which one is in use, and why no better one, is in
+// Status.
+//
+// Beside AF_XDP there is always an AF_PACKET socket for what the program passes:
+// queues without sockets, IP options. No packet is served twice: what the program
+// redirects or drops never reaches a packet socket, neither in native nor in
+// generic mode, where the program runs before the taps; and the UDP port of the
+// interface is held by a socket that throws everything away (netio.PortGuard), so
+// that the kernel does not answer with ICMP. IP fragments are served only where
+// the UDP socket alone is in use; elsewhere they are counted, by the program as
+// passed (reason fragment) and by the packet socket as refused.
+//
+// A tagged frame is served on the interface it came in on, tag and all. Where a
+// VLAN interface over it is served as well, a packet socket leaves the VLAN's
+// frames to that; the XDP program of the lower interface takes them.
+package fastpath
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/peregrine-dhcp/peregrine/bpf"
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
+)
+
+// Mode says how packets are carried: what is wanted (Options) or in use (Status).
+type Mode string
+
+const (
+	// ModeAuto takes the best that works. It is the default.
+	ModeAuto Mode = "auto"
+	// ModeNative is XDP in the driver with AF_XDP.
+	ModeNative Mode = "native"
+	// ModeGeneric is XDP in the kernel's stack with AF_XDP: any device.
+	ModeGeneric Mode = "generic"
+	// ModeSocket wants ordinary sockets: packet, or udp where that is not
+	// possible. It is never in use by itself.
+	ModeSocket Mode = "socket"
+	// ModePacket and ModeUDP are what ModeSocket came to; they cannot be wanted.
+	ModePacket Mode = "packet"
+	ModeUDP    Mode = "udp"
+)
+
+// AllInterfaces as an entry of Options.Interfaces is every interface that is not
+// a loopback.
+const AllInterfaces = "*"
+
+// Default UDP ports of a server (RFC 2131 §4.1, RFC 8415 §7.2).
+const (
+	DefaultPort4 = bpf.DefaultPort4
+	DefaultPort6 = bpf.DefaultPort6
+)
+
+// Options describe a Dataplane. Interfaces, one of Enable4 and Enable6, and
+// NewHandler are required.
+type Options struct {
+	// Mode is what is wanted. "" means ModeAuto. A forced mode that an interface
+	// cannot have is an error.
+	Mode Mode
+	// Interfaces are the names to serve; AllInterfaces stands for all. A name
+	// that does not exist yet is served when it appears. A loopback interface is
+	// served only by name, and only over UDP sockets.
+	Interfaces []string
+	// Enable4 and Enable6 are the families served.
+	Enable4, Enable6 bool
+	// Port4 and Port6 are the server's UDP ports. 0 means the default.
+	Port4, Port6 uint16
+	// UDPOnly uses UDP sockets and nothing else (Kea's dhcp-socket-type udp). It
+	// goes with ModeAuto and ModeSocket and serves IPv4.
+	UDPOnly bool
+	// WorkersPerQueue is how many workers share a receive queue. 0 chooses so
+	// that all queues of all interfaces together have about as many workers as
+	// there are CPUs, and each at least one.
+	WorkersPerQueue int
+	// CPUs are those that workers are pinned to, in turn; nil pins none.
+	CPUs []int
+	// SpinNs, MaxHeld and HoldTimeoutNs are those of netio.LoopOptions.
+	SpinNs        int64
+	MaxHeld       int
+	HoldTimeoutNs int64
+	// BusyPollUs, BusyPollBudget, FramesPerQueue, RingSize and HugePages are
+	// those of xsk.Options.
+	BusyPollUs, BusyPollBudget int
+	FramesPerQueue, RingSize   int
+	HugePages                  bool
+	// Limits are enforced by the XDP program; other modes do not have them.
+	Limits bpf.Limits
+	// NewHandler makes the handler of a worker, before its first packet. The
+	// worker's end is the Loop's: the Handler is not used any more when the
+	// worker's interface is closed.
+	NewHandler func(WorkerInfo) (netio.Handler, error)
+	// WorkerDone, if not nil, is told when a worker has ended and its handler
+	// will not be called again.
+	WorkerDone func(WorkerInfo, netio.Handler)
+	// OnInterfaces, if not nil, gets the list of all interfaces of the machine,
+	// served or not, before the first packet and again whenever it changed. The
+	// list is not to be modified.
+	OnInterfaces func([]netio.Interface)
+	// Log gets what an administrator should know. nil means slog.Default.
+	Log *slog.Logger
+}
+
+// WorkerInfo identifies a worker.
+type WorkerInfo struct {
+	// Name is unique among the workers running: "eth0/2.1" is the second socket
+	// of queue 2, "eth0/packet" and "eth0/udp.0" are sockets.
+	Name    string
+	IfName  string
+	IfIndex uint32
+	// Kind is "xsk", "packet" or "udp".
+	Kind string
+	// Queue and Index say which socket it is: of which queue, and which of those
+	// sharing it.
+	Queue, Index int
+}
+
+// InterfaceStatus says how an interface is served.
+type InterfaceStatus struct {
+	Name  string
+	Index uint32
+	// Mode is ModeNative, ModeGeneric, ModePacket or ModeUDP; "" while the
+	// interface is not served, and then the last of Reasons says why.
+	Mode Mode
+	// ZeroCopy is the mode AF_XDP really uses, as the kernel says.
+	ZeroCopy bool
+	// Queues is the number of receive queues with AF_XDP sockets, Sockets the
+	// number of workers, all kinds together.
+	Queues, Sockets int
+	// Reasons say why nothing better is in use, one for each way tried.
+	Reasons []string
+}
+
+// WorkerStats are the counters of a worker.
+type WorkerStats struct {
+	Info WorkerInfo
+	Conn netio.ConnStats
+	Loop netio.LoopStats
+}
+
+// withDefaults fills in what is 0 and checks the rest.
+func (o Options) withDefaults() (Options, error) {
+	if o.Mode == "" {
+		o.Mode = ModeAuto
+	}
+	if o.Port4 == 0 {
+		o.Port4 = DefaultPort4
+	}
+	if o.Port6 == 0 {
+		o.Port6 = DefaultPort6
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	var errs []error
+	switch o.Mode {
+	case ModeAuto, ModeNative, ModeGeneric, ModeSocket:
+	default:
+		errs = append(errs, fmt.Errorf("mode %q is none of auto, native, generic, socket", o.Mode))
+	}
+	if !o.Enable4 && !o.Enable6 {
+		errs = append(errs, errors.New("neither IPv4 nor IPv6 is enabled"))
+	}
+	if o.UDPOnly && (o.Mode == ModeNative || o.Mode == ModeGeneric) {
+		errs = append(errs, fmt.Errorf("mode %s and UDP sockets only exclude each other", o.Mode))
+	}
+	if o.UDPOnly && !o.Enable4 {
+		errs = append(errs, errors.New("UDP sockets serve IPv4, which is not enabled"))
+	}
+	if o.WorkersPerQueue < 0 || o.WorkersPerQueue > maxWorkersPerQueue {
+		errs = append(errs, fmt.Errorf("%d workers per queue, want 0 to %d", o.WorkersPerQueue, maxWorkersPerQueue))
+	}
+	if o.NewHandler == nil {
+		errs = append(errs, errors.New("there is no NewHandler"))
+	}
+	if len(errs) > 0 {
+		return o, fmt.Errorf("check dataplane options: %w", errors.Join(errs...))
+	}
+	o.Interfaces = slices.Clone(o.Interfaces)
+	o.CPUs = slices.Clone(o.CPUs)
+	return o, nil
+}
+
+const maxWorkersPerQueue = 64
+
+// selects says whether the interface is to be served.
+func (o *Options) selects(i *netio.Interface) bool {
+	if slices.Contains(o.Interfaces, i.Name) {
+		return true
+	}
+	return !i.Loopback && slices.Contains(o.Interfaces, AllInterfaces)
+}
+
+// rebuilds says whether the change from o to n touches what running workers or
+// the loaded program were made with.
+func (o *Options) rebuilds(n *Options) bool {
+	return o.Mode != n.Mode || o.Enable4 != n.Enable4 || o.Enable6 != n.Enable6 ||
+		o.Port4 != n.Port4 || o.Port6 != n.Port6 || o.UDPOnly != n.UDPOnly ||
+		o.WorkersPerQueue != n.WorkersPerQueue || !slices.Equal(o.CPUs, n.CPUs) ||
+		o.SpinNs != n.SpinNs || o.MaxHeld != n.MaxHeld || o.HoldTimeoutNs != n.HoldTimeoutNs ||
+		o.BusyPollUs != n.BusyPollUs || o.BusyPollBudget != n.BusyPollBudget ||
+		o.FramesPerQueue != n.FramesPerQueue || o.RingSize != n.RingSize || o.HugePages != n.HugePages
+}

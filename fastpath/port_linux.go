@@ -1,0 +1,355 @@
+package fastpath
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/cilium/ebpf/link"
+
+	"github.com/peregrine-dhcp/peregrine/bpf"
+	"github.com/peregrine-dhcp/peregrine/fastpath/xsk"
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
+)
+
+// maxSockets is the size of the XSKMAP, over all interfaces.
+const maxSockets = 4096
+
+// worker is one Loop and what it runs on.
+type worker struct {
+	info    WorkerInfo
+	conn    netio.Conn
+	handler netio.Handler
+	loop    *netio.Loop
+}
+
+// port is one interface being served. The Dataplane's mutex guards it.
+type port struct {
+	d        *Dataplane
+	link     linkInfo
+	mode     Mode
+	zeroCopy bool
+	queues   int // receive queues with AF_XDP sockets
+	reasons  []string
+
+	attached link.Link
+	inTable  bool // the program's tables know the interface
+	base     uint32
+	sockets  uint32 // entries of the XSKMAP from base on
+
+	xqueues []*xsk.Queue
+	packet  *netio.PacketConn
+	udp     []*netio.UDPConn
+	guards  []*netio.PortGuard
+	workers []*worker
+
+	ctx    context.Context // ends the workers
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// openPort serves an interface in the best way that works and is allowed. The
+// port is returned also with an error, closed, for what it says in reasons.
+func (d *Dataplane) openPort(l linkInfo) (*port, error) {
+	p := &port{d: d, link: l}
+	type way struct {
+		mode Mode
+		open func() error
+	}
+	native := way{ModeNative, func() error { return p.openXDP(ModeNative) }}
+	generic := way{ModeGeneric, func() error { return p.openXDP(ModeGeneric) }}
+	packet := way{ModePacket, p.openPacket}
+	udp := way{ModeUDP, p.openUDP}
+	var ways []way
+	switch {
+	case l.Loopback && (d.opt.Mode == ModeNative || d.opt.Mode == ModeGeneric):
+		err := fmt.Errorf("serve %s in mode %s: a loopback interface has UDP sockets only", l.Name, d.opt.Mode)
+		p.reasons = append(p.reasons, err.Error())
+		return p, err
+	case l.Loopback, d.opt.UDPOnly:
+		ways = []way{udp}
+	case d.opt.Mode == ModeNative:
+		ways = []way{native}
+	case d.opt.Mode == ModeGeneric:
+		ways = []way{generic}
+	case d.opt.Mode == ModeSocket:
+		ways = []way{packet, udp}
+	default:
+		ways = []way{native, generic, packet, udp}
+	}
+	var last error
+	for _, w := range ways {
+		if err := w.open(); err != nil {
+			p.close()
+			p.reasons = append(p.reasons, fmt.Sprintf("%s: %v", w.mode, err))
+			last = fmt.Errorf("serve %s in mode %s: %w", l.Name, w.mode, err)
+			continue
+		}
+		p.mode = w.mode
+		return p, nil
+	}
+	return p, last
+}
+
+// newWorker makes a worker and starts its loop.
+func (p *port) newWorker(conn netio.Conn, info WorkerInfo) error {
+	o := &p.d.opt
+	info.IfName, info.IfIndex = p.link.Name, p.link.Index
+	h, err := o.NewHandler(info)
+	if err != nil {
+		return fmt.Errorf("make handler of worker %s: %w", info.Name, err)
+	}
+	lo := netio.LoopOptions{SpinNs: o.SpinNs, MaxHeld: o.MaxHeld, HoldTimeoutNs: o.HoldTimeoutNs}
+	if len(o.CPUs) > 0 {
+		lo.Affinity = []int{o.CPUs[p.d.nextCPU%len(o.CPUs)]}
+		p.d.nextCPU++
+	}
+	if p.cancel == nil {
+		p.ctx, p.cancel = context.WithCancel(context.Background())
+	}
+	w := &worker{info: info, conn: conn, handler: h, loop: netio.NewLoop(conn, h, lo)}
+	p.workers = append(p.workers, w)
+	ctx, log := p.ctx, o.Log
+	p.wg.Add(1)
+	go func() {
+		defer p.wg.Done()
+		if err := w.loop.Run(ctx); err != nil {
+			log.Error("worker does not run", "worker", info.Name, "error", err)
+		}
+	}()
+	return nil
+}
+
+// openXDP attaches the program and opens AF_XDP sockets on every queue, with a
+// packet socket beside them for what the program passes.
+func (p *port) openXDP(mode Mode) error {
+	d := p.d
+	if err := d.loadProgram(); err != nil {
+		return err
+	}
+	if id := p.link.xdpProgram; id != 0 {
+		return fmt.Errorf("another XDP program (id %d) is attached; it is left alone", id)
+	}
+	// First, so that the port is known to be ours before anything is attached.
+	if err := p.openGuards(); err != nil {
+		return err
+	}
+	flags := link.XDPDriverMode
+	if mode == ModeGeneric {
+		flags = link.XDPGenericMode
+	}
+	var err error
+	p.attached, err = link.AttachXDP(link.XDPOptions{Program: d.objs.Program(), Interface: int(p.link.Index), Flags: flags})
+	if err != nil {
+		return fmt.Errorf("attach XDP program: %w", err)
+	}
+	queues := p.link.rxQueues
+	perQueue := d.workersPerQueue(queues)
+	p.sockets = uint32(queues * perQueue)
+	var ok bool
+	if p.base, ok = d.allocSockets(p.sockets); !ok {
+		p.sockets = 0
+		return fmt.Errorf("find room for %d sockets: the table has %d for all interfaces", queues*perQueue, maxSockets)
+	}
+	o := &d.opt
+	p.zeroCopy = true
+	for q := range queues {
+		xo := xsk.Options{
+			IfIndex: p.link.Index, QueueID: uint32(q), Sockets: perQueue,
+			Frames: o.FramesPerQueue, RingSize: o.RingSize, HugePages: o.HugePages,
+			BusyPollUs: o.BusyPollUs, BusyPollBudget: o.BusyPollBudget,
+		}
+		if mode == ModeGeneric {
+			xo.Copy = xsk.CopyOnly
+		}
+		xq, err := xsk.Open(xo)
+		if err != nil {
+			return err
+		}
+		p.xqueues = append(p.xqueues, xq)
+		p.zeroCopy = p.zeroCopy && xq.ZeroCopy()
+		for i, s := range xq.Sockets() {
+			info := WorkerInfo{Name: fmt.Sprintf("%s/%d.%d", p.link.Name, q, i), Kind: "xsk", Queue: q, Index: i}
+			if err := p.newWorker(s, info); err != nil {
+				return err
+			}
+			if err := d.objs.SetSocket(p.base+uint32(q*perQueue+i), s.FD()); err != nil {
+				return err
+			}
+		}
+	}
+	p.queues = queues
+	if mode == ModeNative && !p.zeroCopy {
+		p.reasons = append(p.reasons, "native zero-copy: the driver does not have it")
+	}
+	if err := p.openPacketSocket(); err != nil {
+		return err
+	}
+	p.inTable = true
+	if err := p.setAddrs(); err != nil {
+		return err
+	}
+	return d.objs.SetInterface(p.link.Index, bpf.InterfaceConfig{
+		Base: p.base, Queues: uint32(queues), SocketsPerQueue: uint32(perQueue),
+		Enabled4: o.Enable4, Enabled6: o.Enable6,
+	})
+}
+
+// openPacket serves with an AF_PACKET socket alone.
+func (p *port) openPacket() error {
+	if err := p.openGuards(); err != nil {
+		return err
+	}
+	if err := p.openPacketSocket(); err != nil {
+		return err
+	}
+	return p.setAddrs()
+}
+
+func (p *port) openPacketSocket() error {
+	o := &p.d.opt
+	po := netio.PacketOptions{IfIndex: p.link.Index}
+	if o.Enable4 {
+		po.Port4 = o.Port4
+	}
+	if o.Enable6 {
+		po.Port6 = o.Port6
+	}
+	var err error
+	if p.packet, err = netio.OpenPacket(po); err != nil {
+		return err
+	}
+	// Before the worker: it must not answer what belongs to another host.
+	p.packet.SetAddrs4(destinations4(p.d.links, p.link.Index))
+	p.packet.SetSkipVLANs(p.d.vlansOver(p.link.Index))
+	return p.newWorker(p.packet, WorkerInfo{Name: p.link.Name + "/packet", Kind: "packet"})
+}
+
+// openGuards takes the server's UDP port of the interface.
+func (p *port) openGuards() error {
+	if !p.d.opt.Enable4 {
+		return nil
+	}
+	g, err := netio.OpenPortGuard(p.d.opt.Port4, p.link.Name)
+	if err != nil {
+		return err
+	}
+	p.guards = append(p.guards, g)
+	return nil
+}
+
+// openUDP serves with UDP sockets.
+func (p *port) openUDP() error {
+	o := &p.d.opt
+	if !o.Enable4 {
+		return errors.New("UDP sockets serve IPv4, which is not enabled")
+	}
+	n := p.d.workersPerQueue(1)
+	var err error
+	p.udp, err = netio.OpenUDP(netio.UDPOptions{Port: o.Port4, Device: p.link.Name}, n)
+	if err != nil {
+		return err
+	}
+	for i, c := range p.udp {
+		info := WorkerInfo{Name: fmt.Sprintf("%s/udp.%d", p.link.Name, i), Kind: "udp", Index: i}
+		if err := p.newWorker(c, info); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setAddrs tells packet socket and program which destinations are ours.
+func (p *port) setAddrs() error {
+	d4 := destinations4(p.d.links, p.link.Index)
+	if p.packet != nil {
+		p.packet.SetAddrs4(d4)
+		p.packet.SetSkipVLANs(p.d.vlansOver(p.link.Index))
+	}
+	if !p.inTable {
+		return nil
+	}
+	a4 := make([][4]byte, len(d4))
+	for i, a := range d4 {
+		binary.BigEndian.PutUint32(a4[i][:], a)
+	}
+	return errors.Join(
+		p.d.objs.SetAddrs4(p.link.Index, a4),
+		p.d.objs.SetAddrs6(p.link.Index, destinations6(p.d.links, p.link.Index)),
+	)
+}
+
+// close stops serving. The program is told first, so that packets go to the stack
+// while the workers end; it may be called again.
+func (p *port) close() {
+	d := p.d
+	warn := func(err error) {
+		if err != nil {
+			d.opt.Log.Warn("close interface", "interface", p.link.Name, "error", err)
+		}
+	}
+	if p.inTable {
+		warn(d.objs.DeleteInterface(p.link.Index))
+		p.inTable = false
+	}
+	if p.attached != nil {
+		warn(p.attached.Close())
+		p.attached = nil
+	}
+	for i := range p.sockets {
+		warn(d.objs.DeleteSocket(p.base + i))
+	}
+	p.sockets = 0
+	if p.cancel != nil {
+		p.cancel()
+		p.wg.Wait()
+		p.ctx, p.cancel = nil, nil
+	}
+	for _, w := range p.workers {
+		if d.opt.WorkerDone != nil {
+			d.opt.WorkerDone(w.info, w.handler)
+		}
+	}
+	p.workers = nil
+	for _, q := range p.xqueues {
+		warn(q.Close())
+	}
+	p.xqueues = nil
+	if p.packet != nil {
+		warn(p.packet.Close())
+		p.packet = nil
+	}
+	for _, c := range p.udp {
+		warn(c.Close())
+	}
+	p.udp = nil
+	for _, g := range p.guards {
+		warn(g.Close())
+	}
+	p.guards = nil
+	p.mode, p.zeroCopy, p.queues = "", false, 0
+}
+
+func (p *port) status() InterfaceStatus {
+	return InterfaceStatus{
+		Name: p.link.Name, Index: p.link.Index, Mode: p.mode, ZeroCopy: p.zeroCopy && p.queues > 0,
+		Queues: p.queues, Sockets: len(p.workers), Reasons: append([]string(nil), p.reasons...),
+	}
+}
+
+// workersPerQueue is how many workers each of an interface's queues gets.
+func (d *Dataplane) workersPerQueue(queues int) int {
+	if n := d.opt.WorkersPerQueue; n > 0 {
+		return n
+	}
+	served := 0
+	for i := range d.links {
+		if d.opt.selects(&d.links[i].Interface) {
+			served++
+		}
+	}
+	return min(max(1, runtime.GOMAXPROCS(0)/(queues*max(1, served))), 8)
+}
