@@ -153,9 +153,19 @@ func (h *blockHeader) encode(b []byte, salt uint64) {
 }
 
 func blockSum(b []byte, salt uint64) uint32 {
-	var s [8]byte
-	le.PutUint64(s[:], salt)
-	return crc32.Update(crc32.Update(0, castagnoli, s[:]), castagnoli, b[8:blockHeaderLen])
+	return crc32.Update(saltSum(salt), castagnoli, b[8:blockHeaderLen])
+}
+
+// saltSum is the checksum of the salt's eight octets, least significant first:
+// what crc32.Update over an array would give, which would escape to the heap at
+// every commit.
+func saltSum(salt uint64) uint32 {
+	crc := ^uint32(0)
+	for range 8 {
+		crc = castagnoli[byte(crc)^byte(salt)] ^ crc>>8
+		salt >>= 8
+	}
+	return ^crc
 }
 
 // Reasons why a block is refused.

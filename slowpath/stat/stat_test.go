@@ -109,3 +109,19 @@ func TestCountingAllocatesNothing(t *testing.T) {
 		t.Errorf("counting allocates %v times", n)
 	}
 }
+
+func TestGroupAddsUp(t *testing.T) {
+	g := NewGroup(3)
+	a, b := g.NewBlock(), g.NewBlock()
+	a.Inc(2)
+	b.Inc(2)
+	b.Inc(0)
+	a.Publish()
+	if g.Sum(2) != 1 || g.Sum(0) != 0 {
+		t.Fatalf("sums are %d and %d, want 1 and 0 while one block is unpublished", g.Sum(2), g.Sum(0))
+	}
+	g.Retire(b)
+	if g.Sum(2) != 2 || g.Sum(0) != 1 || g.Sum(1) != 0 {
+		t.Fatalf("sums are %d, %d, %d; want 1, 0, 2", g.Sum(0), g.Sum(1), g.Sum(2))
+	}
+}

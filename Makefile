@@ -1,0 +1,41 @@
+# Peregrine. `make run` shows it working, `make test` proves it.
+
+GO      ?= go
+CLANG   ?= clang-14
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.build=$(VERSION)
+# The AF_XDP rings share memory with the kernel, which the race detector cannot
+# see; everything else is tested with it.
+RACE_PKGS = $(shell $(GO) list ./... | grep -v '/fastpath/xsk$$')
+
+.PHONY: all build run test bench bench-kea generate lint clean
+
+all: build
+
+build:
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/peregrine ./cmd/dhcpgun ./cmd/lab
+
+# The newcomer's command: a lab of network namespaces, a server with XDP, real
+# and simulated clients, a kill -9 and a restart.
+run: build
+	@bin/lab run
+
+test:
+	$(GO) vet ./...
+	$(GO) test -race -timeout 12m $(RACE_PKGS)
+	$(GO) test -timeout 5m ./fastpath/xsk
+	$(GO) test -tags invariants -timeout 5m ./fastpath/... ./slowpath/netio/...
+
+bench: build
+	@bin/lab bench
+
+generate:
+	$(GO) generate ./bpf ./hooks
+
+lint:
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not gofmt'ed:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+
+clean:
+	rm -rf bin

@@ -1,0 +1,135 @@
+package cmd
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/peregrine-dhcp/peregrine/"
+
+// rule says what a package may import of ours, and what it must not import of
+// anybody's. Patterns are path.Match patterns below the module; "…/*" matches
+// one level, an entry ending in "/..." the whole tree.
+type rule struct {
+	pkg    string
+	may    []string
+	never  []string
+	reason string
+}
+
+// rules is the package map of docs/architecture.md. The first that matches a
+// package counts.
+var rules = []rule{
+	{"bpf", nil, []string{"net"}, "bpf holds a program and its maps, no policy"},
+	{"slowpath/dhcp4", nil, []string{"net", "log", "log/slog", "os"}, "the wire format is pure"},
+	{"slowpath/dhcp6", nil, []string{"net", "log", "log/slog", "os"}, "the wire format is pure"},
+	{"slowpath/frame", nil, []string{"net", "log", "log/slog", "os"}, "the wire format is pure"},
+	{"slowpath/stat", nil, []string{"net", "log", "log/slog", "os"}, "counters depend on nothing"},
+	{"slowpath/netio/netiotest", []string{"slowpath/*"}, nil, "test support"},
+	{"slowpath/netio", []string{"slowpath/frame"}, []string{"log", "log/slog"}, "batches of frames know no DHCP"},
+	{"fastpath/xsk", []string{"slowpath/netio", "slowpath/frame"}, nil, "AF_XDP knows no DHCP; its caller puts the socket in the map"},
+	{"fastpath/fastpathtest", []string{"..."}, nil, "test support"},
+	{"fastpath/...", []string{"bpf", "fastpath/...", "slowpath/netio", "slowpath/frame", "slowpath/dhcp4", "slowpath/dhcp6", "slowpath/engine", "slowpath/lease", "slowpath/config", "slowpath/stat"}, nil,
+		"the fast path carries, sheds or repeats; it never decides"},
+	{"slowpath/lease", []string{"slowpath/dhcp4", "slowpath/dhcp6"}, []string{"net", "os", "log/slog"}, "leases know no engine and no store"},
+	{"slowpath/config", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease"}, nil, "configuration knows no engine and no store"},
+	{"slowpath/logging", []string{"slowpath/config"}, nil, "logging knows the loggers key and nothing else"},
+	{"slowpath/alloc", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
+	{"slowpath/subnet", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
+	{"slowpath/host", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
+	{"slowpath/engine", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/config", "slowpath/alloc", "slowpath/subnet", "slowpath/host"}, []string{"net", "os", "log", "log/slog"},
+		"the engine is pure: no socket, clock, file, goroutine or log"},
+	{"slowpath/leasestore/...", []string{"slowpath/lease", "slowpath/dhcp4", "slowpath/leasestore/..."}, []string{"net", "log/slog"}, "the store keeps leases and decides nothing"},
+	{"slowpath/control", []string{"slowpath/stat"}, nil, "the channel carries commands; the server owns them"},
+	{"slowpath/metric", []string{"slowpath", "slowpath/*", "hooks"}, nil, "metrics read the server"},
+	{"slowpath", []string{"slowpath/*", "hooks", "hooks/all"}, nil, "the server knows no dataplane"},
+	{"hooks/all", []string{"hooks", "hooks/*"}, nil, "the generated list"},
+	{"hooks", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease"}, nil, "hooks see values, not the engine"},
+	{"hooks/...", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "hooks", "hooks/hookstest"}, nil, "hooks see values, not the engine"},
+	{"bench/...", []string{"slowpath/netio", "slowpath/frame", "slowpath/dhcp4", "slowpath/dhcp6", "fastpath/xsk", "bpf", "bench/..."}, nil,
+		"the generator shares no decision code with the server it checks"},
+	{"cmd/...", []string{"..."}, nil, "commands join everything"},
+}
+
+func matches(pattern, pkg string) bool {
+	if pattern == "..." {
+		return true
+	}
+	if p, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return pkg == p || strings.HasPrefix(pkg, p+"/")
+	}
+	ok, err := path.Match(pattern, pkg)
+	return err == nil && ok
+}
+
+func anyMatch(patterns []string, pkg string) bool {
+	for _, p := range patterns {
+		if matches(p, pkg) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestImportDirections checks every package's imports (and its tests', which may
+// also use packages whose name ends in "test") against the map.
+func TestImportDirections(t *testing.T) {
+	type pkgInfo struct {
+		ImportPath                         string
+		Imports, TestImports, XTestImports []string
+	}
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p pkgInfo
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, module)
+		var r *rule
+		for i := range rules {
+			if matches(rules[i].pkg, name) {
+				r = &rules[i]
+				break
+			}
+		}
+		if r == nil {
+			t.Errorf("%s is not in the package map: add it to docs/architecture.md and to this test", name)
+			continue
+		}
+		check := func(imports []string, test bool) {
+			for _, imp := range imports {
+				if ours, ok := strings.CutPrefix(imp, module); ok {
+					if test && (strings.HasSuffix(ours, "test") || ours == name) {
+						continue
+					}
+					if test && (strings.HasPrefix(name, "bench") || strings.HasPrefix(name, "fastpath")) {
+						continue // their tests run against real servers
+					}
+					if !anyMatch(r.may, ours) {
+						t.Errorf("%s imports %s: %s", name, ours, r.reason)
+					}
+				} else if !test && anyMatch(r.never, imp) {
+					t.Errorf("%s imports %s: %s", name, imp, r.reason)
+				}
+				if !test && imp == "unsafe" && name != "fastpath/xsk" && name != "bpf" {
+					t.Errorf("%s imports unsafe: only fastpath/xsk and generated code may", name)
+				}
+			}
+		}
+		check(p.Imports, false)
+		check(p.TestImports, true)
+		check(p.XTestImports, true)
+	}
+}

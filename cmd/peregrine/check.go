@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	hooksall "github.com/peregrine-dhcp/peregrine/hooks/all"
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+)
+
+// loadOptions are how every command reads a configuration.
+func loadOptions() config.LoadOptions {
+	return config.LoadOptions{KnownHook: func(name string) bool { return hooksall.New(name) != nil }}
+}
+
+// loadFile reads a configuration that this program can serve.
+func loadFile(path string) (*config.Snapshot, error) {
+	snap, err := config.Load(path, loadOptions())
+	if err != nil {
+		return nil, err
+	}
+	if snap.Dhcp4 == nil {
+		return nil, fmt.Errorf("%s: expected a \"Dhcp4\" part", path)
+	}
+	return snap, nil
+}
+
+func checkMain(args []string, stdout, stderr io.Writer) int {
+	fs := flag.NewFlagSet("peregrine check", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	file := fs.String("c", "", "configuration `file`")
+	quiet := fs.Bool("q", false, "print errors only")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	if *file == "" && fs.NArg() == 1 {
+		*file = fs.Arg(0)
+	} else if fs.NArg() > 0 {
+		fmt.Fprintf(stderr, "peregrine check: unexpected argument %q\n", fs.Arg(0))
+		return 2
+	}
+	if *file == "" {
+		fmt.Fprintln(stderr, "peregrine check: -c FILE is missing")
+		return 2
+	}
+	snap, err := loadFile(*file)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	for _, w := range snap.Warnings {
+		fmt.Fprintf(stderr, "%s\n", w)
+	}
+	if !*quiet {
+		pools, hosts := 0, len(snap.Dhcp4.GlobalReservations)
+		for _, s := range snap.Dhcp4.Subnets {
+			pools += len(s.Pools)
+			hosts += len(s.Reservations)
+		}
+		fmt.Fprintf(stdout, "%s: good: %d subnets, %d pools, %d reservations, %d hook libraries\n",
+			*file, len(snap.Dhcp4.Subnets), pools, hosts, len(snap.Dhcp4.HooksLibraries))
+	}
+	return 0
+}

@@ -1,0 +1,93 @@
+// Command peregrine is the DHCP server and its tools:
+//
+//	peregrine serve -c FILE        the server
+//	peregrine check -c FILE        would this configuration load?
+//	peregrine ctl COMMAND [ARGS]   one control command
+//	peregrine lease list           the leases of a stopped server
+//	peregrine version
+//
+// Started through a link named kea-dhcp4 it takes Kea's own flags, so that units,
+// scripts and monitoring written for Kea keep working.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// keaVersion is the Kea whose configuration, commands and statistics are
+// served; tools compare it, so it is what -v and version-get say.
+const keaVersion = "3.2.0"
+
+// build is set by the linker.
+var build = "unknown"
+
+func main() {
+	name := filepath.Base(os.Args[0])
+	os.Exit(run(name, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+const usage = `usage: peregrine COMMAND
+
+  serve -c FILE          run the server
+  check -c FILE          check a configuration: FILE:LINE:COL: message, exit status 1
+  ctl COMMAND [JSON]     send a control command to a running server
+  lease list -d DIR      list the leases of a server that is not running
+  version                print the version
+
+peregrine COMMAND -h explains a command.
+`
+
+func run(name string, args []string, stdout, stderr io.Writer) int {
+	switch name {
+	case "kea-dhcp4":
+		return keaMain(name, args, stdout, stderr)
+	case "kea-dhcp6", "kea-dhcp-ddns":
+		fmt.Fprintf(stderr, "%s: this server does not serve as %s yet; it serves DHCPv4 (kea-dhcp4)\n", name, name)
+		return 1
+	}
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	switch args[0] {
+	case "serve":
+		return serveMain(args[1:], stderr)
+	case "check":
+		return checkMain(args[1:], stdout, stderr)
+	case "ctl":
+		return ctlMain(args[1:], stdout, stderr)
+	case "lease":
+		return leaseMain(args[1:], stdout, stderr)
+	case "version", "-v", "--version":
+		fmt.Fprintln(stdout, extendedVersion())
+		return 0
+	case "help", "-h", "--help":
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	fmt.Fprintf(stderr, "peregrine: there is no command %q\n%s", args[0], usage)
+	return 2
+}
+
+// extendedVersion is the long text of version-get and -V.
+func extendedVersion() string {
+	return fmt.Sprintf("%s (Peregrine %s)\n%s %s/%s", keaVersion, build, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// buildReport lists what the program was built from.
+func buildReport() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Peregrine %s\n%s %s/%s\n", build, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, d := range info.Deps {
+			fmt.Fprintf(&b, "%s %s\n", d.Path, d.Version)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,444 @@
+package slowpath
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/control"
+)
+
+// registerCommands registers the commands the server has without any hook
+// library, and those of the libraries that are always there.
+func (s *Server) registerCommands() {
+	add := func(c control.Command) {
+		if err := s.registry.Register(c); err != nil {
+			panic("slowpath: " + err.Error()) // two commands of one name: a mistake in this function
+		}
+	}
+	read := func(name string, f func(args json.RawMessage) control.Response) {
+		add(control.Command{Name: name, Run: func(_ context.Context, c *control.Call) control.Response { return f(c.Arguments) }})
+	}
+	change := func(name string, f func(ctx context.Context, args json.RawMessage) control.Response) {
+		add(control.Command{Name: name, Mutates: true, Run: func(ctx context.Context, c *control.Call) control.Response { return f(ctx, c.Arguments) }})
+	}
+	read("version-get", s.versionGet)
+	read("build-report", s.buildReport)
+	read("status-get", s.statusGet)
+	read("config-get", s.configGet)
+	read("config-hash-get", s.configHashGet)
+	read("config-test", s.configTest)
+	read("server-tag-get", s.serverTagGet)
+	change("config-set", s.configSet)
+	change("config-write", s.configWrite)
+	change("config-reload", s.configReload)
+	change("dhcp-disable", s.dhcpDisable)
+	change("dhcp-enable", s.dhcpEnable)
+	change("shutdown", s.shutdown)
+	read("statistic-get", s.statisticGet)
+	read("statistic-get-all", s.statisticGetAll)
+	change("statistic-reset", s.statisticReset)
+	change("statistic-reset-all", s.statisticResetAll)
+	read("lease4-get", s.lease4Get)
+	read("lease4-get-all", s.lease4GetAll)
+	read("lease4-get-page", s.lease4GetPage)
+	change("leases-reclaim", s.leasesReclaim)
+	read("subnet4-list", s.subnet4List)
+	change("kea-lfc-start", s.lfcStart)
+}
+
+// installHookCommands replaces what hook libraries add to the control channel
+// (CC-011).
+func (s *Server) installHookCommands(pipe *hooks.Pipeline) error {
+	var h control.Hooks
+	for _, c := range pipe.Commands() {
+		h.Commands = append(h.Commands, control.Command{Name: c.Name, Mutates: c.Mutates, Run: func(ctx context.Context, call *control.Call) control.Response {
+			return fromHook(c.Run(ctx, call.Arguments, nil))
+		}})
+	}
+	if pipe.Has(hooks.CommandProcessed) {
+		h.Processed = func(c *control.Call, r *control.Response) {
+			x := hooks.Response{Result: r.Result, Text: r.Text, Arguments: r.Arguments}
+			pipe.RunCommandProcessed(&hooks.CommandEvent{Name: c.Command, Arguments: c.Arguments, Response: &x})
+			*r = fromHook(x)
+		}
+	}
+	return s.registry.SetHooks(h)
+}
+
+// fromHook turns a library's answer into the channel's.
+func fromHook(r hooks.Response) control.Response {
+	return control.Response{Result: r.Result, Text: r.Text, Arguments: r.Arguments}
+}
+
+// audit logs every command that can change something: who, from where, what.
+func (s *Server) audit(e control.AuditRecord) {
+	args := e.Arguments
+	if len(args) > maxAuditArguments {
+		args = json.RawMessage(fmt.Sprintf("\"%d octets\"", len(args)))
+	}
+	s.log.WithGroup("commands").Info("COMMAND_RECEIVED a command that changes state was run",
+		"command", e.Command, "from", e.Remote.String(), "arguments", string(control.Redact(args)), "result", e.Result)
+}
+
+// maxAuditArguments keeps a whole configuration out of a log line.
+const maxAuditArguments = 4096
+
+func ok(text string, args any) control.Response { return control.Response{Text: text, Arguments: args} }
+
+func fail(format string, a ...any) control.Response {
+	return control.Response{Result: control.ResultError, Text: fmt.Sprintf(format, a...)}
+}
+
+// decode reads the arguments of a command strictly: an unknown argument is an
+// error that names it. A command without arguments takes none, null or {}.
+func decode(args json.RawMessage, into any) error {
+	if len(args) == 0 || string(args) == "null" {
+		args = json.RawMessage("{}")
+	}
+	d := json.NewDecoder(bytes.NewReader(args))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		var te *json.UnmarshalTypeError
+		if errors.As(err, &te) {
+			return fmt.Errorf("argument '%s' must be %s, not %s", te.Field, typeWord(te.Type.String()), te.Value)
+		}
+		return errors.New(strings.Replace(strings.TrimPrefix(err.Error(), "json: "), "unknown field", "unknown argument", 1))
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("arguments must be one JSON map")
+	}
+	return nil
+}
+
+func typeWord(t string) string {
+	switch strings.TrimPrefix(t, "*") {
+	case "string":
+		return "a string"
+	case "bool":
+		return "a boolean"
+	case "int", "int64", "uint32", "uint64":
+		return "an integer"
+	}
+	if strings.HasPrefix(t, "[]") {
+		return "a list"
+	}
+	return "a map"
+}
+
+func (s *Server) versionGet(json.RawMessage) control.Response {
+	return ok(s.opt.Version, map[string]any{"extended": s.opt.Extended})
+}
+
+func (s *Server) buildReport(json.RawMessage) control.Response { return ok(s.opt.Build, nil) }
+
+func (s *Server) serverTagGet(json.RawMessage) control.Response {
+	return ok("", map[string]any{"server-tag": s.Snapshot().Dhcp4.ServerTag})
+}
+
+// statusGet answers CM-013, and under "dataplane" and "lease-store" what is ours.
+func (s *Server) statusGet(json.RawMessage) control.Response {
+	snap := s.Snapshot()
+	reload := s.started.Unix()
+	if r := s.reloaded.Load(); r != 0 {
+		reload = r
+	}
+	now := time.Now()
+	args := map[string]any{
+		"pid":                     os.Getpid(),
+		"uptime":                  int64(now.Sub(s.started) / time.Second),
+		"reload":                  now.Unix() - reload,
+		"multi-threading-enabled": snap.Dhcp4.MultiThreading.Enabled,
+		"extended-info-tables":    false,
+		"sockets":                 s.socketStatus(),
+		"dhcp-state":              s.service.state(),
+	}
+	if snap.Dhcp4.MultiThreading.Enabled {
+		args["thread-pool-size"] = s.workerCount()
+		args["packet-queue-size"] = snap.Dhcp4.MultiThreading.QueueSize
+		args["packet-queue-statistics"] = []float64{0, 0, 0} // nothing waits between receipt and a worker
+	}
+	if s.store != nil {
+		h := s.store.Health()
+		st := map[string]any{"directory": LeaseDir(snap), "ok": h.OK}
+		if !h.OK {
+			st["error"], st["since"], st["attempts"] = h.Err, h.Since.Format(time.RFC3339), h.Attempts
+		}
+		args["lease-store"] = st
+	}
+	if s.opt.Dataplane != nil {
+		args["dataplane"] = s.opt.Dataplane()
+	}
+	return ok("", args)
+}
+
+func (s *Server) workerCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mu.workers)
+}
+
+func (s *Server) socketStatus() map[string]any {
+	if s.opt.Sockets != nil {
+		if errs := s.opt.Sockets(); len(errs) > 0 {
+			return map[string]any{"status": "failed", "errors": errs}
+		}
+	}
+	return map[string]any{"status": "ready"}
+}
+
+func (s *Server) configGet(json.RawMessage) control.Response {
+	snap := s.Snapshot()
+	var m map[string]any
+	d := json.NewDecoder(bytes.NewReader(snap.Get))
+	d.UseNumber()
+	if err := d.Decode(&m); err != nil {
+		return fail("read configuration: %v", err)
+	}
+	m["hash"] = snap.Hash
+	return ok("", m)
+}
+
+func (s *Server) configHashGet(json.RawMessage) control.Response {
+	return ok("", map[string]any{"hash": s.Snapshot().Hash})
+}
+
+// parseConfig reads the argument of config-set and config-test. Where it has no
+// Dataplane part, the one in force is kept.
+func (s *Server) parseConfig(args json.RawMessage) (*config.Snapshot, error) {
+	if len(args) == 0 {
+		return nil, errors.New("Missing mandatory 'arguments' parameter.")
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(args, &m); err != nil {
+		return nil, fmt.Errorf("arguments must be a map: %w", err)
+	}
+	if _, has := m["Dhcp4"]; !has {
+		return nil, errors.New("Missing mandatory 'Dhcp4' parameter.")
+	}
+	var extra []string
+	for k := range m {
+		if k != "Dhcp4" && k != "Dataplane" {
+			extra = append(extra, fmt.Sprintf("'%s'", k))
+		}
+	}
+	if len(extra) > 0 {
+		slices.Sort(extra)
+		return nil, fmt.Errorf("Unsupported %s parameters.", strings.Join(extra, ", "))
+	}
+	if _, has := m["Dataplane"]; !has {
+		var cur map[string]json.RawMessage
+		if err := json.Unmarshal(s.Snapshot().Get, &cur); err != nil {
+			return nil, fmt.Errorf("read the configuration in force: %w", err)
+		}
+		if dp, has := cur["Dataplane"]; has {
+			m["Dataplane"] = dp
+			b, err := json.Marshal(m)
+			if err != nil {
+				return nil, err
+			}
+			args = b
+		}
+	}
+	return s.opt.FromJSON(args)
+}
+
+func (s *Server) configTest(args json.RawMessage) control.Response {
+	if _, err := s.parseConfig(args); err != nil {
+		return fail("%v", err)
+	}
+	return ok("Configuration seems sane. Control-socket, hook-libraries, and D2 configuration were sanity checked, but not applied.", nil)
+}
+
+func (s *Server) configSet(_ context.Context, args json.RawMessage) control.Response {
+	snap, err := s.parseConfig(args)
+	if err != nil {
+		return fail("%v", err)
+	}
+	if err := s.Apply(snap); err != nil {
+		return fail("%v", err)
+	}
+	s.log.WithGroup("dhcp4").Info("DHCP4_CONFIG_COMPLETE a configuration given by command is in force", "hash", snap.Hash)
+	return ok("Configuration successful.", map[string]any{"hash": snap.Hash})
+}
+
+func (s *Server) configReload(_ context.Context, _ json.RawMessage) control.Response {
+	if err := s.Reload(); err != nil {
+		s.log.WithGroup("dhcp4").Error("DHCP4_DYNAMIC_RECONFIGURATION_FAIL the running configuration stays", "file", s.opt.ConfigFile, "error", err)
+		return fail("Config reload failed: %v", err)
+	}
+	s.log.WithGroup("dhcp4").Info("DHCP4_DYNAMIC_RECONFIGURATION_SUCCESS", "file", s.opt.ConfigFile)
+	return ok("Configuration successful.", map[string]any{"hash": s.Snapshot().Hash})
+}
+
+// configWrite writes the running configuration. What is on disk is at any time
+// either the old file or the new one.
+func (s *Server) configWrite(_ context.Context, args json.RawMessage) control.Response {
+	var a struct {
+		Filename string `json:"filename"`
+	}
+	if err := decode(args, &a); err != nil {
+		return fail("%v", err)
+	}
+	path := s.opt.ConfigFile
+	if path == "" && a.Filename == "" {
+		return fail("Unable to determine filename. Please specify filename explicitly.")
+	}
+	if a.Filename != "" {
+		dir := filepath.Dir(s.opt.ConfigFile)
+		path = a.Filename
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		// OP-050: only the directory of the start-up file.
+		if filepath.Dir(filepath.Clean(path)) != filepath.Clean(dir) {
+			return fail("not allowed to write config into '%s': the only directory for it is '%s'", a.Filename, dir)
+		}
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, s.Snapshot().Get, "", "    "); err != nil {
+		return fail("write configuration: %v", err)
+	}
+	out.WriteByte('\n')
+	if err := writeFileAtomically(path, out.Bytes()); err != nil {
+		return fail("Error during config-write: %v", err)
+	}
+	return ok(fmt.Sprintf("Configuration written to %s successful", path), map[string]any{"filename": path, "size": out.Len()})
+}
+
+// writeFileAtomically writes beside the file, syncs and renames.
+func writeFileAtomically(path string, data []byte) (err error) {
+	mode := os.FileMode(0o640)
+	if st, err := os.Stat(path); err == nil {
+		mode = st.Mode().Perm()
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, derr := os.Open(filepath.Dir(path))
+	if derr != nil {
+		return nil //nolint:nilerr // the file is in place; only its name's durability is unknown
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+type originArgs struct {
+	MaxPeriod *int64 `json:"max-period"`
+	Origin    any    `json:"origin"`
+	OriginID  *int   `json:"origin-id"`
+}
+
+// origin reads who disables or enables (CM-014).
+func (a *originArgs) number() (int, error) {
+	if a.OriginID != nil {
+		if *a.OriginID < 1 {
+			return 0, errors.New("argument 'origin-id' must be a positive integer")
+		}
+		return *a.OriginID, nil
+	}
+	switch o := a.Origin.(type) {
+	case nil:
+		return OriginUser, nil
+	case string:
+		switch o {
+		case "", "user":
+			return OriginUser, nil
+		case "ha-partner":
+			return OriginHARemote, nil
+		}
+		return 0, fmt.Errorf("invalid value used for 'origin' parameter: %s", o)
+	case float64:
+		if o >= 1 && o == float64(int(o)) {
+			return int(o), nil
+		}
+	}
+	return 0, errors.New("argument 'origin' must be a string or a positive integer")
+}
+
+func (s *Server) dhcpDisable(_ context.Context, args json.RawMessage) control.Response {
+	var a originArgs
+	if err := decode(args, &a); err != nil {
+		return fail("%v", err)
+	}
+	o, err := a.number()
+	if err != nil {
+		return fail("%v", err)
+	}
+	var period time.Duration
+	text := "DHCPv4 service disabled"
+	if a.MaxPeriod != nil {
+		if *a.MaxPeriod <= 0 || *a.MaxPeriod > 1<<31 {
+			return fail("'max-period' must be positive integer")
+		}
+		period = time.Duration(*a.MaxPeriod) * time.Second
+		text = fmt.Sprintf("DHCPv4 service disabled for %d seconds", *a.MaxPeriod)
+	}
+	if !s.service.disable(o, period) {
+		return fail("too many origins hold the service disabled")
+	}
+	return ok(text, nil)
+}
+
+func (s *Server) dhcpEnable(_ context.Context, args json.RawMessage) control.Response {
+	var a originArgs
+	if err := decode(args, &a); err != nil {
+		return fail("%v", err)
+	}
+	if a.MaxPeriod != nil {
+		return fail("unknown argument \"max-period\"")
+	}
+	o, err := a.number()
+	if err != nil {
+		return fail("%v", err)
+	}
+	s.service.enable(o)
+	return ok("DHCP service successfully enabled", nil)
+}
+
+func (s *Server) shutdown(_ context.Context, args json.RawMessage) control.Response {
+	var a struct {
+		ExitValue int `json:"exit-value"`
+	}
+	if err := decode(args, &a); err != nil {
+		return fail("%v", err)
+	}
+	if s.opt.Shutdown == nil {
+		return fail("this server cannot be shut down by command")
+	}
+	go s.opt.Shutdown(a.ExitValue)
+	return ok("Shutting down.", nil)
+}
+
+func (s *Server) lfcStart(ctx context.Context, _ json.RawMessage) control.Response {
+	if s.store == nil {
+		return fail("leases are not persisted: there is nothing to clean up")
+	}
+	if err := s.store.Snapshot(ctx, s.table); err != nil {
+		return fail("snapshot of the leases failed: %v", err)
+	}
+	return ok("LFC started", nil)
+}

@@ -1,0 +1,42 @@
+package slowpath
+
+import (
+	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
+	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
+)
+
+// Stats are the server's counters.
+func (s *Server) Stats() *stat.Registry { return s.stats }
+
+// LeaseTable is how many records the lease table has, offers included, and what
+// they take.
+func (s *Server) LeaseTable() (records int, bytes uint64) {
+	return s.table.Len(), s.table.MemoryBytes()
+}
+
+// Parked is how many queries wait for a hook library.
+func (s *Server) Parked() int64 { return s.clients.parked.Load() }
+
+// Truncated is how many replies left options out for want of room.
+func (s *Server) Truncated() uint64 { return s.truncated.Load() }
+
+// HookPanics are the failed callouts by library of the configuration in force.
+func (s *Server) HookPanics() map[string]uint64 { return s.runtime.Load().pipe.Panics() }
+
+// Store is the state of the lease store; ok is false if leases are not
+// persisted.
+func (s *Server) Store() (st leasestore.Stats, h leasestore.Health, ok bool) {
+	if s.store == nil {
+		return st, h, false
+	}
+	return s.store.Stats(), s.store.Health(), true
+}
+
+// CommitBounds are the upper bounds of leasestore.Stats' histograms: records and
+// seconds of a commit.
+func CommitBounds() (records, seconds []float64) {
+	for _, b := range leasestore.CommitRecordsBounds {
+		records = append(records, float64(b))
+	}
+	return records, leasestore.CommitSecondsBounds
+}

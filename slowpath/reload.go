@@ -1,0 +1,202 @@
+package slowpath
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/control"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
+)
+
+// retireWait is how long an old configuration's hook libraries stay loaded when
+// a worker or a parked query does not let go of them.
+const retireWait = 10 * time.Second
+
+// compile loads the hook libraries of a configuration.
+func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
+	var libs []hooks.Configured
+	for _, h := range snap.Dhcp4.HooksLibraries {
+		var lib hooks.Library
+		if s.opt.Hooks != nil {
+			lib = s.opt.Hooks(h.Name)
+		}
+		if lib == nil {
+			return nil, fmt.Errorf("load hook library %s: there is no built-in library %q", h.Library, h.Name)
+		}
+		libs = append(libs, hooks.Configured{Library: lib, Params: h.Parameters})
+	}
+	c4 := &hooks.Config4{UserContext: snap.Dhcp4.UserContext}
+	for _, c := range snap.Dhcp4.Classes {
+		c4.Classes = append(c4.Classes, hooks.ClassInfo{Name: c.Name, UserContext: c.UserContext})
+	}
+	for _, x := range snap.Dhcp4.Subnets {
+		c4.Subnets = append(c4.Subnets, hooks.SubnetInfo{ID: x.ID, Prefix: x.Text, UserContext: x.UserContext})
+	}
+	pipe, err := hooks.Compile(libs, &hooks.Server{
+		Config4: c4, Leases: s.table, Points: servedPoints,
+		Logger:    func(name string) *slog.Logger { return s.log.WithGroup(name) },
+		NowUnixNs: func() int64 { return time.Now().UnixNano() },
+		OnPanic: func(library string, p hooks.Point, value any, stack []byte) {
+			s.log.WithGroup("callouts").Error("HOOKS_CALLOUT_EXCEPTION a callout failed; its query is dropped",
+				"library", library, "point", p, "value", value, "stack", string(stack))
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	ev := hooks.ConfiguredEvent{Config: snap.Get}
+	if pipe.RunConfigured(hooks.Dhcp4SrvConfigured, &ev) == hooks.Drop {
+		if ev.Error == "" {
+			ev.Error = "a hook library refused the configuration"
+		}
+		return nil, errors.Join(errors.New(ev.Error), pipe.Close())
+	}
+	return pipe, nil
+}
+
+// servedPoints are the hook points this server runs.
+var servedPoints = []hooks.Point{
+	hooks.ContextCreate, hooks.ContextDestroy, hooks.Dhcp4SrvConfigured, hooks.Buffer4Receive, hooks.Pkt4Receive,
+	hooks.Subnet4Select, hooks.Host4Identifier, hooks.Lease4Select, hooks.Lease4Renew, hooks.Lease4Release,
+	hooks.Lease4Decline, hooks.Lease4ServerDecline, hooks.Lease4Offer, hooks.Leases4Committed, hooks.Lease4Expire,
+	hooks.Lease4Recover, hooks.Pkt4Send, hooks.Buffer4Send, hooks.CommandProcessed,
+}
+
+// errRestart are changes that a running server cannot make.
+func needsRestart(old, new *config.Snapshot) error {
+	switch {
+	case old.Dhcp4.LeaseDatabase.Persist != new.Dhcp4.LeaseDatabase.Persist:
+		return errors.New("apply configuration: lease-database.persist cannot change while the server runs; restart it")
+	case new.Dhcp4.LeaseDatabase.Persist && LeaseDir(old) != LeaseDir(new):
+		return fmt.Errorf("apply configuration: the lease directory cannot change from %s to %s while the server runs; restart it", LeaseDir(old), LeaseDir(new))
+	case old.Dataplane.Sync != new.Dataplane.Sync:
+		return errors.New("apply configuration: Dataplane.sync cannot change while the server runs; restart it")
+	case old.Dataplane.MaxLeases != new.Dataplane.MaxLeases:
+		return errors.New("apply configuration: Dataplane.max-leases cannot change while the server runs; restart it")
+	}
+	return nil
+}
+
+// Apply puts a configuration in force without dropping a packet: everything is
+// built beside the running one and swapped; workers take it up between batches.
+// On an error the running configuration stays as it was.
+func (s *Server) Apply(snap *config.Snapshot) error {
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	if snap == nil || snap.Dhcp4 == nil {
+		return errors.New("apply configuration: it has no Dhcp4 part")
+	}
+	old := s.runtime.Load()
+	if err := needsRestart(old.snapshot, snap); err != nil {
+		return err
+	}
+	pipe, err := s.compile(snap)
+	if err != nil {
+		return err
+	}
+	if err := s.channels.Apply(socketConfigs(snap.Dhcp4)); err != nil {
+		return errors.Join(fmt.Errorf("open control channel: %w", err), pipe.Close(), s.channels.Apply(socketConfigs(old.snapshot.Dhcp4)))
+	}
+	if s.opt.Applied != nil {
+		if err := s.opt.Applied(old.snapshot, snap); err != nil {
+			return errors.Join(err, pipe.Close(), s.channels.Apply(socketConfigs(old.snapshot.Dhcp4)))
+		}
+	}
+	ec := engine.NewConfig(snap, s.callouts(pipe))
+	s.table.SetObserver(observer(ec, pipe), true)
+	rt := newRuntime(snap, pipe, old.generation+1)
+	s.engine.SetConfig(ec)
+	s.runtime.Store(rt)
+	s.stats.SetLimits(snap.Dhcp4.SampleCount, snap.Dhcp4.SampleAge)
+	if err := s.installHookCommands(pipe); err != nil {
+		s.log.WithGroup("commands").Error("COMMAND_HOOKS_FAILED the commands of hook libraries are not available", "error", err)
+	}
+	s.applyKernel(pipe)
+	s.service.reset()
+	s.reloaded.Store(time.Now().Unix())
+	s.wakeAll()
+	s.bg.wg.Go(func() { s.retire(old, rt.generation) })
+	return nil
+}
+
+// applyKernel hands the libraries' limits to the dataplane. That it cannot take
+// them is no error: the libraries still apply them.
+func (s *Server) applyKernel(pipe *hooks.Pipeline) {
+	if s.opt.Kernel == nil {
+		return
+	}
+	if err := s.opt.Kernel(pipe.KernelLimits()); err != nil {
+		s.log.WithGroup("hooks").Warn("PEREGRINE_KERNEL_LIMITS limits of hook libraries are applied in the server only", "error", err)
+	}
+}
+
+// wakeAll makes idle workers look up.
+func (s *Server) wakeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.mu.workers {
+		if f := w.wake.Load(); f != nil {
+			(*f)()
+		}
+	}
+}
+
+// retire unloads what an old configuration used as soon as no worker can be
+// using it: all have taken up the new one, and none has a query parked from
+// before.
+func (s *Server) retire(old *runtime, generation uint64) {
+	deadline := time.Now().Add(retireWait)
+	for !s.settled(generation) && time.Now().Before(deadline) {
+		s.wakeAll()
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := old.pipe.Close(); err != nil {
+		s.log.WithGroup("hooks").Error("HOOKS_CLOSE_ERROR an unloaded hook library reported an error", "error", err)
+	}
+}
+
+func (s *Server) settled(generation uint64) bool {
+	if s.clients.parked.Load() > 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.mu.workers {
+		if w.seen.Load() < generation && w.wake.Load() != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Reload reads the start-up file again and applies it.
+func (s *Server) Reload() error {
+	if s.opt.Load == nil {
+		return errors.New("reload configuration: the server was not started from a file")
+	}
+	snap, err := s.opt.Load(s.opt.ConfigFile)
+	if err != nil {
+		return err
+	}
+	return s.Apply(snap)
+}
+
+// socketConfigs are the control sockets of a configuration.
+func socketConfigs(d *config.Dhcp4) []control.SocketConfig {
+	out := make([]control.SocketConfig, 0, len(d.ControlSockets))
+	for _, c := range d.ControlSockets {
+		sc := control.SocketConfig{Type: c.Type, Path: c.SocketName, Address: c.Address, Port: c.Port, Realm: c.Realm, Services: []string{"dhcp4"}}
+		for _, u := range c.Users {
+			sc.Users = append(sc.Users, control.User{Name: u.User, Password: u.Password})
+		}
+		for _, h := range c.Headers {
+			sc.Headers = append(sc.Headers, control.Header{Name: h.Name, Value: h.Value})
+		}
+		out = append(out, sc)
+	}
+	return out
+}

@@ -1,0 +1,127 @@
+package slowpath
+
+import (
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+)
+
+// runtime is what workers use of one configuration beside the engine's part;
+// immutable, swapped whole.
+type runtime struct {
+	generation  uint64
+	snapshot    *config.Snapshot
+	pipe        *hooks.Pipeline
+	subnets     map[uint32]*hooks.SubnetInfo
+	mayPark     bool
+	parkedLimit int
+	any         bool // some callout sees queries
+	// has says which points of a query have callouts, so that looking costs one
+	// load.
+	has [maxPoints]bool
+}
+
+// maxPoints is above every hooks.Point of a query.
+const maxPoints = 64
+
+// run runs a point if it has callouts.
+func (r *runtime) run(p hooks.Point, q *hooks.Query4) hooks.Status {
+	if !r.has[p] {
+		return hooks.Continue
+	}
+	return r.pipe.Run(p, q)
+}
+
+// observers is everybody who wants to know of lease changes.
+type observers []lease.Observer
+
+// LeaseChanged implements lease.Observer.
+func (o observers) LeaseChanged(old, new *lease.Lease4) {
+	for _, x := range o {
+		x.LeaseChanged(old, new)
+	}
+}
+
+// observer joins the allocator and the hook libraries' observers.
+func observer(ec *engine.Config, pipe *hooks.Pipeline) lease.Observer {
+	if hs := pipe.Observers(); len(hs) > 0 {
+		return append(observers{ec.Alloc}, hs...)
+	}
+	return ec.Alloc
+}
+
+// SubnetByID implements hooks.SubnetSelector.
+func (r *runtime) SubnetByID(id uint32) *hooks.SubnetInfo { return r.subnets[id] }
+
+// newRuntime compiles the hook pipeline of a configuration.
+func newRuntime(snap *config.Snapshot, pipe *hooks.Pipeline, generation uint64) *runtime {
+	rt := &runtime{generation: generation, snapshot: snap, pipe: pipe, subnets: subnetInfos(snap.Dhcp4),
+		parkedLimit: snap.Dhcp4.ParkedPacketLimit}
+	for _, p := range hooks.QueryPoints() {
+		rt.has[p] = pipe.Has(p)
+		rt.any = rt.any || rt.has[p]
+		rt.mayPark = rt.mayPark || rt.has[p] && p.CanPark()
+	}
+	return rt
+}
+
+func subnetInfos(d *config.Dhcp4) map[uint32]*hooks.SubnetInfo {
+	m := make(map[uint32]*hooks.SubnetInfo, len(d.Subnets))
+	for _, s := range d.Subnets {
+		m[s.ID] = &hooks.SubnetInfo{ID: s.ID, Prefix: s.Text, UserContext: s.UserContext}
+	}
+	return m
+}
+
+// callouts are the points inside the engine, nil where the pipeline has nobody.
+func (s *Server) callouts(pipe *hooks.Pipeline) (c engine.Callouts) {
+	c.Reclaimed = s.countReclaimed
+	onLease := func(point hooks.Point) func(*engine.Query4, *lease.Lease4) engine.Status {
+		if !pipe.Has(point) {
+			return nil
+		}
+		return func(q *engine.Query4, l *lease.Lease4) engine.Status {
+			h := &q.Ext.(*query).hq
+			h.Lease = l
+			st := pipe.Run(point, h)
+			h.Lease = nil
+			return engine.Status(st)
+		}
+	}
+	c.LeaseRenew = onLease(hooks.Lease4Renew)
+	c.LeaseRelease = onLease(hooks.Lease4Release)
+	c.LeaseDecline = onLease(hooks.Lease4Decline)
+	if pipe.Has(hooks.Lease4Select) {
+		c.LeaseSelect = func(q *engine.Query4, l *lease.Lease4, fake bool) engine.Status {
+			h := &q.Ext.(*query).hq
+			h.Lease, h.Fake = l, fake
+			st := pipe.Run(hooks.Lease4Select, h)
+			h.Lease = nil
+			return engine.Status(st)
+		}
+	}
+	if pipe.Has(hooks.Host4Identifier) {
+		c.HostIdentifier = func(q *engine.Query4) ([]byte, config.IdentifierType, bool) {
+			h := &q.Ext.(*query).hq
+			h.HostID = nil
+			if pipe.Run(hooks.Host4Identifier, h) != hooks.Continue || h.HostID == nil {
+				return nil, 0, false
+			}
+			return h.HostID, config.IdentifierType(h.HostIDType), true
+		}
+	}
+	if pipe.Has(hooks.Lease4Expire) {
+		c.LeaseExpire = func(l *lease.Lease4, remove bool) engine.Status {
+			return engine.Status(pipe.RunLease(hooks.Lease4Expire, &hooks.LeaseEvent4{NowUnixNs: time.Now().UnixNano(), Lease: l, Remove: remove}))
+		}
+	}
+	if pipe.Has(hooks.Lease4Recover) {
+		c.LeaseRecover = func(l *lease.Lease4) engine.Status {
+			return engine.Status(pipe.RunLease(hooks.Lease4Recover, &hooks.LeaseEvent4{NowUnixNs: time.Now().UnixNano(), Lease: l}))
+		}
+	}
+	return c
+}

@@ -1,0 +1,285 @@
+// Package slowpath is the server: it takes datagrams from netio loops, decodes
+// them, runs the hook points and the engine, makes lease changes durable, and
+// answers. Every way in ends here, and only here DHCP is decided.
+//
+// A Server owns the lease table, the lease store, the hook libraries, the
+// control channel and the background work (reclamation, snapshots, statistics).
+// It knows no dataplane: cmd gives it interfaces and takes its Workers, one for
+// each netio.Loop. Exported methods may be called from any goroutine; a
+// Worker's belong to its loop.
+//
+// The way of a packet is in worker.go, what waits in park.go, a change of
+// configuration in reload.go, control commands in command*.go.
+package slowpath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/slowpath/alloc"
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/control"
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
+	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
+	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
+)
+
+// Port4 is the DHCPv4 server port.
+const Port4 = 67
+
+// Options of New.
+type Options struct {
+	// Snapshot is the configuration to start with; it must have a Dhcp4 part.
+	Snapshot *config.Snapshot
+	// ConfigFile is where it came from; config-reload reads it again and
+	// config-write writes beside it.
+	ConfigFile string
+	// Load reads a configuration file as the command line does, "" for the
+	// start-up file.
+	Load func(path string) (*config.Snapshot, error)
+	// FromJSON reads the argument of config-set and config-test.
+	FromJSON func(raw []byte) (*config.Snapshot, error)
+	// Applied is called, if not nil, when a configuration is about to be used:
+	// it changes interfaces, limits, loggers. An error refuses it.
+	Applied func(old, new *config.Snapshot) error
+	// Shutdown is called by the shutdown command after it was answered.
+	Shutdown func(exitValue int)
+	// Hooks gives the library of that name, nil if there is none.
+	Hooks func(name string) hooks.Library
+	// Kernel takes what hook libraries want limited in the kernel; nil: nothing
+	// can be.
+	Kernel func([]hooks.KernelLimit) error
+	// Dataplane describes the way packets come in, for status-get; Sockets are
+	// the errors of sockets that could not be opened. Both may be nil.
+	Dataplane func() any
+	Sockets   func() []string
+	// Log is for operators; nil is silent.
+	Log *slog.Logger
+	// Port is the UDP port served, 0 is Port4.
+	Port uint16
+	// FS is the lease store's file system, nil the operating system's.
+	FS leasestore.FS
+	// Version is Kea-shaped, Extended the long text of version-get.
+	Version, Extended, Build string
+}
+
+// Server is a running DHCPv4 server without its packets.
+type Server struct {
+	opt     Options
+	log     *slog.Logger
+	started time.Time
+	port4   uint16
+
+	table   *lease.Table
+	store   *leasestore.Store // nil: not persisted
+	engine  *engine.Engine
+	runtime atomic.Pointer[runtime]
+	ifaces  atomic.Pointer[ifaces]
+	clients clients
+	service service
+
+	stats *stat.Registry
+	drops struct {
+		frame, parse, notes, engine, nak, server *stat.Group
+	}
+	reclaimed struct {
+		sync.Mutex
+		leases, declined atomic.Uint64
+		shard            *stat.Shard
+	}
+	truncated atomic.Uint64 // replies that left options out
+	parkedAt  [256]atomic.Int64
+
+	registry *control.Registry
+	channels *control.Channels
+
+	mu struct {
+		sync.Mutex
+		workers map[*Worker]struct{}
+		netifs  []netio.Interface
+	}
+	reload   sync.Mutex // one change of configuration at a time
+	reloaded atomic.Int64
+	bg       struct {
+		cancel context.CancelFunc
+		wg     sync.WaitGroup
+	}
+	commandJournal struct {
+		sync.Mutex
+		w *leasestore.Writer
+		e *engine.Worker
+	}
+	recovery *leasestore.Recovery
+}
+
+// New recovers the leases, loads the hook libraries and opens the control
+// channel. The server then answers what its Workers are given; Close ends it.
+func New(o Options) (_ *Server, err error) {
+	if o.Snapshot == nil || o.Snapshot.Dhcp4 == nil {
+		return nil, errors.New("start server: the configuration has no Dhcp4 part")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Port == 0 {
+		o.Port = Port4
+	}
+	d := o.Snapshot.Dhcp4
+	s := &Server{opt: o, log: o.Log, started: time.Now(), port4: o.Port}
+	s.mu.workers = map[*Worker]struct{}{}
+	s.clients.set.keys = map[uint64]struct{}{}
+	s.ifaces.Store(&ifaces{})
+	s.stats = stat.NewRegistry(d.SampleCount, d.SampleAge, s.started)
+	s.reclaimed.shard = s.stats.NewShard()
+	s.drops.frame = stat.NewGroup(int(frame.NumReasons))
+	s.drops.parse = stat.NewGroup(int(dhcp4.NumReasons))
+	s.drops.notes = stat.NewGroup(dhcp4.NumNotes)
+	s.drops.engine = stat.NewGroup(int(engine.NumReasons))
+	s.drops.nak = stat.NewGroup(int(engine.NumReasons))
+	s.drops.server = stat.NewGroup(NumReasons)
+
+	s.table = lease.NewTable(lease.Options{MaxLeases: o.Snapshot.Dataplane.MaxLeases})
+	if d.LeaseDatabase.Persist {
+		if err := s.openStore(); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeParts())
+		}
+	}()
+
+	pipe, err := s.compile(o.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	rt := newRuntime(o.Snapshot, pipe, 1)
+	ec := engine.NewConfig(o.Snapshot, s.callouts(pipe))
+	s.table.SetObserver(observer(ec, pipe), true)
+	s.engine = engine.New(s.table, ec)
+	s.runtime.Store(rt)
+	if s.store != nil {
+		s.commandJournal.w = s.store.NewWriter("commands")
+		s.commandJournal.e = s.engine.NewWorker(s.commandJournal.w)
+	} else {
+		s.commandJournal.e = s.engine.NewWorker(nil)
+	}
+
+	s.registry = control.NewRegistry(control.RegistryOptions{Audit: s.audit, OnPanic: func(command string, value any, stack []byte) {
+		s.log.WithGroup("commands").Error("COMMAND_PROCESS_ERROR a command failed", "command", command, "value", value, "stack", string(stack))
+	}})
+	s.registerCommands()
+	if err := s.installHookCommands(pipe); err != nil {
+		return nil, err
+	}
+	s.channels = control.NewChannels(s.registry, control.Options{})
+	if err := s.channels.Apply(socketConfigs(d)); err != nil {
+		return nil, fmt.Errorf("open control channel: %w", err)
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	s.bg.cancel = cancel
+	s.goBackground(ctx)
+	return s, nil
+}
+
+// LeaseDir is the directory of the journal and the snapshots of a
+// configuration.
+func LeaseDir(snap *config.Snapshot) string {
+	if d := snap.Dataplane.LeaseDirectory; d != "" {
+		return d
+	}
+	if n := snap.Dhcp4.LeaseDatabase.Name; filepath.IsAbs(n) {
+		return filepath.Join(filepath.Dir(n), "peregrine")
+	}
+	return "/var/lib/peregrine"
+}
+
+func (s *Server) openStore() error {
+	dp := &s.opt.Snapshot.Dataplane
+	dir := LeaseDir(s.opt.Snapshot)
+	sync := leasestore.SyncGroup
+	if dp.Sync == config.SyncNone {
+		sync = leasestore.SyncNone
+	}
+	store, rec, err := leasestore.Open(leasestore.Options{
+		Dir: dir, FS: s.opt.FS, Sync: sync, SegmentBytes: int64(dp.JournalSizeMB) << 20,
+		Load: s.table.Load, Parallel: true, Event: s.storeEvent,
+	})
+	if err != nil {
+		return fmt.Errorf("open lease database in %s: %w", dir, err)
+	}
+	s.table.SetVersion(rec.MaxVersion)
+	s.store, s.recovery = store, rec
+	s.log.WithGroup("dhcpsrv").Info("DHCPSRV_MEMFILE_LEASE_FILE_LOAD leases are recovered", "directory", dir, "leases", rec.Leases,
+		"journal-records", rec.Records, "snapshot", rec.Snapshot, "took", rec.Took.Round(time.Millisecond))
+	if rec.TornBytes > 0 {
+		s.log.WithGroup("dhcpsrv").Warn("PEREGRINE_JOURNAL_TAIL_CUT the last write before the end was incomplete and is cut off; no answered lease is lost",
+			"bytes", rec.TornBytes)
+	}
+	return nil
+}
+
+// storeEvent logs what happens to the store, once per event.
+func (s *Server) storeEvent(e leasestore.Event) {
+	l := s.log.WithGroup("dhcpsrv")
+	if e.Err != nil {
+		l.Error("PEREGRINE_LEASE_STORE "+e.Text, "event", e.Kind, "error", e.Err)
+		return
+	}
+	l.Info("PEREGRINE_LEASE_STORE "+e.Text, "event", e.Kind)
+}
+
+// SetInterfaces takes the present interfaces; call it before their packets come
+// and at every change.
+func (s *Server) SetInterfaces(list []netio.Interface) {
+	s.mu.Lock()
+	s.mu.netifs = list
+	s.mu.Unlock()
+	s.ifaces.Store(newIfaces(list))
+}
+
+// Snapshot is the configuration in force.
+func (s *Server) Snapshot() *config.Snapshot { return s.runtime.Load().snapshot }
+
+// Recovery says what was found at start, nil if leases are not persisted.
+func (s *Server) Recovery() *leasestore.Recovery { return s.recovery }
+
+// Close ends the control channel, the background work and the store. The loops
+// must have ended and their Workers be closed.
+func (s *Server) Close() error { return s.closeParts() }
+
+func (s *Server) closeParts() error {
+	var errs []error
+	if s.channels != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		errs = append(errs, s.channels.Close(ctx))
+		cancel()
+	}
+	if s.bg.cancel != nil {
+		s.bg.cancel()
+		s.bg.wg.Wait()
+	}
+	if rt := s.runtime.Load(); rt != nil {
+		errs = append(errs, rt.pipe.Close())
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Alloc is the allocator in force, for statistics.
+func (s *Server) Alloc() *alloc.Set { return s.engine.Config().Alloc }

@@ -1,0 +1,547 @@
+package slowpath
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
+	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
+	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
+)
+
+// Worker handles the packets of one netio.Loop; it implements netio.Handler.
+// Everything in it belongs to the loop's goroutine, except where said.
+type Worker struct {
+	s       *Server
+	name    string
+	engine  *engine.Worker
+	journal *leasestore.Writer // nil if leases are not persisted
+	stats   *stat.Shard
+	drops   dropBlocks
+
+	cfg    *engine.Config // of this batch
+	rt     *runtime       // of this batch
+	ifs    *ifaces
+	nowNs  int64
+	cur    *query
+	free   []*query // spare queries, at most as many as may be parked
+	parked []*query
+	// nextExpiryNs is when the parked queries' deadlines are looked at next.
+	nextExpiryNs int64
+	ready        chan *query
+	wake         atomic.Pointer[func()]
+
+	// seen is the runtime generation the worker has taken up; a reload waits
+	// for it before it unloads what the old one used.
+	seen atomic.Uint64
+
+	out [maxFrame]byte // the reply before it is put over the query
+}
+
+// dropBlocks are a worker's counters by reason, one set for each package that
+// refuses packets.
+type dropBlocks struct {
+	frame, parse, notes, engine, nak, server *stat.Block
+}
+
+// NewWorker adds a worker. name says whose it is ("eth0/0.1"), for logs and
+// metrics. Close ends it.
+func (s *Server) NewWorker(name string) *Worker {
+	w := &Worker{
+		s: s, name: name, stats: s.stats.NewShard(),
+		drops: dropBlocks{
+			frame: s.drops.frame.NewBlock(), parse: s.drops.parse.NewBlock(), notes: s.drops.notes.NewBlock(),
+			engine: s.drops.engine.NewBlock(), nak: s.drops.nak.NewBlock(), server: s.drops.server.NewBlock(),
+		},
+		cur:   newQuery(),
+		ready: make(chan *query, hardParkedLimit),
+	}
+	var j lease.Journal
+	if s.store != nil {
+		w.journal = s.store.NewWriter(name)
+		j = w.journal
+	}
+	w.engine = s.engine.NewWorker(j)
+	w.seen.Store(s.runtime.Load().generation)
+	s.mu.Lock()
+	s.mu.workers[w] = struct{}{}
+	s.mu.Unlock()
+	return w
+}
+
+// Close ends the worker: parked queries are dropped, counters stay in the sums.
+// Not while its loop runs.
+func (w *Worker) Close() error {
+	for len(w.parked) > 0 {
+		q := w.parked[len(w.parked)-1]
+		q.parking.Expire()
+		w.forget(q)
+	}
+	w.s.mu.Lock()
+	delete(w.s.mu.workers, w)
+	w.s.mu.Unlock()
+	w.s.stats.Retire(w.stats)
+	w.s.retireDrops(&w.drops)
+	if w.journal != nil {
+		w.journal.Retire()
+	}
+	return nil
+}
+
+// Attach implements netio.Handler.
+func (w *Worker) Attach(wake func()) {
+	w.wake.Store(&wake)
+	if w.journal != nil {
+		w.journal.SetWake(wake)
+	}
+}
+
+// DurablePos implements netio.Handler.
+func (w *Worker) DurablePos() uint64 {
+	if w.journal == nil {
+		return ^uint64(0)
+	}
+	return w.journal.Durable()
+}
+
+// begin takes up what may have changed since the last batch.
+func (w *Worker) begin(nowUnixNs int64) {
+	w.nowNs = nowUnixNs
+	rt := w.s.runtime.Load()
+	if rt != w.rt {
+		w.rt = rt
+		w.seen.Store(rt.generation)
+	}
+	w.cfg = w.engine.Begin()
+	w.ifs = w.s.ifaces.Load()
+}
+
+func (w *Worker) end() {
+	w.stats.Publish()
+	w.drops.publish()
+	if w.journal != nil {
+		w.journal.Kick()
+	}
+}
+
+// HandleBatch implements netio.Handler.
+func (w *Worker) HandleBatch(pkts []netio.Packet, nowUnixNs int64) {
+	w.begin(nowUnixNs)
+	for i := range pkts {
+		w.handle(&pkts[i])
+	}
+	w.end()
+}
+
+// handle takes one packet as far as it goes: to an answer, a counted reason, or
+// the car park.
+func (w *Worker) handle(p *netio.Packet) {
+	p.Action = netio.Drop
+	w.stats.Inc(stat.Pkt4Received)
+	c := w.cur
+	c.rt = w.rt
+	c.ifindex, c.synthetic, c.receivedAtNs = p.IfIndex, p.Synthetic, w.nowNs
+	c.frame = p.Data
+	if w.rt.mayPark && len(p.Data) <= len(c.buf) {
+		c.frame = c.buf[:copy(c.buf[:], p.Data)]
+	}
+	if why := frame.Decode(c.frame, &c.hdr); why != frame.ReasonOK {
+		w.drops.frame.Inc(int(why))
+		w.stats.Inc(stat.Pkt4ReceiveDrop)
+		w.stats.Inc(stat.Pkt4ParseFailed)
+		return
+	}
+	if c.hdr.Family != 4 || c.hdr.DstPort != w.s.port4 {
+		w.drop(ReasonNotDHCP)
+		return
+	}
+	c.iface = w.ifs.find(p.IfIndex)
+	msg := c.frame[c.hdr.PayloadOff : int(c.hdr.PayloadOff)+int(c.hdr.PayloadLen)]
+	rt := w.rt
+	parsed := false
+	if rt.any {
+		w.fillHook(c)
+		c.hq.Msg, c.hq.Raw = &c.view, msg
+		rt.run(hooks.ContextCreate, &c.hq)
+		switch rt.run(hooks.Buffer4Receive, &c.hq) {
+		case hooks.Continue:
+		case hooks.Skip:
+			parsed = true
+		default:
+			w.hookDrop(c, ReasonHookBuffer4Receive)
+			return
+		}
+		msg = c.hq.Raw
+	}
+	if !parsed {
+		if why := c.view.Parse(msg); why != dhcp4.ReasonOK {
+			w.drops.parse.Inc(int(why))
+			w.stats.Inc(stat.Pkt4ReceiveDrop)
+			w.stats.Inc(stat.Pkt4ParseFailed)
+			w.done(c)
+			return
+		}
+	}
+	if n := c.view.Notes(); n != 0 {
+		w.note(n)
+	}
+	w.stats.Inc(receivedCounter(c.view.Type()))
+	if w.s.service.disabled.Load() {
+		w.drop(ReasonServiceDisabled)
+		w.done(c)
+		return
+	}
+
+	q := &c.q
+	q.Msg = &c.view
+	q.NowUnixS = w.nowNs / 1e9
+	q.IfIndex = p.IfIndex
+	if c.iface != nil {
+		q.IfName = c.iface.name
+		q.IfAddr = c.iface.addrFor(dhcp4.IPv4(c.hdr.Dst4))
+	}
+	q.LocalAddrs = w.ifs.local
+	q.Src, q.Dst, q.SrcPort = dhcp4.IPv4(c.hdr.Src4), dhcp4.IPv4(c.hdr.Dst4), c.hdr.SrcPort
+	q.Ext = c
+	if why := w.engine.Accept4(q); why != engine.ReasonOK {
+		w.engineDrop(why)
+		w.done(c)
+		return
+	}
+	if rt.any {
+		c.hq.Raw = nil
+		if rt.run(hooks.Pkt4Receive, &c.hq) != hooks.Continue {
+			w.hookDrop(c, ReasonHookPkt4Receive)
+			return
+		}
+	}
+
+	// One query of a client at a time, on whatever worker it arrives (V4-029).
+	a, b := w.s.clients.keys(&c.view)
+	if w.s.clients.parked.Load() > 0 && w.s.clients.inFlight(a, b) {
+		w.drop(ReasonDuplicate)
+		w.done(c)
+		return
+	}
+	unlock := w.s.clients.lock(a, b)
+	w.decide(p, c)
+	w.s.clients.unlock(unlock)
+}
+
+// decide runs subnet selection and what follows.
+func (w *Worker) decide(p *netio.Packet, c *query) {
+	w.engine.SelectSubnet4(&c.q)
+	if c.rt.has[hooks.Subnet4Select] {
+		c.setHookSubnet()
+		st := c.rt.run(hooks.Subnet4Select, &c.hq)
+		w.takeHookSubnet(c)
+		switch st {
+		case hooks.Continue:
+		case hooks.Skip:
+			c.q.Subnet = nil
+		case hooks.Park:
+			w.park(c, hooks.Subnet4Select, stageSelected, ReasonHookSubnet4Select)
+			return
+		default:
+			w.hookDrop(c, ReasonHookSubnet4Select)
+			return
+		}
+	}
+	w.process(p, c)
+}
+
+// process makes the decision and runs the points after it.
+func (w *Worker) process(p *netio.Packet, c *query) {
+	if c.rt.any {
+		c.setHookSubnet()
+	}
+	if why := w.engine.Process4(&c.q, &c.r); why != engine.ReasonOK {
+		w.engineDrop(why)
+		w.done(c)
+		return
+	}
+	w.count(c)
+	point, reason := hooks.Leases4Committed, ReasonHookLeases4Committed
+	if c.view.Type() == dhcp4.MsgDiscover {
+		point, reason = hooks.Lease4Offer, ReasonHookLease4Offer
+	}
+	if c.rt.has[point] && (point == hooks.Lease4Offer && c.r.Type == dhcp4.MsgOffer || point == hooks.Leases4Committed && isCommitted(c.view.Type())) {
+		w.setHookLeases(c)
+		switch c.rt.run(point, &c.hq) {
+		case hooks.Continue, hooks.Skip:
+		case hooks.Park:
+			w.park(c, point, stageProcessed, reason)
+			return
+		default:
+			w.hookDrop(c, reason)
+			return
+		}
+		if point == hooks.Lease4Offer && c.hq.OfferAddressInUse {
+			w.serverDecline(c)
+			return
+		}
+	}
+	w.answer(p, c)
+}
+
+// isCommitted: the messages after which leases4_committed runs (HP-018).
+func isCommitted(t dhcp4.MsgType) bool {
+	return t == dhcp4.MsgRequest || t == dhcp4.MsgRelease || t == dhcp4.MsgDecline
+}
+
+// answer finishes the reply and writes it over the packet.
+func (w *Worker) answer(p *netio.Packet, c *query) {
+	if c.r.Type == 0 { // RELEASE, DECLINE: done, and nobody waits
+		w.done(c)
+		return
+	}
+	if why := w.engine.Finish4(&c.q, &c.r); why != engine.ReasonOK {
+		w.engineDrop(why)
+		w.done(c)
+		return
+	}
+	packed := false
+	if c.rt.has[hooks.Pkt4Send] {
+		w.setHookLeases(c)
+		c.hq.Raw = nil
+		switch c.rt.run(hooks.Pkt4Send, &c.hq) {
+		case hooks.Continue:
+		case hooks.Skip:
+			packed = true
+		default:
+			w.hookDrop(c, ReasonHookPkt4Send)
+			return
+		}
+	}
+	var msg []byte
+	if packed {
+		msg = c.hq.Raw
+	} else {
+		var dropped int
+		msg, dropped = c.r.Append(w.out[:0], min(c.r.MaxLen, maxReply), c.r.PRL)
+		if dropped+c.r.LeftOut > 0 {
+			w.s.truncated.Add(1)
+		}
+	}
+	if c.rt.has[hooks.Buffer4Send] {
+		c.hq.Raw = msg
+		if c.rt.run(hooks.Buffer4Send, &c.hq) != hooks.Continue {
+			w.hookDrop(c, ReasonHookBuffer4Send)
+			return
+		}
+		msg = c.hq.Raw
+	}
+	if !w.put(p, c, msg) {
+		w.done(c)
+		return
+	}
+	w.stats.Inc(stat.Pkt4Sent)
+	w.stats.Inc(sentCounter(c.r.Type))
+	w.done(c)
+}
+
+// maxReply is the longest DHCP message that fits an Ethernet MTU of 1500.
+const maxReply = 1500 - 20 - 8
+
+// put writes the reply frame over p and sets its action.
+func (w *Worker) put(p *netio.Packet, c *query, msg []byte) bool {
+	src := c.r.ServerID
+	if src == 0 {
+		src = c.q.IfAddr
+	}
+	if src == 0 {
+		w.drop(ReasonNoServerAddress)
+		return false
+	}
+	o := frame.Out4{
+		DstMAC: c.hdr.SrcMAC, VLANs: c.hdr.VLANs, VLANCount: c.hdr.VLANCount,
+		Src4: uint32(src), Dst4: uint32(c.r.Dst), SrcPort: w.s.port4, DstPort: c.r.DstPort,
+	}
+	if c.iface != nil {
+		o.SrcMAC = c.iface.mac
+	} else if !c.synthetic {
+		w.drop(ReasonUnknownInterface)
+		return false
+	}
+	switch c.r.L2 {
+	case engine.L2CHAddr:
+		o.DstMAC = [6]byte{}
+		copy(o.DstMAC[:], c.view.CHAddr())
+	case engine.L2Broadcast:
+		o.DstMAC = [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	}
+	off := frame.HeaderLen4(o.VLANCount)
+	if off+len(msg) > cap(p.Data) {
+		w.drop(ReasonReplyTooLong)
+		return false
+	}
+	p.Data = p.Data[:off+len(msg)]
+	copy(p.Data[off:], msg)
+	p.Data = p.Data[:frame.Write4(p.Data, &o, len(msg))]
+	p.IfIndex, p.Synthetic = c.ifindex, c.synthetic
+	p.Action, p.CommitPos = netio.Send, 0
+	if c.r.CommitPos != 0 {
+		p.Action, p.CommitPos = netio.Hold, c.r.CommitPos
+	}
+	return true
+}
+
+// done is the last thing that happens to a query.
+func (w *Worker) done(c *query) {
+	c.rt.run(hooks.ContextDestroy, &c.hq)
+}
+
+func (w *Worker) drop(why Reason) {
+	w.drops.server.Inc(int(why))
+	w.stats.Inc(stat.Pkt4ReceiveDrop)
+	if c, ok := why.keaStat(); ok {
+		w.stats.Inc(c)
+	}
+}
+
+func (w *Worker) hookDrop(c *query, why Reason) {
+	w.drops.server.Inc(int(why))
+	w.stats.Inc(stat.Pkt4ReceiveDrop)
+	if m := hookStats[c.hq.DropReason()]; m.ok {
+		w.stats.Inc(m.c)
+	}
+	w.done(c)
+}
+
+func (w *Worker) engineDrop(why engine.Reason) {
+	w.drops.engine.Inc(int(why))
+	w.stats.Inc(stat.Pkt4ReceiveDrop)
+	if m := engineStats[why]; m.ok {
+		w.stats.Inc(m.c)
+	}
+	w.allocationFailed(why)
+}
+
+// allocationFailed counts Kea's statistics of an allocation that failed, whether
+// the client was told or not (V4-080).
+func (w *Worker) allocationFailed(why engine.Reason) {
+	if m := allocStats[why]; m.ok {
+		w.stats.Inc(m.c)
+		w.stats.Inc(stat.V4AllocationFailSubnet)
+		w.stats.Inc(stat.V4AllocationFailClasses)
+	}
+}
+
+// note counts what was accepted though it is not quite right.
+func (w *Worker) note(n dhcp4.Notes) {
+	for i := 0; n != 0; i, n = i+1, n>>1 {
+		if n&1 != 0 {
+			w.drops.notes.Inc(i)
+		}
+	}
+}
+
+// count counts what the engine decided.
+func (w *Worker) count(c *query) {
+	if c.r.Reused {
+		w.stats.Inc(stat.V4LeaseReuses)
+	}
+	if c.r.ReservationConflict {
+		w.stats.Inc(stat.V4ReservationConflicts)
+	}
+	if c.r.Type == dhcp4.MsgNak {
+		w.drops.nak.Inc(int(c.r.NAKReason))
+		w.allocationFailed(c.r.NAKReason)
+	}
+}
+
+func receivedCounter(t dhcp4.MsgType) stat.Counter {
+	switch t {
+	case dhcp4.MsgDiscover:
+		return stat.Pkt4DiscoverReceived
+	case dhcp4.MsgOffer:
+		return stat.Pkt4OfferReceived
+	case dhcp4.MsgRequest:
+		return stat.Pkt4RequestReceived
+	case dhcp4.MsgDecline:
+		return stat.Pkt4DeclineReceived
+	case dhcp4.MsgAck:
+		return stat.Pkt4AckReceived
+	case dhcp4.MsgNak:
+		return stat.Pkt4NakReceived
+	case dhcp4.MsgRelease:
+		return stat.Pkt4ReleaseReceived
+	case dhcp4.MsgInform:
+		return stat.Pkt4InformReceived
+	case dhcp4.MsgLeaseQuery:
+		return stat.Pkt4LeaseQueryReceived
+	}
+	return stat.Pkt4UnknownReceived
+}
+
+func sentCounter(t dhcp4.MsgType) stat.Counter {
+	switch t {
+	case dhcp4.MsgOffer:
+		return stat.Pkt4OfferSent
+	case dhcp4.MsgNak:
+		return stat.Pkt4NakSent
+	}
+	return stat.Pkt4AckSent
+}
+
+// fillHook prepares the hook query with what is known before parsing.
+func (w *Worker) fillHook(c *query) {
+	h := &c.hq
+	h.Reset()
+	h.NowUnixNs = w.nowNs
+	h.IfIndex = c.ifindex
+	if c.iface != nil {
+		h.IfName = c.iface.name
+	}
+	h.Src, h.Dst = dhcp4.IPv4(c.hdr.Src4), dhcp4.IPv4(c.hdr.Dst4)
+	h.SrcPort, h.DstPort = c.hdr.SrcPort, c.hdr.DstPort
+	h.Classes = &c.classes
+	h.Subnets = c.rt
+}
+
+// setHookSubnet shows the engine's choice to callouts.
+func (c *query) setHookSubnet() {
+	if c.q.Subnet == nil {
+		c.hq.Subnet = nil
+		return
+	}
+	c.hq.Subnet = c.rt.SubnetByID(c.q.Subnet.ID)
+}
+
+// takeHookSubnet takes over what callouts chose.
+func (w *Worker) takeHookSubnet(c *query) {
+	switch {
+	case c.hq.Subnet == nil:
+		c.q.Subnet = nil
+	case c.q.Subnet == nil || c.q.Subnet.ID != c.hq.Subnet.ID:
+		c.q.Subnet = w.cfg.Subnets.ByID(c.hq.Subnet.ID)
+	}
+}
+
+func (w *Worker) setHookLeases(c *query) {
+	h := &c.hq
+	h.Reply, h.Lease, h.OldLease, h.Deleted = nil, nil, nil, nil
+	if c.r.Type != 0 {
+		h.Reply = &c.r.Reply
+	}
+	if c.r.HaveLease {
+		h.Lease = &c.r.Lease
+	}
+	if c.r.HaveOld {
+		h.OldLease = &c.r.OldLease
+	}
+	if c.r.HaveDeleted {
+		h.Deleted = &c.r.Deleted
+	}
+	h.Fake = c.r.Type == dhcp4.MsgOffer
+}
+
+var _ netio.Handler = (*Worker)(nil)
+
+// clientSeed makes the in-flight keys unpredictable to clients.
+var clientSeed = maphash.MakeSeed()
