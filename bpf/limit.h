@@ -15,20 +15,21 @@
 #include "structs.h"
 #include "uapi.h"
 
-/* Sets *full to the bucket's state after one token more, or returns 0. */
+/* Takes a token out of the state *full, or returns 0. */
 static __always_inline int next_full(__u64 *full, const struct rate *r, __u64 now)
 {
+	__u64 most = now + r->burst_ns;
 	__u64 f = *full;
 
 	if (f < now)
 		f = now;
 	/* Left over from a slower rate: such a bucket is only empty. */
-	if (f > now + r->burst_ns)
-		f = now + r->burst_ns;
-	f += r->cost_ns;
-	if (f > now + r->burst_ns)
-		return 0;
+	if (f > most)
+		f = most;
 	*full = f;
+	if (f + r->cost_ns > most)
+		return 0;
+	*full = f + r->cost_ns;
 	return 1;
 }
 
@@ -40,11 +41,10 @@ static __always_inline int next_full(__u64 *full, const struct rate *r, __u64 no
 static __always_inline int take(struct bucket *b, const struct rate *r, __u64 now)
 {
 	__u64 full = *(volatile __u64 *)&b->full_boot_ns;
+	int ok = next_full(&full, r, now);
 
-	if (!next_full(&full, r, now))
-		return 0;
 	*(volatile __u64 *)&b->full_boot_ns = full;
-	return 1;
+	return ok;
 }
 
 /* Takes a token of a bucket that CPUs share, exactly. An empty bucket refuses
@@ -54,9 +54,11 @@ static __always_inline int take(struct bucket *b, const struct rate *r, __u64 no
 static __always_inline int take_shared(struct shared_bucket *b, const struct rate *r, __u64 now)
 {
 	__u64 full = *(volatile __u64 *)&b->full_boot_ns;
+	__u64 most = now + r->burst_ns;
 	int ok;
 
-	if (!next_full(&full, r, now))
+	/* Empty, and not left over from a slower rate. */
+	if (full <= most && full + r->cost_ns > most)
 		return 0;
 	bpf_spin_lock(&b->lock);
 	full = b->full_boot_ns;
