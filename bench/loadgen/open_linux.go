@@ -1,0 +1,237 @@
+package loadgen
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-dhcp/peregrine/fastpath/xsk"
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
+)
+
+// Backend is a way to send.
+type Backend string
+
+const (
+	UDP      Backend = "udp"
+	AFPacket Backend = "af_packet"
+	AFXDP    Backend = "af_xdp"
+)
+
+// Link is where the generator is attached: an interface, its addresses, and the
+// way to the server.
+type Link struct {
+	Name      string
+	Index     int
+	MAC       [6]byte
+	Addr      netip.Addr // invalid: none
+	Queues    int
+	ServerMAC [6]byte // of the server or the next hop; all ones for broadcast
+	Driver    string
+}
+
+// FindLink resolves perfdhcp's -l argument, an interface or one of its
+// addresses, or, if it is empty, the interface on the way to server.
+func FindLink(local string, server netip.Addr) (*Link, error) {
+	var l netlink.Link
+	var addr netip.Addr
+	var err error
+	switch {
+	case local == "":
+		routes, err := netlink.RouteGet(server.AsSlice())
+		if err != nil || len(routes) == 0 {
+			return nil, fmt.Errorf("find route to %v: %w", server, err)
+		}
+		if l, err = netlink.LinkByIndex(routes[0].LinkIndex); err != nil {
+			return nil, fmt.Errorf("find interface of route to %v: %w", server, err)
+		}
+		addr, _ = netip.AddrFromSlice(routes[0].Src.To4())
+	default:
+		if addr, err = netip.ParseAddr(local); err == nil {
+			if l, err = linkOfAddr(addr); err != nil {
+				return nil, err
+			}
+		} else if l, err = netlink.LinkByName(local); err != nil {
+			return nil, fmt.Errorf("find interface %s: %w", local, err)
+		}
+	}
+	a := l.Attrs()
+	k := &Link{Name: a.Name, Index: a.Index, Queues: 1, Driver: l.Type()}
+	copy(k.MAC[:], a.HardwareAddr)
+	if !addr.IsValid() {
+		list, err := netlink.AddrList(l, netlink.FAMILY_V4)
+		if err != nil {
+			return nil, fmt.Errorf("read addresses of %s: %w", k.Name, err)
+		}
+		if len(list) > 0 {
+			addr, _ = netip.AddrFromSlice(list[0].IP.To4())
+		}
+	}
+	k.Addr = addr
+	if n, err := xsk.RXQueues(k.Name); err == nil && n > 0 {
+		k.Queues = n
+	} else if a.NumRxQueues > 0 && l.Type() == "veth" {
+		k.Queues = a.NumRxQueues
+	}
+	return k, nil
+}
+
+func linkOfAddr(addr netip.Addr) (netlink.Link, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, l := range links {
+		list, err := netlink.AddrList(l, netlink.FAMILY_V4)
+		if err != nil {
+			continue
+		}
+		for _, a := range list {
+			if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok && ip == addr {
+				return l, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("find interface: no one has address %v", addr)
+}
+
+// Resolve finds the MAC address of the way to server by asking the kernel's
+// neighbour table, which it makes ask the network if need be.
+func (k *Link) Resolve(server netip.Addr) error {
+	hop := server
+	if routes, err := netlink.RouteGet(server.AsSlice()); err == nil && len(routes) > 0 && routes[0].Gw != nil {
+		if gw, ok := netip.AddrFromSlice(routes[0].Gw.To4()); ok {
+			hop = gw
+		}
+	}
+	for i := range 30 {
+		list, err := netlink.NeighList(k.Index, netlink.FAMILY_V4)
+		if err != nil {
+			return fmt.Errorf("read neighbours of %s: %w", k.Name, err)
+		}
+		for _, n := range list {
+			ip, ok := netip.AddrFromSlice(n.IP.To4())
+			if ok && ip == hop && len(n.HardwareAddr) == 6 && n.State&(netlink.NUD_FAILED|netlink.NUD_INCOMPLETE) == 0 {
+				copy(k.ServerMAC[:], n.HardwareAddr)
+				return nil
+			}
+		}
+		if i%10 == 0 { // a datagram to the discard port makes the kernel ask
+			if c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(server, 9))); err == nil {
+				_, _ = c.Write([]byte{0})
+				c.Close()
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("find link-layer address of %v on %s: no answer", hop, k.Name)
+}
+
+// Conns are open connections with what belongs to them.
+type Conns struct {
+	List    []netio.Conn
+	Mode    string // what is really in use, for the report
+	closers []func() error
+}
+
+// Close gives everything back.
+func (c *Conns) Close() error {
+	var errs []error
+	for _, f := range slices.Backward(c.closers) {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
+}
+
+// Open opens connections that receive what is sent to port, and to the client
+// port 68 where the backend allows more than one.
+func Open(b Backend, k *Link, addr netip.Addr, port uint16) (c *Conns, err error) {
+	c = &Conns{Mode: string(b)}
+	defer func() {
+		if err != nil {
+			c.Close()
+			c = nil
+		}
+	}()
+	switch b {
+	case UDP:
+		o := netio.UDPOptions{Port: port, Slots: 4096}
+		if addr.IsValid() && !addr.IsUnspecified() {
+			o.Addr = number(addr)
+		}
+		conns, err := netio.OpenUDP(o, 1)
+		if err != nil {
+			return c, err
+		}
+		c.add(conns[0])
+	case AFPacket:
+		conn, err := netio.OpenPacket(netio.PacketOptions{IfIndex: uint32(k.Index), Port4: port, Slots: 4096})
+		if err != nil {
+			return c, err
+		}
+		c.add(conn)
+		if addr.IsValid() {
+			conn.SetAddrs4([]uint32{number(addr)})
+		}
+		// Without a socket on the port the kernel would answer with ICMP.
+		if guard, err := netio.OpenPortGuard(port, k.Name); err == nil {
+			c.closers = append(c.closers, guard.Close)
+		}
+	case AFXDP:
+		return c, c.openXDP(k, []uint16{port, dhcp4.ClientPort})
+	default:
+		return c, fmt.Errorf("open connection: unknown backend %q", b)
+	}
+	return c, nil
+}
+
+func (c *Conns) add(n netio.Conn) {
+	c.List = append(c.List, n)
+	c.closers = append(c.closers, n.Close)
+}
+
+func (c *Conns) openXDP(k *Link, ports []uint16) error {
+	s, err := newSteer(k.Index, k.Queues, ports)
+	if err != nil {
+		return err
+	}
+	c.closers = append(c.closers, func() error { s.close(); return nil })
+	mode, copyMode := "generic", "copy"
+	if s.native {
+		mode = "native"
+	}
+	for i := range k.Queues {
+		q, err := xsk.Open(xsk.Options{IfIndex: uint32(k.Index), QueueID: uint32(i)})
+		if err != nil {
+			return err
+		}
+		c.add(q.Sockets()[0])
+		if err := s.put(uint32(i), q.Sockets()[0].FD()); err != nil {
+			return err
+		}
+		if q.ZeroCopy() {
+			copyMode = "zero-copy"
+		}
+	}
+	c.Mode = fmt.Sprintf("%s, %s, %s, %d queues", AFXDP, mode, copyMode, k.Queues)
+	return nil
+}
+
+// number is an IPv4 address as a number.
+func number(a netip.Addr) uint32 { return uint32(dhcp4.AddrFromNetip(a)) }
+
+// cpuNs is the CPU time of this process: in user mode and in the kernel.
+func cpuNs() (user, system int64) {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0, 0
+	}
+	return u.Utime.Nano(), u.Stime.Nano()
+}

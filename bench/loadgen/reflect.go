@@ -1,0 +1,90 @@
+package loadgen
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
+)
+
+// Reflector answers every packet with itself: addresses and ports exchanged, op
+// set to BOOTREPLY, the UDP checksum set to "none". It looks at nothing else and
+// decides nothing: the yardstick of a machine, an end without a server.
+type Reflector struct {
+	Packets atomic.Uint64
+	// Short are packets too short to be turned around.
+	Short atomic.Uint64
+}
+
+// Run reflects on all conns, each in a locked thread, until stop is closed.
+func (r *Reflector) Run(conns []netio.Conn, stop <-chan struct{}) {
+	var wg sync.WaitGroup
+	for _, c := range conns {
+		wg.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			r.serve(c, stop)
+		})
+	}
+	wg.Wait()
+}
+
+func (r *Reflector) serve(c netio.Conn, stop <-chan struct{}) {
+	var pkts, out [netio.BatchSize]netio.Packet
+	idle := 0
+	for {
+		n := c.Recv(pkts[:])
+		if n == 0 {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if idle++; idle > 64 {
+				c.Wait(int64(10 * time.Millisecond))
+			}
+			continue
+		}
+		idle = 0
+		sent := 0
+		for i := range pkts[:n] {
+			if turn(pkts[i].Data) {
+				out[sent] = pkts[i]
+				sent++
+			} else {
+				r.Short.Add(1)
+				c.Release(pkts[i : i+1])
+			}
+		}
+		c.Send(out[:sent])
+		c.Flush()
+		r.Packets.Add(uint64(sent))
+	}
+}
+
+// turn exchanges the ends of an IPv4 UDP frame in place. It takes up to two tags
+// and no IP options, which is what the generator sends.
+func turn(b []byte) bool {
+	l3 := 14
+	for l3 <= 22 && len(b) >= l3 && b[l3-2] != 8 {
+		l3 += 4
+	}
+	if l3 > 22 || len(b) < l3+20+8+1 {
+		return false
+	}
+	swap(b[0:6], b[6:12])
+	ip := b[l3 : l3+29 : len(b)]
+	swap(ip[12:16], ip[16:20])
+	swap(ip[20:22], ip[22:24])
+	ip[26], ip[27] = 0, 0
+	ip[28] = 2
+	return true
+}
+
+func swap(a, b []byte) {
+	for i := range a {
+		a[i], b[i] = b[i], a[i]
+	}
+}
