@@ -49,6 +49,8 @@ func newLoaders(load func(*lease.Lease4), parallel, hasCut bool, cutVersion uint
 	for i := range loaderCount(parallel) {
 		l := &loader{ld: ld, class: uint32(i), in: make(chan *chunk, 2), index: map[uint32]entry{}}
 		ld.all = append(ld.all, l)
+	}
+	for _, l := range ld.all {
 		ld.wg.Go(l.run)
 	}
 	return ld
