@@ -222,28 +222,11 @@ func sameClientKeys(a, b *Lease4) bool {
 		a.HWType == b.HWType && string(a.HW()) == string(b.HW()) && string(a.CID()) == string(b.CID())
 }
 
-// better reports whether a is to be preferred to b, at about nowS.
-func better(a, b *Lease4, nowS int64) bool {
-	if ra, rb := rank(a, nowS), rank(b, nowS); ra != rb {
-		return ra > rb
-	}
-	return a.Version > b.Version
-}
-
-func rank(l *Lease4, nowS int64) int {
-	switch {
-	case l.State == StateDefault && !l.Expired(nowS):
-		return 2
-	case l.State == StateOffered:
-		return 1
-	}
-	return 0
-}
-
 // FindByClientID copies into l the client's record in the subnet: same client
 // identifier, of any state but declined. Unexpired default-state records are
-// preferred, then offers, then expired ones; of equals the latest changed. Now
-// is taken to be the latest time that the records looked at or Due have seen.
+// preferred (the one that lasts longest), then offers (the latest), then of the
+// rest the latest changed, of expired default ones the one that lasted longest. Now is taken to be the latest time that the records looked at
+// or Due have seen.
 // Of a client with more than eight records in the subnet the newest are looked
 // at.
 func (t *Table) FindByClientID(cid []byte, subnetID uint32, l *Lease4) bool {
@@ -305,21 +288,47 @@ func (t *Table) choose(addrs []uint32, k clientKey, l *Lease4) bool {
 	if len(addrs) == 1 { // nearly always
 		return t.Get(dhcp4.IPv4(addrs[0]), l) && k.matches(l)
 	}
-	var c, best Lease4
-	found := false
+	return len(addrs) > 1 && t.chooseOf(addrs, &k, l)
+}
+
+// chooseOf keeps the best of each class, since which defaults have expired is
+// known only when all have been seen.
+func (t *Table) chooseOf(addrs []uint32, k *clientKey, l *Lease4) bool {
+	var c, active, offer, old Lease4
+	var haveActive, haveOffer, haveOld bool
 	nowS := t.dueNowS.Load()
-	for n := len(addrs) - 1; n >= 0; n-- {
-		if !t.Get(dhcp4.IPv4(addrs[n]), &c) || !k.matches(&c) {
+	for _, addr := range addrs {
+		if !t.Get(dhcp4.IPv4(addr), &c) || !k.matches(&c) {
 			continue
 		}
 		nowS = max(nowS, c.CLTTUnixS)
-		if !found || better(&c, &best, nowS) {
-			best = c
-			found = true
+		switch c.State {
+		case StateDefault:
+			if !haveActive || c.ExpiresUnixS() > active.ExpiresUnixS() ||
+				c.ExpiresUnixS() == active.ExpiresUnixS() && c.Version > active.Version {
+				active, haveActive = c, true
+			}
+		case StateOffered:
+			if !haveOffer || c.Version > offer.Version {
+				offer, haveOffer = c, true
+			}
+		default:
+			if !haveOld || c.Version > old.Version {
+				old, haveOld = c, true
+			}
 		}
 	}
-	if found {
-		*l = best
+	switch {
+	case haveActive && !active.Expired(nowS):
+		*l = active
+	case haveOffer:
+		*l = offer
+	case haveActive && (!haveOld || active.Version > old.Version):
+		*l = active
+	case haveOld:
+		*l = old
+	default:
+		return false
 	}
-	return found
+	return true
 }

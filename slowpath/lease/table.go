@@ -342,7 +342,7 @@ func (s *shard) delete(addr uint32, h, expect uint64, j Journal) (Commit, error)
 	return c, nil
 }
 
-// Load inserts a recovered record with its own Version and without journal;
+// Load inserts a recovered record with its own Version (not 0), without journal;
 // later versions win, offers are left out, MaxLeases does not count. It may be
 // called from several goroutines at once, but only before the table is shared.
 func (t *Table) Load(l *Lease4) {

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -33,16 +34,23 @@ type twin struct {
 
 // crowd notes the keys of l if they have too many records.
 func (w *twin) crowd(l *Lease4) {
-	for _, k := range [][]byte{nil, l.CID()} {
-		n := 0
-		for _, o := range w.recs {
-			if o.State != StateDeclined && keyText(&o, k != nil) == keyText(l, k != nil) {
-				n++
-			}
+	cids, hws := 0, 0
+	for _, o := range w.recs {
+		if o.State == StateDeclined || o.SubnetID != l.SubnetID {
+			continue
 		}
-		if n > maxCandidates {
-			w.crowded[keyText(l, k != nil)] = true
+		if bytes.Equal(o.CID(), l.CID()) {
+			cids++
 		}
+		if bytes.Equal(o.HW(), l.HW()) && (o.ClientIDLen > 0) == (l.ClientIDLen > 0) {
+			hws++
+		}
+	}
+	if cids > maxCandidates {
+		w.crowded[keyText(l, true)] = true
+	}
+	if hws > maxCandidates {
+		w.crowded[keyText(l, false)] = true
 	}
 }
 
@@ -99,17 +107,34 @@ func (w *twin) del(addr dhcp4.IPv4, expect uint64, room bool) error {
 
 func (w *twin) find(match func(*Lease4) bool) (best Lease4, found bool) {
 	nowS := w.nowS
+	var all []Lease4
 	for _, l := range w.recs {
 		if match(&l) {
 			nowS = max(nowS, l.CLTTUnixS)
+			all = append(all, l)
 		}
 	}
-	for _, l := range w.recs {
-		if match(&l) && (!found || better(&l, &best, nowS)) {
-			best, found = l, true
-		}
+	if len(all) == 0 {
+		return best, false
 	}
-	return best, found
+	latest := func(a, b Lease4) int { return cmp.Compare(a.Version, b.Version) }
+	longest := func(a, b Lease4) int {
+		return cmp.Or(cmp.Compare(a.ExpiresUnixS(), b.ExpiresUnixS()), latest(a, b))
+	}
+	only := func(keep func(l Lease4) bool) []Lease4 {
+		return slices.DeleteFunc(slices.Clone(all), func(l Lease4) bool { return !keep(l) })
+	}
+	if l := only(func(l Lease4) bool { return l.State == StateDefault && !l.Expired(nowS) }); len(l) > 0 {
+		return slices.MaxFunc(l, longest), true
+	}
+	if l := only(func(l Lease4) bool { return l.State == StateOffered }); len(l) > 0 {
+		return slices.MaxFunc(l, latest), true
+	}
+	rest := only(func(l Lease4) bool { return l.State != StateDefault })
+	if l := only(func(l Lease4) bool { return l.State == StateDefault }); len(l) > 0 {
+		rest = append(rest, slices.MaxFunc(l, longest))
+	}
+	return slices.MaxFunc(rest, latest), true
 }
 
 func (w *twin) isDue(l *Lease4, nowS, holdS int64) bool {
@@ -223,7 +248,7 @@ func TestTwin(t *testing.T) {
 	j := newFakeJournal()
 	var got, kept Lease4
 	checked := 0
-	steps := 20000
+	steps := 40000
 	if raceOn || testing.Short() {
 		steps = 8000
 	}
@@ -272,6 +297,7 @@ func TestTwin(t *testing.T) {
 			if w.crowded[keyText(k, true)] {
 				break // more than the table promises to find
 			}
+			checked++
 			if tab.FindByClientID(k.CID(), k.SubnetID, &got) != ok || ok && got != want {
 				t.Fatalf("step %d: by client id: %+v, want %+v", step, got, want)
 			}
