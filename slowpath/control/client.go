@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -74,8 +75,7 @@ func (c *Client) maxAnswer() int64 {
 }
 
 func (c *Client) sendUnix(ctx context.Context, request []byte) (*Answer, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", c.Target)
+	conn, err := dialUnix(ctx, c.Target)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
@@ -94,6 +94,23 @@ func (c *Client) sendUnix(ctx context.Context, request []byte) (*Answer, error) 
 		return nil, firstErr(ctx.Err(), err)
 	}
 	return a, nil
+}
+
+// dialUnix tries again while the server's queue of connections is full, for a
+// second.
+func dialUnix(ctx context.Context, path string) (net.Conn, error) {
+	var d net.Dialer
+	for try := 0; ; try++ {
+		conn, err := d.DialContext(ctx, "unix", path)
+		if err == nil || try == 100 || !errors.Is(err, syscall.EAGAIN) {
+			return conn, err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (c *Client) sendHTTP(ctx context.Context, request []byte) (*Answer, error) {

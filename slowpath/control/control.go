@@ -47,6 +47,9 @@ func Errorf(format string, a ...any) Response {
 
 // MarshalJSON writes {"result":…,"text":…,"arguments":…} without what is empty.
 func (r Response) MarshalJSON() ([]byte, error) {
+	if raw, ok := r.Arguments.(json.RawMessage); ok && len(raw) == 0 {
+		r.Arguments = nil
+	}
 	return encode(struct {
 		Result    int    `json:"result"`
 		Text      string `json:"text,omitempty"`

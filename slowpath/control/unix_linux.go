@@ -187,6 +187,9 @@ func (ch *Channels) send(x *conn, c *net.UnixConn, resp Response) {
 }
 
 const (
+	// backlog is how many connections may wait to be accepted; the kernel lowers
+	// it to net.core.somaxconn.
+	backlog     = 4096
 	lingerTime  = time.Second
 	lingerBytes = 1 << 20
 )
@@ -270,7 +273,7 @@ func bindUnix(path string, mode uint32) (*net.UnixListener, uint64, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if err := syscall.Listen(fd, 128); err != nil {
+	if err := syscall.Listen(fd, backlog); err != nil {
 		return fail(fmt.Errorf("listen: %w", err))
 	}
 	ln, err := net.FileListener(f)
