@@ -70,9 +70,9 @@ func (w *Worker) reclaim(cfg *Config, nowUnixS int64, max int, remove bool, stop
 				return handled
 			}
 		}
-		// Records that callouts keep are due again and again: a round that
-		// changed nothing is the last.
-		if n < len(batch) || progress == 0 || handled == max {
+		// A round that changed nothing is the last: records that callouts keep
+		// are due again and again.
+		if progress == 0 || handled == max {
 			return handled
 		}
 	}
