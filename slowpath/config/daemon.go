@@ -306,8 +306,11 @@ func (d *decoder) basicUser(e *Node, dir string) (u BasicUser, ok bool) {
 	case slices.Contains(examplePasswords, u.Password):
 		d.errorf(at, "this password stands in published examples: choose another")
 	default:
-		if u.Password == "" {
+		switch {
+		case u.Password == "":
 			d.warnf(e, "user %q has an empty password", clip(u.User))
+		case e.Get("password") != nil:
+			d.warnf(at, `this password stands in the configuration for all who read it: "password-file" names a file instead`)
 		}
 		return u, true
 	}

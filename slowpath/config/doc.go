@@ -12,6 +12,7 @@
 // All errors of a configuration are reported, not only the first one, each as
 // "FILE:LINE:COL: what was expected".
 //
-// It trades memory for good messages: the whole text and tree are held while a
-// configuration is loaded (about 8 bytes per byte of text) and dropped after.
+// It trades memory for good messages: text and tree are held while a
+// configuration is loaded, at the peak nine bytes per byte of text, and dropped
+// after. 85 MB with 100,000 reservations take 2.5 s of one core.
 package config

@@ -36,8 +36,8 @@ func (e *Error) Error() string { return e.Pos.String() + ": " + e.Msg }
 // faults: all of them in the order of the text, at most LoadOptions.MaxErrors.
 type Errors struct {
 	List []*Error
-	// Dropped counts the faults beyond the limit.
-	Dropped int
+	// Full says that the report reached its limit: there may be more faults.
+	Full bool
 }
 
 // Error is one line per fault.
@@ -49,8 +49,8 @@ func (e *Errors) Error() string {
 		}
 		b.WriteString(x.Error())
 	}
-	if e.Dropped > 0 {
-		fmt.Fprintf(&b, "\nand %d more errors", e.Dropped)
+	if e.Full {
+		fmt.Fprintf(&b, "\nthere may be more errors: the report ends after %d", len(e.List))
 	}
 	return b.String()
 }
@@ -63,14 +63,12 @@ const defaultMaxErrors = 100
 type report struct {
 	max      int
 	errs     []*Error
-	dropped  int
 	warns    []*Error
 	seenWarn int
 }
 
 func (r *report) error(t *Tree, src int32, off uint32, format string, args ...any) {
-	if len(r.errs) >= r.max {
-		r.dropped++
+	if r.full() {
 		return
 	}
 	r.errs = append(r.errs, &Error{Pos: t.position(src, off), Msg: fmt.Sprintf(format, args...), src: src, off: off})
@@ -84,6 +82,7 @@ func (r *report) warn(t *Tree, src int32, off uint32, format string, args ...any
 	r.warns = append(r.warns, &Error{Pos: t.position(src, off), Msg: fmt.Sprintf(format, args...), src: src, off: off})
 }
 
+// full says that there is no use in looking for more.
 func (r *report) full() bool { return len(r.errs) >= r.max }
 
 func sortErrors(l []*Error) {
@@ -101,7 +100,7 @@ func (r *report) err() error {
 		return nil
 	}
 	sortErrors(r.errs)
-	return &Errors{List: r.errs, Dropped: r.dropped}
+	return &Errors{List: r.errs, Full: r.full()}
 }
 
 func (r *report) warnings() []string {

@@ -173,11 +173,11 @@ func (l *lexer) comment(f *frame, end int, newline bool) {
 func (l *lexer) include(f *frame) bool {
 	s, at := f.text, f.pos
 	const form = `expected <?include "FILE"?>`
-	end := strings.Index(s[at:min(len(s), at+maxIncludeNm)], "?>")
-	if end < 0 {
+	inside, _, closed := strings.Cut(s[at+2:min(len(s), at+maxDirective)], "?>")
+	if !closed {
 		return l.errAt(f, at, "%s", form)
 	}
-	body, ok := strings.CutPrefix(s[at+2:at+end], "include")
+	body, ok := strings.CutPrefix(inside, "include")
 	body = strings.TrimSpace(body)
 	if !ok || len(body) < 3 || body[0] != '"' || body[len(body)-1] != '"' {
 		return l.errAt(f, at, "%s", form)
@@ -204,7 +204,7 @@ func (l *lexer) include(f *frame) bool {
 	if int64(len(b)) > left {
 		return l.errAt(f, at, "include %q: a configuration may have at most %d MiB with its include files", clip(name), maxText>>20)
 	}
-	f.pos = at + end + 2
+	f.pos = at + 2 + len(inside) + 2
 	l.open(name, string(b))
 	return true
 }

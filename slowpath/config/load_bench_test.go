@@ -42,6 +42,26 @@ func manyReservations(n int) string {
 	return b.String()
 }
 
+// TestLoadScales: the work grows with the text, not faster. Allocations stand
+// for it, since time on a shared machine says little.
+func TestLoadScales(t *testing.T) {
+	allocs := func(n int) float64 {
+		text := []byte(manyReservations(n))
+		return testing.AllocsPerRun(1, func() {
+			if _, err := Parse("big.json", text, LoadOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	a, b := allocs(1000), allocs(8000)
+	if b > 8.5*a {
+		t.Errorf("8 times the reservations cost %.1f times the allocations", b/a)
+	}
+	if per := b / 8000; per > 110 {
+		t.Errorf("%.0f allocations a reservation", per)
+	}
+}
+
 func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{1000, 100000} {
 		b.Run(fmt.Sprintf("reservations=%d", n), func(b *testing.B) {

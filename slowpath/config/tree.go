@@ -144,7 +144,7 @@ const (
 	maxIncludes  = 10        // nesting of include files (OP-004)
 	maxFiles     = 10000     // include directives in all
 	smallMap     = 16        // members searched one by one for duplicates
-	maxIncludeNm = 4096
+	maxDirective = 4096      // bytes of an include directive
 )
 
 // ParseTree reads text. name stands in positions. The error is *Errors.
