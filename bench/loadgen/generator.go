@@ -162,7 +162,9 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 	if g.renew, err = newTemplate(&opt, dhcp4.MsgRequest, false); err != nil {
 		return nil, err
 	}
-	want := uint64(opt.Window)
+	// An exchange without an answer holds up the reuse of the slots behind it
+	// for the drop time, so there are many more of them than may be outstanding.
+	want := max(uint64(opt.Window), 1<<19)
 	if opt.Rate > 0 {
 		// All that can be outstanding when nothing is answered, with some room.
 		want = uint64(float64(opt.Rate) * (opt.DropTime[0] + opt.DropTime[1]).Seconds() * 1.25)
@@ -281,7 +283,9 @@ func (g *Generator) loop(end func(nowNs int64) bool) {
 			n := g.begin(t, begun, due)
 			begun += n
 			// What there was no room for stays due, and shows in Response.
-			g.NoRoom += due - n
+			if n < due && g.opt.Rate > 0 {
+				g.NoRoom++
+			}
 		}
 		for _, c := range g.conns {
 			c.Flush()

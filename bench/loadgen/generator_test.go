@@ -1,0 +1,491 @@
+package loadgen
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio/netiotest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// server is a small DHCP server with mistakes on demand.
+type server struct {
+	mistake func(s *server, q *dhcp4.View, r *dhcp4.Reply) (answer bool)
+	byMAC   map[string]dhcp4.IPv4
+	n       int // messages so far
+}
+
+const (
+	serverIP = dhcp4.IPv4(0x0A630001)
+	relayIP  = dhcp4.IPv4(0x0A630002)
+)
+
+// reply answers a message; nil: not at all.
+func (s *server) reply(msg []byte) []byte {
+	var q dhcp4.View
+	if q.Parse(msg) != dhcp4.ReasonOK {
+		panic("the generator sent nonsense: " + string(dhcp4.AppendText(nil, msg)))
+	}
+	s.n++
+	mac := string(q.CHAddr())
+	addr, ok := s.byMAC[mac]
+	if !ok {
+		addr = 0x0A640000 + dhcp4.IPv4(len(s.byMAC))
+		s.byMAC[mac] = addr
+	}
+	var r dhcp4.Reply
+	r.CopyHeader(&q)
+	r.YIAddr = addr
+	r.SetIP(dhcp4.OptServerIdentifier, serverIP)
+	if rai := q.Option(dhcp4.OptRelayAgentInformation); rai != nil {
+		r.Set(dhcp4.OptRelayAgentInformation, rai)
+	}
+	r.Type = dhcp4.MsgAck
+	if q.Type() == dhcp4.MsgDiscover {
+		r.Type = dhcp4.MsgOffer
+	} else if want, ok := q.RequestedIP(); ok && want != addr || !ok && q.CIAddr() != addr {
+		r.Type, r.YIAddr = dhcp4.MsgNak, 0
+	}
+	if s.mistake != nil && !s.mistake(s, &q, &r) {
+		return nil
+	}
+	b, _ := r.Append(nil, 1472, nil)
+	return b
+}
+
+// serve answers on c until stop is closed.
+func (s *server) serve(c *netiotest.Conn, stop <-chan struct{}) {
+	var pkts [netio.BatchSize]netio.Packet
+	for {
+		n := c.Recv(pkts[:])
+		for i := range pkts[:n] {
+			var h frame.Headers
+			if r := frame.Decode(pkts[i].Data, &h); r != frame.ReasonOK {
+				panic("the generator sent a bad frame: " + r.String())
+			}
+			if b := s.reply(pkts[i].Data[h.PayloadOff:][:h.PayloadLen]); b != nil {
+				o := frame.Out4{DstMAC: h.SrcMAC, SrcMAC: h.DstMAC, Src4: h.Dst4, Dst4: h.Src4, SrcPort: h.DstPort, DstPort: h.SrcPort}
+				pkts[i].Data = append(pkts[i].Data[:0], netiotest.Frame(&o, b)...)
+				c.Send(pkts[i : i+1])
+			} else {
+				c.Release(pkts[i : i+1])
+			}
+		}
+		c.Flush()
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		c.Wait(int64(time.Millisecond))
+	}
+}
+
+func options(s Scenario) Options {
+	return Options{
+		Scenario: s, Rate: 5000, Clients: 200, Exchanges: [2]uint64{200},
+		GIAddr: uint32(relayIP), LocalAddr: uint32(relayIP), ServerAddr: uint32(serverIP), LocalPort: 67, ServerPort: 67,
+		DropTime: [2]time.Duration{300 * time.Millisecond, 300 * time.Millisecond},
+	}
+}
+
+// runAgainst runs a scenario against a server with that mistake.
+func runAgainst(t *testing.T, o Options, mistake func(*server, *dhcp4.View, *dhcp4.Reply) bool) *Generator {
+	t.Helper()
+	a, b := netiotest.NewPair(netiotest.Options{Frames: 1024})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	s := &server{mistake: mistake, byMAC: map[string]dhcp4.IPv4{}}
+	wg.Go(func() { s.serve(b, stop) })
+	g, err := New(o, []netio.Conn{a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Run(); err != nil {
+		t.Fatal(err)
+	}
+	close(stop)
+	wg.Wait()
+	a.CheckLoans(t)
+	return g
+}
+
+func wantStats(t *testing.T, g *Generator, e Exchange, sent, received uint64) {
+	t.Helper()
+	s := &g.Stats[e]
+	if s.Sent != sent || s.Received != received || s.RTT.Count() != received {
+		t.Errorf("%v: sent %d received %d (%d timed), want %d and %d", e, s.Sent, s.Received, s.RTT.Count(), sent, received)
+	}
+}
+
+func TestBasic(t *testing.T) {
+	o := options(Basic)
+	o.Unique = true
+	g := runAgainst(t, o, func(_ *server, q *dhcp4.View, _ *dhcp4.Reply) bool {
+		// TP-050: a relay with hops 1, options 53, 55 and 61, and 54 and 50 in
+		// the request.
+		want := map[uint8]bool{53: true, 55: true, 61: true}
+		if q.Type() == dhcp4.MsgRequest {
+			want[54], want[50] = true, true
+		}
+		for c := range 256 {
+			if q.Has(uint8(c)) != want[uint8(c)] {
+				t.Errorf("%v with option %d: %v", q.Type(), c, q.Has(uint8(c)))
+			}
+		}
+		if q.Hops() != 1 || q.GIAddr() != relayIP || string(q.PRL()) != "\x01\x1c\x02\x03\x0f\x06\x0c" || string(q.ClientID()) != "\x01"+string(q.CHAddr()) {
+			t.Errorf("%s", dhcp4.AppendText(nil, q.Raw()))
+		}
+		return true
+	})
+	wantStats(t, g, DiscoverOffer, 200, 200)
+	wantStats(t, g, RequestAck, 200, 200)
+	if g.ExitCode() != 0 || g.Stats[RequestAck].NonUnique != 0 || g.Checks.Failed() || g.Reason != "Reached max requests limit." {
+		t.Errorf("exit %d, %+v, %s", g.ExitCode(), g.Checks, g.Reason)
+	}
+	var b bytes.Buffer
+	g.WriteReport(&b)
+	for _, line := range []string{
+		"***Rate statistics***\nRate: ", " 4-way exchanges/second, expected rate: 5000\n\n***Malformed Packets***\nMalformed packets: 0\n",
+		"***Statistics for: DISCOVER-OFFER***\nsent packets: 200\nreceived packets: 200\ndrops: 0\ndrops ratio: 0 %\norphans: 0\nrejected leases: 0\nnon unique addresses: 0\n\nmin delay: ",
+		"***Statistics for: REQUEST-ACK***\nsent packets: 200\n", "collected packets: 0\n",
+	} {
+		if !strings.Contains(b.String(), line) {
+			t.Errorf("no %q in\n%s", line, b.String())
+		}
+	}
+	b.Reset()
+	g.WriteInterim(&b, "")
+	g.WriteInterim(&b, ";")
+	if want := "sent: 200/200; received: 200/200; drops: 0/0; rejected: 0/0\n200;200;200;200;0;0;0;0\n"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+	j, err := json.Marshal(g.Result("test", nil, &Conns{Mode: "memory"}))
+	if err != nil || !strings.Contains(string(j), `"schema":1`) || !strings.Contains(string(j), `"REQUEST-ACK","sent":200`) {
+		t.Errorf("%v %s", err, j)
+	}
+}
+
+func TestTwoWay(t *testing.T) {
+	o := options(Basic)
+	o.TwoWay = true
+	o.Broadcast = true
+	g := runAgainst(t, o, func(_ *server, q *dhcp4.View, _ *dhcp4.Reply) bool { return q.Broadcast() })
+	wantStats(t, g, DiscoverOffer, 200, 200)
+	wantStats(t, g, RequestAck, 0, 0)
+}
+
+func TestRenew(t *testing.T) {
+	o := options(Renew)
+	o.Exchanges[0] = 500
+	lost := 0
+	g := runAgainst(t, o, func(_ *server, q *dhcp4.View, _ *dhcp4.Reply) bool {
+		if q.Type() == dhcp4.MsgDiscover && lost < 3 { // the preload tries again
+			lost++
+			return false
+		}
+		return true
+	})
+	wantStats(t, g, RequestAckRenewal, 500, 500)
+	if g.ExitCode() != 0 || g.WithoutLease != 0 {
+		t.Errorf("exit %d, %d clients without lease", g.ExitCode(), g.WithoutLease)
+	}
+}
+
+func TestFlood(t *testing.T) {
+	o := options(DiscoverFlood)
+	o.Rate, o.Exchanges[0], o.Clients = 0, 3000, 1000
+	g := runAgainst(t, o, nil)
+	wantStats(t, g, DiscoverOffer, 3000, 3000)
+}
+
+// Every mistake of a server is seen.
+func TestChecks(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		mistake func(*server, *dhcp4.View, *dhcp4.Reply) bool
+		want    func(g *Generator) bool
+	}{
+		{"one address for two clients", func(_ *server, _ *dhcp4.View, r *dhcp4.Reply) bool {
+			if r.Type == dhcp4.MsgNak {
+				r.Type = dhcp4.MsgAck
+			}
+			r.YIAddr = 0x0A640001
+			return true
+		}, func(g *Generator) bool { return g.Checks.DuplicateAddresses == 199 && g.Checks.AckDiffers == 0 }},
+		{"ack differs", func(_ *server, _ *dhcp4.View, r *dhcp4.Reply) bool {
+			if r.Type == dhcp4.MsgAck {
+				r.YIAddr += 0x1000
+			}
+			return true
+		}, func(g *Generator) bool { return g.Checks.AckDiffers == 200 && g.Checks.DuplicateAddresses == 0 }},
+		{"no option 82", func(s *server, _ *dhcp4.View, r *dhcp4.Reply) bool {
+			if s.n%4 == 0 {
+				r.Del(dhcp4.OptRelayAgentInformation)
+			}
+			return true
+		}, func(g *Generator) bool { return g.Checks.RAIMissing == 100 }},
+		{"another client's", func(_ *server, q *dhcp4.View, r *dhcp4.Reply) bool {
+			r.CHAddr[5] ^= 1
+			return true
+		}, func(g *Generator) bool { return g.Checks.WrongClient == 200 && g.Stats[DiscoverOffer].TimedOut == 200 }},
+		{"silence", func(_ *server, q *dhcp4.View, _ *dhcp4.Reply) bool { return q.Type() == dhcp4.MsgDiscover },
+			func(g *Generator) bool {
+				return g.Stats[RequestAck].TimedOut == 200 && g.Stats[RequestAck].Drops() == 200 && !g.Checks.Failed()
+			}},
+		{"nak", func(_ *server, q *dhcp4.View, r *dhcp4.Reply) bool {
+			if q.Type() == dhcp4.MsgRequest {
+				r.Type, r.YIAddr = dhcp4.MsgNak, 0
+			}
+			return true
+		}, func(g *Generator) bool {
+			return g.Stats[RequestAck].Rejected == 200 && g.Stats[RequestAck].Received == 0
+		}},
+		{"no server identifier", func(_ *server, q *dhcp4.View, r *dhcp4.Reply) bool {
+			r.Del(dhcp4.OptServerIdentifier)
+			return true
+		}, func(g *Generator) bool { return g.Malformed == 200 && g.Stats[RequestAck].Sent == 0 }},
+		{"wrong xid", func(_ *server, q *dhcp4.View, r *dhcp4.Reply) bool {
+			r.XID += 0x40000000
+			return true
+		}, func(g *Generator) bool {
+			return g.Stats[DiscoverOffer].Orphans == 200 && g.Stats[DiscoverOffer].Received == 0
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := options(DORA)
+			o.RAI = true
+			g := runAgainst(t, o, c.mistake)
+			if !c.want(g) {
+				t.Errorf("checks %+v, malformed %d, stats %d/%d", g.Checks, g.Malformed, g.Stats[0].Received, g.Stats[1].Received)
+				g.WriteReport(testWriter{t})
+			}
+			if g.ExitCode() != 3 && g.Malformed == 0 {
+				t.Errorf("exit %d", g.ExitCode())
+			}
+		})
+	}
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) { w.t.Log(string(b)); return len(b), nil }
+
+func TestEndsAtDrops(t *testing.T) {
+	silent := func(*server, *dhcp4.View, *dhcp4.Reply) bool { return false }
+	o := options(Basic)
+	o.Exchanges[0], o.Rate, o.DropTime[0] = 1_000_000, 1000, 20*time.Millisecond
+	o.MaxDrops[0] = 5
+	if g := runAgainst(t, o, silent); g.Reason != "Reached maximum drops number." || g.ExitCode() != 3 {
+		t.Errorf("%q", g.Reason)
+	}
+	o.MaxDrops[0], o.MaxDropPercent[0] = 0, 10
+	if g := runAgainst(t, o, silent); g.Reason != "Reached maximum percentage of drops." {
+		t.Errorf("%q", g.Reason)
+	}
+	stop := make(chan struct{})
+	close(stop)
+	o.Interrupt = stop
+	if g := runAgainst(t, o, silent); g.Reason != "Interrupted" {
+		t.Errorf("%q", g.Reason)
+	}
+}
+
+func TestOptionsRefused(t *testing.T) {
+	for _, change := range []func(*Options){
+		func(o *Options) { o.Scenario = "avalanche" },
+		func(o *Options) { o.Clients = MaxClients + 1 },
+		func(o *Options) { o.Rate = MaxRate + 1 },
+		func(o *Options) { o.Window = maxOutstanding + 1 },
+		func(o *Options) { o.LocalPort = 0 },
+		func(o *Options) { o.DropTime[1] = -1 },
+		func(o *Options) { o.Scenario, o.TwoWay = Renew, true },
+	} {
+		o := options(Basic)
+		change(&o)
+		if _, err := New(o, []netio.Conn{nil}); err == nil {
+			t.Errorf("%+v was accepted", o)
+		}
+	}
+	if _, err := New(options(Basic), nil); err == nil {
+		t.Error("no connection was accepted")
+	}
+}
+
+// memory is a Conn without an other end: it never runs out and keeps nothing.
+type memory struct {
+	buf   [4096]byte
+	reply func(b []byte) []byte
+	sent  int
+}
+
+func (m *memory) Recv(p []netio.Packet) int { return 0 }
+func (m *memory) Alloc(p *netio.Packet) bool {
+	p.Data = m.buf[:0]
+	return true
+}
+func (m *memory) Send(p []netio.Packet)      { m.sent += len(p) }
+func (m *memory) Release([]netio.Packet)     {}
+func (m *memory) Flush()                     {}
+func (m *memory) Wait(int64)                 {}
+func (m *memory) Wake()                      {}
+func (m *memory) ConnStats() netio.ConnStats { return netio.ConnStats{} }
+func (m *memory) Close() error               { return nil }
+
+// offerAll answers what begin just wrote.
+func offerFrame(tb testing.TB, g *Generator, m *memory) []byte {
+	tb.Helper()
+	var h frame.Headers
+	b := m.buf[:g.headLen+len(g.discover.msg)]
+	if r := frame.Decode(b, &h); r != frame.ReasonOK {
+		tb.Fatal(r)
+	}
+	s := server{byMAC: map[string]dhcp4.IPv4{}}
+	msg := s.reply(b[h.PayloadOff:][:h.PayloadLen])
+	return netiotest.Frame(&frame.Out4{Src4: h.Dst4, Dst4: h.Src4, SrcPort: 67, DstPort: 67}, msg)
+}
+
+func TestNoAllocs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocations are not counted under the race detector")
+	}
+	o := options(DORA)
+	o.RAI = true
+	m := &memory{}
+	g, err := New(o, []netio.Conn{m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.begin(0, 0, 1)
+	p := netio.Packet{Data: append(make([]byte, 0, 2048), offerFrame(t, g, m)...)}
+	kept := bytes.Clone(p.Data)
+	requests := 0
+	if n := testing.AllocsPerRun(200, func() {
+		g.begin(0, 0, 1)
+		// The first exchange again and again: its slot is set back.
+		s := &g.slots[0]
+		s.stage, s.sentNs = waitOffer, 0
+		p.Data = append(p.Data[:0], kept...)
+		if g.handle(&p, 1) {
+			requests++
+		}
+		g.expire(1)
+	}); n != 0 || requests != 201 {
+		t.Errorf("%v allocations, %d requests", n, requests)
+	}
+}
+
+func BenchmarkBegin(b *testing.B) {
+	o := options(Basic)
+	m := &memory{}
+	g, err := New(o, []netio.Conn{m})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		g.begin(0, 0, 64)
+		g.tail = g.head
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(m.sent), "ns/packet")
+}
+
+func BenchmarkHandleOffer(b *testing.B) {
+	o := options(Basic)
+	m := &memory{}
+	g, err := New(o, []netio.Conn{m})
+	if err != nil {
+		b.Fatal(err)
+	}
+	g.begin(0, 0, 1)
+	kept := offerFrame(b, g, m)
+	p := netio.Packet{Data: make([]byte, 0, 2048)}
+	b.ReportAllocs()
+	for b.Loop() {
+		g.slots[0].stage = waitOffer
+		p.Data = append(p.Data[:0], kept...)
+		g.handle(&p, 1)
+	}
+}
+
+// Over real sockets on loopback.
+func TestUDP(t *testing.T) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server{byMAC: map[string]dhcp4.IPv4{}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		b := make([]byte, 2048)
+		for {
+			n, from, err := c.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			_, _ = c.WriteToUDPAddrPort(s.reply(b[:n]), from)
+		}
+	})
+	local := netip.MustParseAddr("127.0.0.1")
+	k := &Link{Name: "lo", Index: 1, Addr: local, Queues: 1}
+	probe, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := uint16(probe.LocalAddr().(*net.UDPAddr).Port)
+	probe.Close()
+	conns, err := Open(UDP, k, local, port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(Basic)
+	o.LocalAddr, o.ServerAddr, o.LocalPort = 0x7F000001, 0x7F000001, port
+	o.ServerPort = uint16(c.LocalAddr().(*net.UDPAddr).Port)
+	o.DropTime = [2]time.Duration{5 * time.Second, 5 * time.Second}
+	g, err := New(o, conns.List)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Run(); err != nil {
+		t.Fatal(err)
+	}
+	wantStats(t, g, DiscoverOffer, 200, 200)
+	wantStats(t, g, RequestAck, 200, 200)
+	if err := conns.Close(); err != nil {
+		t.Error(err)
+	}
+	c.Close()
+	wg.Wait()
+}
+
+func TestTurn(t *testing.T) {
+	for _, opts := range [][]netiotest.Option{nil, {netiotest.VLAN(5)}, {netiotest.VLAN(5), netiotest.VLAN(6)}} {
+		q := netiotest.Discover(netiotest.ClientMAC(1), append(opts, netiotest.Relayed(relayIP, serverIP))...)
+		b := q.Frame()
+		if !turn(b) {
+			t.Fatal("not turned")
+		}
+		a := netiotest.ParseReply(t, b)
+		if a.Src4 != uint32(serverIP) || a.Dst4 != uint32(relayIP) || a.SrcMAC != netiotest.ServerMAC || a.DstMAC != netiotest.RelayMAC ||
+			int(a.VLANCount) != len(opts) {
+			t.Errorf("%+v", a.Headers)
+		}
+		for n := range int(a.L3Off) + 29 {
+			if turn(bytes.Clone(b[:n])) {
+				t.Errorf("%d octets were turned", n)
+			}
+		}
+	}
+}
