@@ -47,7 +47,11 @@ type LoopStats struct {
 	Batches, Packets uint64
 	// Resumed counts packets filled by Handler.Resume.
 	Resumed uint64
-	// Sent, Dropped and HeldTotal split Packets and Resumed by Action.
+	// Sent counts packets handed to Conn.Send, at once or after their commit;
+	// Dropped those decided Drop. HeldTotal counts those that were kept for
+	// their commit, whatever became of them. At any time
+	//
+	//	Packets + Resumed = Sent + Dropped + Held + HoldTimeouts + HoldOverflow + HoldAbandoned
 	Sent, Dropped, HeldTotal uint64
 	// Held is how many replies wait for their commit now.
 	Held uint64
