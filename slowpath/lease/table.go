@@ -447,25 +447,36 @@ const walkBatch = 32
 // removed and added again may come twice.
 func (t *Table) Walk(f func(l *Lease4) bool) {
 	l := new(Lease4)
-	for k := range t.shards {
-		s := &t.shards[k]
-		for i, more := uint32(1), true; more; {
-			s.mu.Lock()
-			end := min(i+walkBatch, s.top)
-			for ; i < end; i++ {
-				if s.rec(i).flags&flagUsed == 0 {
-					continue
-				}
-				s.decode(i, l)
-				if !f(l) {
-					s.mu.Unlock()
-					return
-				}
-			}
-			more = i < s.top
-			s.mu.Unlock()
+	for i := range t.shards {
+		if !t.shards[i].walk(l, f) {
+			return
 		}
 	}
+}
+
+// Shards is how many parts WalkShard divides the table into.
+func (t *Table) Shards() int { return shardCount }
+
+// WalkShard is Walk for one part of the table, 0 <= i < Shards().
+func (t *Table) WalkShard(i int, f func(l *Lease4) bool) { t.shards[i].walk(new(Lease4), f) }
+
+func (s *shard) walk(l *Lease4, f func(l *Lease4) bool) bool {
+	for i, more := uint32(1), true; more; {
+		s.mu.Lock()
+		for end := min(i+walkBatch, s.top); i < end; i++ {
+			if s.rec(i).flags&flagUsed == 0 {
+				continue
+			}
+			s.decode(i, l)
+			if !f(l) {
+				s.mu.Unlock()
+				return false
+			}
+		}
+		more = i < s.top
+		s.mu.Unlock()
+	}
+	return true
 }
 
 // Len is the number of addresses with a record, offers included.

@@ -386,6 +386,18 @@ func checkAll(t *testing.T, step int, tab *Table, w *twin, j *fakeJournal, f *fo
 		}
 		return true
 	})
+	for i := range tab.Shards() {
+		tab.WalkShard(i, func(*Lease4) bool { walked--; return true })
+	}
+	if walked != 0 {
+		t.Fatalf("step %d: walking shard by shard differs by %d", step, walked)
+	}
+	tab.Walk(func(*Lease4) bool { walked++; return walked < 3 })
+	if walked != min(3, len(w.recs)+len(w.covered)) {
+		t.Fatalf("step %d: walk went on to %d", step, walked)
+	}
+	tab.Walk(func(*Lease4) bool { walked++; return true })
+	walked -= min(3, len(w.recs)+len(w.covered))
 	if walked != len(w.recs)+len(w.covered) {
 		t.Fatalf("step %d: walk gives %d, want %d+%d", step, walked, len(w.recs), len(w.covered))
 	}
