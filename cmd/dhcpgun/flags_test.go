@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/bench/loadgen"
+)
+
+func TestParse(t *testing.T) {
+	c, err := parse(strings.Fields("-4 -l eth1 -r100 -R 1000 -n 10 -n 20 -p 5 -t 2 -d 0.5 -d 2 -D 5 -D 10% -b mac=00:0c:01:02:03:ff -Bu -x e -W 1500 -L 10067 -N 10068 --json out.json --xdp --rai 192.0.2.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		name      string
+		got, want any
+	}{
+		{"local", c.local, "eth1"}, {"server", c.server, "192.0.2.1"}, {"rate", c.Rate, uint64(100)}, {"clients", c.Clients, uint32(1000)},
+		{"n", c.Exchanges, [2]uint64{10, 20}}, {"p", c.Period, 5 * time.Second}, {"t", c.Report, 2 * time.Second},
+		{"d", c.DropTime, [2]time.Duration{500 * time.Millisecond, 2 * time.Second}},
+		{"D", c.MaxDrops, [2]uint64{5, 0}}, {"D%", c.MaxDropPercent, [2]float64{0, 10}},
+		{"b", c.BaseMAC, [6]byte{0, 0x0c, 1, 2, 3, 0xff}}, {"B", c.Broadcast, true}, {"u", c.Unique, true}, {"x e", c.exitReason, true},
+		{"W", c.Wait, 1500 * time.Microsecond}, {"L", c.LocalPort, uint16(10067)}, {"N", c.ServerPort, uint16(10068)},
+		{"json", c.json, "out.json"}, {"backend", c.backend, loadgen.AFXDP}, {"rai", c.RAI, true}, {"scenario", c.Scenario, loadgen.Basic},
+	} {
+		if x.got != x.want {
+			t.Errorf("%s: %v, want %v", x.name, x.got, x.want)
+		}
+	}
+	if c, err = parse([]string{"-l", "eth1", "-i"}); err != nil || c.server != "" || !c.TwoWay || c.ServerPort != 67 || c.backend != loadgen.UDP {
+		t.Errorf("%+v %v", c, err)
+	}
+	if c, err = parse([]string{"all", "-l", "eth1", "--scenario=dora", "--packet"}); err != nil || c.server != "" || c.Scenario != loadgen.DORA {
+		t.Errorf("%+v %v", c, err)
+	}
+	if c, err = parse([]string{"--reflect", "eth1"}); err != nil || c.reflect != "eth1" {
+		t.Errorf("%+v %v", c, err)
+	}
+	if c, err = parse([]string{"-6", "-h"}); err != nil || c.action != help {
+		t.Errorf("%+v %v", c, err)
+	}
+}
+
+// What perfdhcp knows and this program does not serve is refused by name.
+func TestParseRefusesWhatIsNotHonoured(t *testing.T) {
+	for _, f := range []string{
+		"-6", "-A 1", "-c", "-1", "-J f", "-T f", "-X 1", "-O 1", "-o 1,ab", "-E 1", "-S 1", "-I 1", "-w s", "-f 1", "-F 1",
+		"-g single", "-y 1", "-Y 1", "-s 1", "-M f", "-P 1", "-a 1", "-x i", "-x l", "-x s", "-x t", "-x T", "-e prefix-only", "-b duid=00",
+		"--or 1,ab", "--scenario avalanche",
+	} {
+		_, err := parse(append(strings.Fields(f), "-l", "lo", "192.0.2.1"))
+		if !errors.Is(err, errNotHonoured) || !strings.Contains(err.Error(), strings.Fields(f)[0]) {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, f := range []string{
+		"", "-l", "-q", "--unknown", "-l lo a b", "-r 0 s", "-r x s", "-R -1 s", "-R 99999999 s", "-n 0 s", "-n 1 -n 1 -n 1 s", "-p 1.5 s",
+		"-d 0 s", "-d x s", "-d NaN s", "-d 1 -d 1 -d 1 s", "-D 0 s", "-D 100% s", "-D x% s", "-D 1 -D 1 -D 1 s", "-b mac s", "-b mac=1:2 s", "-b mac=1:2:3:4:5:xx s",
+		"-b foo=1 s", "-L 70000 s", "-W 0 s", "-C ; s", "-i -n 1 -n 1 s", "-i -d 1 -d 1 s", "-i -D 1 -D 1 s", "--json", "--xdp=yes s", "--window 0 s", "-: s",
+	} {
+		if c, err := parse(strings.Fields(f)); err == nil {
+			t.Errorf("%q was accepted: %+v", f, c)
+		}
+	}
+}
+
+func TestStart(t *testing.T) {
+	var b bytes.Buffer
+	if code := start([]string{"dhcpgun", "-h"}, &b); code != 0 || !strings.Contains(b.String(), "Usage: dhcpgun") {
+		t.Errorf("%d %s", code, b.String())
+	}
+	b.Reset()
+	if code := start([]string{"dhcpgun", "-v"}, &b); code != 0 || b.String() != build+"\n" {
+		t.Errorf("%d %s", code, b.String())
+	}
+	b.Reset()
+	if code := start([]string{"dhcpgun", "-V"}, &b); code != 0 || !strings.HasPrefix(b.String(), build) {
+		t.Errorf("%d %s", code, b.String())
+	}
+	for _, args := range [][]string{{"-q"}, {"-l", "no-such-if", "192.0.2.1"}, {"-l", "lo", "nonsense"}, {"--reflect", "no-such-if"}} {
+		if code := start(append([]string{"dhcpgun"}, args...), &b); code != 1 {
+			t.Errorf("%v: exit %d", args, code)
+		}
+	}
+}
+
+func TestAddrNumber(t *testing.T) {
+	if n := addrNumber(netip.MustParseAddr("192.0.2.1")); n != 0xC0000201 {
+		t.Errorf("%#x", n)
+	}
+}
