@@ -59,9 +59,6 @@ func (w *Worker) Finish4(q *Query4, r *Reply4) Reason {
 	if q.v6Only && !r.Has(dhcp4.OptIPv6OnlyPreferred) {
 		return ReasonV6OnlyMissing
 	}
-	if !r.Has(dhcp4.OptServerIdentifier) {
-		r.SetIP(dhcp4.OptServerIdentifier, r.ServerID)
-	}
 	setFields(q, r)
 	address(q, r)
 	if v.Type() == dhcp4.MsgInform && r.Dst != v.GIAddr() {
@@ -138,6 +135,9 @@ func (w *Worker) setOptions(q *Query4, r *Reply4, scopes []config.Options) {
 				break
 			}
 		}
+	}
+	if !r.Has(dhcp4.OptServerIdentifier) {
+		r.SetIP(dhcp4.OptServerIdentifier, r.ServerID)
 	}
 	var wanted, done codes
 	for _, code := range r.PRL {
