@@ -351,5 +351,5 @@ func (d *Dataplane) workersPerQueue(queues int) int {
 			served++
 		}
 	}
-	return min(max(1, runtime.GOMAXPROCS(0)/(queues*max(1, served))), 8)
+	return min(max(1, runtime.NumCPU()/(queues*max(1, served))), 8)
 }

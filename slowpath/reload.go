@@ -123,6 +123,10 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	return nil
 }
 
+// ApplyKernel hands the limits of the configuration in force to the dataplane;
+// cmd calls it when there is one.
+func (s *Server) ApplyKernel() { s.applyKernel(s.runtime.Load().pipe) }
+
 // applyKernel hands the libraries' limits to the dataplane. That it cannot take
 // them is no error: the libraries still apply them.
 func (s *Server) applyKernel(pipe *hooks.Pipeline) {

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,13 +197,7 @@ func New(o Options) (_ *Server, err error) {
 // LeaseDir is the directory of the journal and the snapshots of a
 // configuration.
 func LeaseDir(snap *config.Snapshot) string {
-	if d := snap.Dataplane.LeaseDirectory; d != "" {
-		return d
-	}
-	if n := snap.Dhcp4.LeaseDatabase.Name; filepath.IsAbs(n) {
-		return filepath.Join(filepath.Dir(n), "peregrine")
-	}
-	return "/var/lib/peregrine"
+	return snap.Dataplane.LeaseDirectory
 }
 
 func (s *Server) openStore() error {

@@ -89,31 +89,19 @@ func (s *server) kill() {
 	<-s.done
 }
 
-// answer is what a control command returned.
-type answer struct {
-	Result    int             `json:"result"`
-	Text      string          `json:"text"`
-	Arguments json.RawMessage `json:"arguments"`
-}
-
-func (s *server) command(ctx context.Context, name string, args any) (answer, error) {
-	var a answer
+func (s *server) command(ctx context.Context, name string, args any) (*control.Answer, error) {
 	req := map[string]any{"command": name}
 	if args != nil {
 		req["arguments"] = args
 	}
 	b, err := json.Marshal(req)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	out, err := control.NewClient(s.socket).Do(ctx, b)
+	c := control.Client{Target: s.socket, Timeout: 10 * time.Second}
+	a, err := c.Send(ctx, b)
 	if err != nil {
-		return a, err
-	}
-	if err := json.Unmarshal(out, &a); err != nil {
-		return a, err
+		return nil, err
 	}
 	if a.Result != 0 && a.Result != 3 {
 		return a, fmt.Errorf("%s: %s", name, a.Text)

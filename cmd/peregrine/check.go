@@ -11,13 +11,13 @@ import (
 )
 
 // loadOptions are how every command reads a configuration.
-func loadOptions() config.LoadOptions {
-	return config.LoadOptions{KnownHook: func(name string) bool { return hooksall.New(name) != nil }}
+func loadOptions(lenient bool) config.LoadOptions {
+	return config.LoadOptions{Lenient: lenient, KnownHook: func(name string) bool { return knownHook(name) }}
 }
 
 // loadFile reads a configuration that this program can serve.
-func loadFile(path string) (*config.Snapshot, error) {
-	snap, err := config.Load(path, loadOptions())
+func loadFile(path string, lenient bool) (*config.Snapshot, error) {
+	snap, err := config.Load(path, loadOptions(lenient))
 	if err != nil {
 		return nil, err
 	}
@@ -27,10 +27,16 @@ func loadFile(path string) (*config.Snapshot, error) {
 	return snap, nil
 }
 
+func knownHook(name string) bool {
+	_, ok := hooksall.New(name)
+	return ok
+}
+
 func checkMain(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("peregrine check", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	file := fs.String("c", "", "configuration `file`")
+	lenient := fs.Bool("X", false, "treat faults of security policy as warnings")
 	quiet := fs.Bool("q", false, "print errors only")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -48,7 +54,7 @@ func checkMain(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "peregrine check: -c FILE is missing")
 		return 2
 	}
-	snap, err := loadFile(*file)
+	snap, err := loadFile(*file, *lenient)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1

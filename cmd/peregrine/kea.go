@@ -95,7 +95,7 @@ func keaMain(name string, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case f.check != "" || f.checkAll != "":
 		file := f.check + f.checkAll
-		snap, err := loadFile(file)
+		snap, err := loadFile(file, f.relaxed)
 		if err != nil {
 			// Scripts look for these words.
 			for _, line := range strings.Split(err.Error(), "\n") {
@@ -112,5 +112,5 @@ func keaMain(name string, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s: configuration file not specified (-c)\n", name)
 		return 1
 	}
-	return serve(serveOptions{name: name, file: f.config, port: f.serverPort, debug: f.debug}, stderr)
+	return serve(serveOptions{name: name, file: f.config, port: f.serverPort, debug: f.debug, lenient: f.relaxed}, stderr)
 }

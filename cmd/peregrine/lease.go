@@ -40,7 +40,7 @@ func leaseMain(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stderr, "peregrine lease list: give -d DIR or -c FILE")
 			return 2
 		}
-		snap, err := loadFile(*file)
+		snap, err := loadFile(*file, true)
 		if err != nil {
 			fmt.Fprintln(stderr, err)
 			return 1
@@ -49,7 +49,7 @@ func leaseMain(args []string, stdout, stderr io.Writer) int {
 	}
 	out := bufio.NewWriter(stdout)
 	fmt.Fprintf(out, "%-15s  %-17s  %-9s  %-17s  %-20s  %s\n", "address", "hw-address", "subnet-id", "state", "expires", "client-id")
-	err := leasestore.Inspect(*dir, func(l *lease.Lease4) {
+	_, err := leasestore.Inspect(*dir, func(l *lease.Lease4) {
 		expires := "never"
 		if l.ValidLifetimeS != lease.InfiniteLifetime {
 			expires = time.Unix(l.ExpiresUnixS(), 0).UTC().Format("2006-01-02 15:04:05Z")

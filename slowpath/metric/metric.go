@@ -6,7 +6,6 @@ package metric
 
 import (
 	"fmt"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,11 +46,12 @@ type XDPCounter struct {
 type Collector struct {
 	server    *slowpath.Server
 	dataplane func() Dataplane
+	version   string
 }
 
-// New returns a collector; dataplane may be nil.
-func New(s *slowpath.Server, dataplane func() Dataplane) *Collector {
-	return &Collector{server: s, dataplane: dataplane}
+// New returns a collector; dataplane may be nil. version is of the build.
+func New(s *slowpath.Server, dataplane func() Dataplane, version string) *Collector {
+	return &Collector{server: s, dataplane: dataplane, version: version}
 }
 
 type desc struct {
@@ -190,11 +190,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		put(mPanics, float64(n), lib)
 	}
 	put(mConfig, 1, s.Snapshot().Hash)
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-	}
-	put(mBuild, 1, version)
+	put(mBuild, 1, c.version)
 	if c.dataplane != nil {
 		c.collectDataplane(ch, put)
 	}

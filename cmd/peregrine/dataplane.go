@@ -1,0 +1,250 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/bpf"
+	"github.com/peregrine-dhcp/peregrine/fastpath"
+	"github.com/peregrine-dhcp/peregrine/fastpath/offload"
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/slowpath"
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/metric"
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
+)
+
+// plane joins the server to the fast path: it turns a configuration into
+// dataplane options, and what hook libraries want limited into XDP scopes.
+type plane struct {
+	log    *slog.Logger
+	port   uint16
+	server *slowpath.Server
+
+	mu     sync.Mutex
+	dp     *fastpath.Dataplane
+	limits []offload.Limit
+	snap   *config.Snapshot
+	ifaces []netio.Interface
+	scopes []bpf.Scope
+
+	scopesTurn sync.Mutex
+}
+
+// options of a configuration.
+func (p *plane) options(snap *config.Snapshot) fastpath.Options {
+	d, x := snap.Dhcp4, &snap.Dataplane
+	o := fastpath.Options{
+		Mode: fastpath.Mode(x.Mode), Enable4: true, Port4: p.port, UDPOnly: d.SocketUDP,
+		WorkersPerQueue: x.WorkersPerQueue, SpinNs: int64(x.SpinUs) * 1000, BusyPollUs: x.BusyPollUs,
+		Limits: bpf.Limits{
+			Client: rate(x.Limits.ClientPerS, x.Limits.ClientBurst), Relay: rate(x.Limits.RelayPerS, x.Limits.RelayBurst),
+			NewClients: rate(x.Limits.NewClientsPerS, 0), DiscoverPerCPU: rate(x.Limits.DiscoverPerS, 0),
+		},
+		NewHandler: func(w fastpath.WorkerInfo) (netio.Handler, error) { return p.server.NewWorker(w.Name), nil },
+		WorkerDone: func(w fastpath.WorkerInfo, h netio.Handler) {
+			if c, ok := h.(io.Closer); ok {
+				if err := c.Close(); err != nil {
+					p.log.Error("PEREGRINE_WORKER_CLOSE", "worker", w.Name, "error", err)
+				}
+			}
+		},
+		OnInterfaces: p.onInterfaces,
+		Log:          p.log,
+	}
+	if x.SpinUs == 0 {
+		o.SpinNs = -1
+	}
+	if d.AllInterfaces {
+		o.Interfaces = append(o.Interfaces, fastpath.AllInterfaces)
+	}
+	for _, i := range d.Interfaces {
+		if !slices.Contains(o.Interfaces, i.Name) {
+			o.Interfaces = append(o.Interfaces, i.Name)
+		}
+	}
+	return o
+}
+
+func rate(perS, burst uint32) bpf.Rate {
+	if perS == 0 {
+		return bpf.Rate{}
+	}
+	return bpf.Rate{Tokens: uint64(perS), Per: time.Second, Burst: uint64(burst)}
+}
+
+// onInterfaces tells the server of interfaces; where the configuration names an
+// address ("eth0/192.0.2.1"), the server knows the interface by that alone.
+func (p *plane) onInterfaces(list []netio.Interface) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ifaces = list
+	p.tell()
+}
+
+// tell passes on the interfaces; with mu held.
+func (p *plane) tell() {
+	out := slices.Clone(p.ifaces)
+	for i := range out {
+		var only []netio.Prefix4
+		for _, c := range p.snap.Dhcp4.Interfaces {
+			if c.Name != out[i].Name || c.Addr == 0 {
+				continue
+			}
+			for _, a := range out[i].Addrs4 {
+				if a.Addr == uint32(c.Addr) {
+					only = append(only, a)
+				}
+			}
+		}
+		if only != nil {
+			out[i].Addrs4 = only
+		}
+	}
+	p.server.SetInterfaces(out)
+	p.setScopes()
+}
+
+// applied puts a new configuration's dataplane part in force.
+func (p *plane) applied(_, snap *config.Snapshot) error {
+	p.mu.Lock()
+	dp := p.dp
+	p.mu.Unlock()
+	if dp != nil {
+		if err := dp.Apply(p.options(snap)); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.snap = snap
+	p.tell()
+	return nil
+}
+
+// kernel takes the limits of hook libraries.
+func (p *plane) kernel(ls []hooks.KernelLimit) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limits = p.limits[:0]
+	for _, l := range ls {
+		id := l.SubnetID
+		if l.Scope == hooks.ScopeGlobal {
+			id = 0
+		}
+		p.limits = append(p.limits, offload.Limit{SubnetID: id, Packets: l.Packets, IntervalNs: l.IntervalNs, Burst: l.Burst})
+	}
+	return p.setScopes()
+}
+
+// setScopes computes and sets the XDP scopes; with mu held. The dataplane calls
+// back under its own lock when interfaces change, so it is asked on another
+// goroutine.
+func (p *plane) setScopes() error {
+	dp := p.dp
+	if dp == nil || p.snap == nil {
+		return nil
+	}
+	scopes, skipped := offload.Scopes(p.limits, p.snap.Dhcp4, p.ifaces)
+	if skipped > 0 {
+		p.log.Info("PEREGRINE_LIMITS_NOT_OFFLOADED limits of subnets that a packet's addresses alone do not tell are applied in the server only", "subnets", skipped)
+	}
+	p.scopes = scopes
+	go func() {
+		p.scopesTurn.Lock() // whoever comes last sets what is wanted last
+		defer p.scopesTurn.Unlock()
+		p.mu.Lock()
+		scopes := p.scopes
+		p.mu.Unlock()
+		if err := dp.SetScopes(scopes); err != nil && !errors.Is(err, fastpath.ErrClosed) {
+			p.log.Warn("PEREGRINE_KERNEL_LIMITS limits of hook libraries are applied in the server only", "error", err)
+		}
+	}()
+	return nil
+}
+
+// interfaceJSON is an interface in status-get.
+type interfaceJSON struct {
+	Name     string `json:"name"`
+	Mode     string `json:"mode"`
+	ZeroCopy bool   `json:"zero-copy"`
+	Queues   int    `json:"queues"`
+	Sockets  int    `json:"sockets"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+func (p *plane) dataplane() *fastpath.Dataplane {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dp
+}
+
+// status is the dataplane part of status-get.
+func (p *plane) status() any {
+	out := []interfaceJSON{}
+	if dp := p.dataplane(); dp != nil {
+		for _, i := range dp.Status() {
+			out = append(out, interfaceJSON{Name: i.Name, Mode: modeName(i), ZeroCopy: i.ZeroCopy, Queues: i.Queues, Sockets: i.Sockets,
+				Reason: strings.Join(i.Reasons, "; ")})
+		}
+	}
+	return map[string]any{"interfaces": out}
+}
+
+// sockets are the interfaces that are selected and not served.
+func (p *plane) sockets() []string {
+	var out []string
+	if dp := p.dataplane(); dp != nil {
+		for _, i := range dp.Status() {
+			if i.Mode == "" {
+				out = append(out, i.Name+": "+strings.Join(i.Reasons, "; "))
+			}
+		}
+	}
+	return out
+}
+
+func modeName(i fastpath.InterfaceStatus) string {
+	switch {
+	case i.Mode == fastpath.ModeNative && i.ZeroCopy:
+		return "native-zero-copy"
+	case i.Mode == fastpath.ModeNative:
+		return "native-copy"
+	case i.Mode == "":
+		return "none"
+	}
+	return string(i.Mode)
+}
+
+// metrics is what the collector reads.
+func (p *plane) metrics() (m metric.Dataplane) {
+	dp := p.dataplane()
+	if dp == nil {
+		return m
+	}
+	for _, i := range dp.Status() {
+		m.Interfaces = append(m.Interfaces, metric.Interface{Name: i.Name, Mode: modeName(i)})
+	}
+	for _, w := range dp.Workers() {
+		m.Workers = append(m.Workers, metric.Worker{Name: w.Info.Name, Interface: w.Info.IfName, Conn: w.Conn, Loop: w.Loop})
+	}
+	exits, _, _, err := dp.XDPCounters()
+	if err != nil {
+		p.log.Warn("PEREGRINE_XDP_COUNTERS", "error", err)
+	}
+	for _, c := range exits {
+		m.XDP = append(m.XDP, metric.XDPCounter{Family: c.Family.String(), Action: c.Action.String(), Reason: c.Reason.String(), Packets: c.Packets})
+	}
+	return m
+}
+
+// processors sets GOMAXPROCS: workers spin and sit in system calls, and what
+// runs beside them (committer, control channel, collector) must not wait for
+// one of them to be preempted.
+func processors() { runtime.GOMAXPROCS(2*runtime.NumCPU() + 2) }
