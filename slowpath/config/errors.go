@@ -38,6 +38,8 @@ type Errors struct {
 	List []*Error
 	// Full says that the report reached its limit: there may be more faults.
 	Full bool
+	// Warnings are what would have been in Snapshot.Warnings.
+	Warnings []string
 }
 
 // Error is one line per fault.
@@ -100,7 +102,7 @@ func (r *report) err() error {
 		return nil
 	}
 	sortErrors(r.errs)
-	return &Errors{List: r.errs, Full: r.full()}
+	return &Errors{List: r.errs, Full: r.full(), Warnings: r.warnings()}
 }
 
 func (r *report) warnings() []string {
