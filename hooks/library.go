@@ -168,13 +168,10 @@ type Counter interface {
 	Add(n int64)
 }
 
-// Timers run functions later, each on a goroutine of the server's and never two
-// of one library at a time.
+// Timers run functions of libraries on goroutines of the server's.
 type Timers interface {
-	// After runs f once; stop prevents it if it has not begun and waits if it
-	// has.
-	After(d time.Duration, f func(nowUnixNs int64)) (stop func())
-	// Every runs f again and again.
+	// Every runs f every d, never twice at a time. stop ends that and waits for
+	// a run that has begun.
 	Every(d time.Duration, f func(nowUnixNs int64)) (stop func())
 }
 

@@ -266,16 +266,11 @@ type timer struct {
 	stopped       bool
 }
 
-// After implements hooks.Timers.
-func (c *Timers) After(d time.Duration, f func(int64)) func() { return c.add(d, 0, f) }
-
 // Every implements hooks.Timers.
-func (c *Timers) Every(d time.Duration, f func(int64)) func() { return c.add(d, d, f) }
-
-func (c *Timers) add(d, every time.Duration, f func(int64)) func() {
+func (c *Timers) Every(d time.Duration, f func(int64)) func() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := &timer{atNs: c.nowNs + int64(d), everyNs: int64(every), f: f}
+	t := &timer{atNs: c.nowNs + int64(d), everyNs: int64(d), f: f}
 	c.timers = append(c.timers, t)
 	return func() {
 		c.mu.Lock()
@@ -299,11 +294,7 @@ func (c *Timers) Advance(d time.Duration) {
 			break
 		}
 		c.nowNs = next.atNs
-		if next.everyNs > 0 {
-			next.atNs += next.everyNs
-		} else {
-			next.stopped = true
-		}
+		next.atNs += next.everyNs
 		now := c.nowNs
 		c.mu.Unlock()
 		next.f(now)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -73,6 +74,10 @@ func (c *SocketConfig) Validate() error {
 		for _, u := range c.Users {
 			if u.Name == "" {
 				return errors.New("http control socket: a client has an empty user name")
+			}
+			// HTTP cannot tell where such a name ends (RFC 7617 §2).
+			if strings.Contains(u.Name, ":") {
+				return fmt.Errorf("http control socket: user name %q has a colon", u.Name)
 			}
 		}
 	default:

@@ -28,11 +28,11 @@ type Client struct {
 
 // Answer is the answer to a command.
 type Answer struct {
-	Result    int             `json:"result"`
-	Text      string          `json:"text"`
-	Arguments json.RawMessage `json:"arguments"`
+	Result    int
+	Text      string
+	Arguments json.RawMessage // nil if absent
 	// Raw is the whole answer, by HTTP without the list around it.
-	Raw json.RawMessage `json:"-"`
+	Raw json.RawMessage
 }
 
 // ErrAnswer: the server's answer cannot be understood.
@@ -155,16 +155,14 @@ func (c *Client) readAnswer(r io.Reader) (*Answer, error) {
 		raw = list[0]
 	}
 	var m struct {
-		Result *int `json:"result"`
+		Result    *int            `json:"result"`
+		Text      string          `json:"text"`
+		Arguments json.RawMessage `json:"arguments"`
 	}
-	a := &Answer{Raw: raw}
 	if err := json.Unmarshal(raw, &m); err != nil || m.Result == nil {
-		return nil, fmt.Errorf("read answer %q: %w", clip(string(raw), 100), ErrAnswer)
+		return nil, fmt.Errorf("read answer %q: %w", raw[:min(len(raw), 100)], ErrAnswer)
 	}
-	if err := json.Unmarshal(raw, a); err != nil {
-		return nil, fmt.Errorf("read answer: %w", err)
-	}
-	return a, nil
+	return &Answer{Result: *m.Result, Text: m.Text, Arguments: m.Arguments, Raw: raw}, nil
 }
 
 func firstErr(errs ...error) error {

@@ -46,15 +46,40 @@ func Errorf(format string, a ...any) Response {
 }
 
 // MarshalJSON writes {"result":…,"text":…,"arguments":…} without what is empty.
-func (r Response) MarshalJSON() ([]byte, error) {
+func (r Response) MarshalJSON() ([]byte, error) { return r.encode() }
+
+// encode is MarshalJSON for callers that do not want encoding/json to go through
+// a long answer a second time.
+func (r Response) encode() ([]byte, error) {
 	if raw, ok := r.Arguments.(json.RawMessage); ok && len(raw) == 0 {
 		r.Arguments = nil
 	}
-	return encode(struct {
-		Result    int    `json:"result"`
-		Text      string `json:"text,omitempty"`
-		Arguments any    `json:"arguments,omitempty"`
-	}{r.Result, r.Text, r.Arguments})
+	out := fmt.Appendf(nil, `{"result":%d`, r.Result)
+	if r.Text != "" {
+		text, err := encode(r.Text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, `,"text":`...), text...)
+	}
+	if r.Arguments != nil {
+		args, err := encode(r.Arguments)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, `,"arguments":`...), args...)
+	}
+	return append(out, '}'), nil
+}
+
+// encodeOrFail is encode, or the answer that it failed.
+func (r Response) encodeOrFail() []byte {
+	text, err := r.encode()
+	if err != nil {
+		// A plain text always encodes.
+		text, _ = Errorf("internal server error: answer cannot be written as JSON: %v", err).encode()
+	}
+	return text
 }
 
 // encode is json.Marshal without the escapes for HTML, which Kea does not write.

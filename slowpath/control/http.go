@@ -215,11 +215,8 @@ func (h *httpServer) answer(w http.ResponseWriter, r *http.Request, st *httpStat
 	}
 	remote := Remote{Transport: "http", Socket: h.addr, Address: r.RemoteAddr, User: user}
 	resp := h.run(r.Context(), st, text, remote)
-	out, err := encode([]Response{resp})
-	if err != nil {
-		out, _ = encode([]Response{Errorf("internal server error: answer cannot be written as JSON: %v", err)})
-	}
-	x.Status, x.Body = http.StatusOK, out
+	out := append([]byte{'['}, resp.encodeOrFail()...)
+	x.Status, x.Body = http.StatusOK, append(out, ']')
 	if hooks.HTTPResponse != nil {
 		hooks.HTTPResponse(x)
 	}
@@ -296,10 +293,7 @@ func (h *httpServer) receive(x *conn, r io.Reader) (text, body []byte, status in
 
 // fail answers an error of HTTP.
 func (h *httpServer) fail(w http.ResponseWriter, status int) {
-	text, err := encode(Response{Result: status, Text: http.StatusText(status)})
-	if err == nil {
-		h.write(w, status, text)
-	}
+	h.write(w, status, Response{Result: status, Text: http.StatusText(status)}.encodeOrFail())
 }
 
 func (h *httpServer) write(w http.ResponseWriter, status int, body []byte) {

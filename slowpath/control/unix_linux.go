@@ -166,10 +166,7 @@ var errGone = errors.New("client is gone")
 // unix socket with unread input, such as a newline after the command, would turn
 // the end of the answer into a reset.
 func (ch *Channels) send(x *conn, c *net.UnixConn, resp Response) {
-	text, err := encode(resp)
-	if err != nil {
-		text, _ = encode(Errorf("internal server error: answer cannot be written as JSON: %v", err))
-	}
+	text := resp.encodeOrFail()
 	ch.conns.release(x)
 	c.SetWriteDeadline(time.Now().Add(ch.opt.sendTime(len(text))))
 	if _, err := c.Write(text); err != nil {
