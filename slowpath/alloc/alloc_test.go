@@ -283,14 +283,15 @@ func TestTwin(t *testing.T) {
 				}
 			}
 			if step%97 == 0 {
-				checkHints(t, a)
+				checkHints(t, a, true)
 			}
 		}
 	}
 }
 
-// checkHints: when nothing moves, the hints are exact at every level.
-func checkHints(t *testing.T, a *Set) {
+// checkHints: when nothing moves, no hint is missing at any level; and none is
+// there without cause if all was done by one goroutine.
+func checkHints(t *testing.T, a *Set, alone bool) {
 	t.Helper()
 	for _, p := range a.all {
 		for k := range kinds {
@@ -298,7 +299,7 @@ func checkHints(t *testing.T, a *Set) {
 			n := p.words
 			for lv, level := range p.hints[k].levels {
 				for i := range n {
-					if got := level[i>>6].Load()>>(i&63)&1 != 0; got != below(i) {
+					if got := level[i>>6].Load()>>(i&63)&1 != 0; got != below(i) && (alone || !got) {
 						t.Fatalf("kind %d level %d bit %d is %v", k, lv, i, got)
 					}
 				}
@@ -380,7 +381,7 @@ func TestConcurrentChanges(t *testing.T) {
 			}()
 		}
 		wg.Wait()
-		checkHints(t, a)
+		checkHints(t, a, false)
 		a.EachPool(func(p *PoolStats) {
 			if p.Assigned != 0 || p.Offered != 0 || p.Stale != 0 {
 				t.Errorf("%s: %+v", allocator, *p)
@@ -425,7 +426,7 @@ func TestConcurrentOwners(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	checkHints(t, a)
+	checkHints(t, a, false)
 	for range 40 {
 		if _, k := a.Pick(s, 0); k != Free {
 			t.Fatal("an address was lost")
@@ -469,10 +470,10 @@ func TestFollowsTable(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	checkHints(t, a)
+	checkHints(t, a, false)
 	b := newSet(s)
 	tab.SetObserver(b, true)
-	checkHints(t, b)
+	checkHints(t, b, true)
 	var want []PoolStats
 	b.EachPool(func(p *PoolStats) { want = append(want, *p) })
 	a.EachPool(func(p *PoolStats) {

@@ -11,9 +11,9 @@ import (
 //
 // It follows the words, which are the truth, without locks: who makes an address
 // available sets the bits after the word, who finds a word without one clears
-// the bit and then looks at the word again. So when nothing moves the bits are
-// exact; while things move a bit may be there without cause, and for a moment be
-// missing.
+// the bit and then looks at the word again. So a bit may for a moment be missing
+// while others work on the word, and no longer; and one that was set too late may
+// stay without cause until a search comes by and clears it.
 type hints struct {
 	levels [][]atomic.Uint64 // the last is one word
 }
@@ -53,8 +53,10 @@ func (h *hints) setFrom(k, i int) {
 
 // clear clears bit i. The caller looks at the word again afterwards and calls
 // set if it has an address after all.
-func (h *hints) clear(i int) {
-	for k := range h.levels {
+func (h *hints) clear(i int) { h.clearFrom(0, i) }
+
+func (h *hints) clearFrom(k, i int) {
+	for ; k < len(h.levels); k++ {
 		bit := uint64(1) << (i & 63)
 		left := h.levels[k][i>>6].And(^bit) &^ bit
 		if k > 0 && h.levels[k-1][i].Load() != 0 {
@@ -85,6 +87,9 @@ func (h *hints) nextAt(k, i int) int {
 			break
 		}
 		i = w << 6
+		if level[w].Load() == 0 {
+			h.clearFrom(k+1, w)
+		}
 	}
 	return -1
 }
