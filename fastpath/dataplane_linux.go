@@ -164,6 +164,10 @@ func (d *Dataplane) reconcile() error {
 			why = fmt.Sprintf("the interface has %d queues, not %d", l.rxQueues, p.queues)
 		case p.attached != nil && l.xdpProgram == 0:
 			why = "the XDP program was detached"
+		case p.attached != nil && len(d.vlansOver(i)) > 0:
+			why = "a VLAN interface over it is served as well"
+		case p.underVLAN && len(d.vlansOver(i)) == 0:
+			why = "no VLAN interface over it is served any more"
 		}
 		if why != "" {
 			p.close()

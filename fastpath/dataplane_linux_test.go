@@ -448,6 +448,27 @@ func TestFollow(t *testing.T) {
 				fastpathtest.AddNeighbour(t, v.Server, relay, v.Client.MAC)
 				exchange(t, v, w, 10)
 
+				// Down and up again.
+				l, err := netlink.LinkByName(name)
+				if err == nil {
+					err = netlink.LinkSetDown(l)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				waitFor(t, "link down", func() bool { return lastUp(r, name) == 0 })
+				if err := netlink.LinkSetUp(l); err != nil {
+					t.Fatal(err)
+				}
+				waitFor(t, "link up", func() bool { return lastUp(r, name) == 1 })
+				fastpathtest.AddNeighbour(t, v.Server, relay, v.Client.MAC)
+				waitFor(t, "answer after down and up", func() bool {
+					w.Send(t, fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, server, 1, 1))
+					return w.Recv(t, 30*time.Millisecond) != nil
+				})
+				for w.Recv(t, 30*time.Millisecond) != nil {
+				}
+
 				// Another address is answered once it is there, and not after.
 				answered := func() bool {
 					w.Send(t, fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, foreign, 1, 1))
@@ -481,6 +502,69 @@ func lastHas(r *rig, name string, n int) bool {
 		}
 	}
 	return false
+}
+
+// lastUp is how many interfaces of that name are up in the last published list.
+func lastUp(r *rig, name string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, i := range r.seen[len(r.seen)-1] {
+		if i.Name == name && i.Up {
+			n++
+		}
+	}
+	return n
+}
+
+// A VLAN interface that is served gets its VLAN's frames, whatever serves the
+// interface below; each frame is served once.
+func TestVLANInterface(t *testing.T) {
+	fastpathtest.RequireXDP(t)
+	v, w := pair(t, 1)
+	vlan := v.Server.Name + ".5"
+	r := mustRig(t, fastpath.Options{Interfaces: []string{fastpath.AllInterfaces}, WorkersPerQueue: 1})
+	if st := statusOf(t, r, v.Server.Name); st.Mode != fastpath.ModeNative {
+		t.Fatalf("before: %+v", st)
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.ParentIndex = vlan, int(v.Server.Index)
+	link := &netlink.Vlan{LinkAttrs: attrs, VlanId: 5}
+	if err := netlink.LinkAdd(link); err != nil {
+		t.Skipf("no VLAN interfaces here: %v", err)
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	if st := statusOf(t, r, vlan); st.Mode != "" {
+		t.Errorf("served without an address: %+v", st)
+	}
+	fastpathtest.AddAddr(t, vlan, "192.0.2.1/24")
+	waitFor(t, "both served", func() bool {
+		return statusOf(t, r, vlan).Mode != "" && statusOf(t, r, v.Server.Name).Mode == fastpath.ModePacket
+	})
+	by := func(prefix string) (n uint64) {
+		for _, ws := range r.d.Workers() {
+			if strings.HasPrefix(ws.Info.Name, prefix+"/") {
+				n += ws.Conn.RxPackets
+			}
+		}
+		return n
+	}
+	q := fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, server, 3, 4)
+	w.Send(t, q)
+	w.Send(t, tagged(q, 0x8100_0005))
+	w.Send(t, tagged(q, 0x8100_0006)) // no interface of its own
+	waitFor(t, "three packets", func() bool { return by(vlan)+by(v.Server.Name) >= 3 })
+	time.Sleep(10 * time.Millisecond)
+	if a, b := by(vlan), by(v.Server.Name); a != 1 || b != 2 {
+		t.Errorf("VLAN interface got %d, the one below %d; want 1 and 2", a, b)
+	}
+	if err := netlink.LinkDel(link); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "native again", func() bool { return statusOf(t, r, v.Server.Name).Mode == fastpath.ModeNative })
+	exchange(t, v, w, 5)
 }
 
 func TestApply(t *testing.T) {

@@ -17,9 +17,9 @@
 // the UDP socket alone is in use; elsewhere they are counted, by the program as
 // passed (reason fragment) and by the packet socket as refused.
 //
-// A tagged frame is served on the interface it came in on, tag and all. Where a
-// VLAN interface over it is served as well, a packet socket leaves the VLAN's
-// frames to that; the XDP program of the lower interface takes them.
+// A tagged frame is served on the interface it came in on, tag and all, unless a
+// VLAN interface over it is served as well: then it is left to that. Only a packet
+// socket can leave it, so such a lower interface is not served with XDP.
 package fastpath
 
 import (
@@ -51,7 +51,8 @@ const (
 )
 
 // AllInterfaces as an entry of Options.Interfaces is every interface that is not
-// a loopback.
+// a loopback and has an address of a family served. (A port of a bridge or bond
+// has none: its packets belong to the bridge.)
 const AllInterfaces = "*"
 
 // Default UDP ports of a server (RFC 2131 §4.1, RFC 8415 §7.2).
@@ -196,7 +197,8 @@ func (o *Options) selects(i *netio.Interface) bool {
 	if slices.Contains(o.Interfaces, i.Name) {
 		return true
 	}
-	return !i.Loopback && slices.Contains(o.Interfaces, AllInterfaces)
+	return slices.Contains(o.Interfaces, AllInterfaces) && !i.Loopback &&
+		(o.Enable4 && len(i.Addrs4) > 0 || o.Enable6 && len(i.Addrs6) > 0)
 }
 
 // rebuilds says whether the change from o to n touches what running workers or

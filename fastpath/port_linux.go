@@ -34,6 +34,8 @@ type port struct {
 	zeroCopy bool
 	queues   int // receive queues with AF_XDP sockets
 	reasons  []string
+	// underVLAN says that XDP was not used for the sake of VLAN interfaces.
+	underVLAN bool
 
 	attached link.Link
 	inTable  bool // the program's tables know the interface
@@ -132,6 +134,10 @@ func (p *port) openXDP(mode Mode) error {
 	}
 	if id := p.link.xdpProgram; id != 0 {
 		return fmt.Errorf("another XDP program (id %d) is attached; it is left alone", id)
+	}
+	if vids := d.vlansOver(p.link.Index); len(vids) > 0 {
+		p.underVLAN = true
+		return fmt.Errorf("VLAN %d has an interface of its own that is served; the XDP program would take its frames", vids[0])
 	}
 	// First, so that the port is known to be ours before anything is attached.
 	if err := p.openGuards(); err != nil {

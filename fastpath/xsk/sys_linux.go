@@ -37,6 +37,9 @@ func registerUMEM(fd int, mem []byte, frameSize, headroom uint32) error {
 	// The structure up to Headroom is its first version, which every kernel
 	// takes; no flag of the later ones is wanted.
 	err := setsockopt(fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), unsafe.Offsetof(reg.Flags))
+	if errors.Is(err, unix.ENOBUFS) {
+		return fmt.Errorf("register umem: %d bytes would have to be locked in memory: raise RLIMIT_MEMLOCK or grant CAP_IPC_LOCK: %w", len(mem), err)
+	}
 	if err != nil {
 		return fmt.Errorf("register umem of %d bytes: %w", len(mem), err)
 	}

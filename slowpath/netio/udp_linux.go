@@ -39,12 +39,14 @@ type UDPConn struct {
 	waiter Waiter
 	fd     int
 	port   uint16
-	mem    slots
-	rx     mmsgBatch
-	slot   [BatchSize]uint32
-	tx     mmsgBatch
-	out    [BatchSize]uint32
-	nOut   int
+	// ifIndex is the device's, 0 if not bound to one.
+	ifIndex uint32
+	mem     slots
+	rx      mmsgBatch
+	slot    [BatchSize]uint32
+	tx      mmsgBatch
+	out     [BatchSize]uint32
+	nOut    int
 
 	rxPackets, txPackets, txDropped, noFrame, rxRefused atomic.Uint64
 
@@ -83,12 +85,20 @@ func OpenUDP(opt UDPOptions, n int) (conns []*UDPConn, err error) {
 			conns = nil
 		}
 	}()
+	ifIndex := uint32(0)
+	if opt.Device != "" {
+		dev, err := net.InterfaceByName(opt.Device)
+		if err != nil {
+			return nil, fmt.Errorf("open udp sockets on %s: %w", opt.Device, err)
+		}
+		ifIndex = uint32(dev.Index)
+	}
 	for i := range n {
 		fd, err := bindUDP(opt.Addr, opt.Port, opt.Device, n > 1, nil)
 		if err != nil {
 			return conns, err
 		}
-		c := &UDPConn{fd: fd, mem: newSlots(opt.Slots)}
+		c := &UDPConn{fd: fd, ifIndex: ifIndex, mem: newSlots(opt.Slots)}
 		conns = append(conns, c)
 		if err := c.waiter.Init(fd); err != nil {
 			return conns, err
@@ -279,14 +289,14 @@ func pktinfo(ctrl []byte) (ifIndex, dst uint32, ok bool) {
 	return 0, 0, false
 }
 
-// Alloc implements Conn. The interface is for the caller to set.
+// Alloc implements Conn. Without a device, the interface is for the caller to set.
 func (c *UDPConn) Alloc(p *Packet) bool {
 	if len(c.mem.free) == 0 {
 		c.noFrame.Add(1)
 		return false
 	}
 	i := c.mem.pop()
-	*p = Packet{Data: c.mem.at(i)[:0], Synthetic: true, Token: uint64(i)}
+	*p = Packet{Data: c.mem.at(i)[:0], IfIndex: c.ifIndex, Synthetic: true, Token: uint64(i)}
 	return true
 }
 
