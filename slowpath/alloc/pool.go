@@ -107,8 +107,8 @@ func having(v uint64, k int) uint64 {
 	return ^(x | x>>1 | x>>2 | x>>3) & nibbles
 }
 
-// change replaces the four bits of the address at offset off by f of them and
-// brings the hints up to date. It returns the bits before and after.
+// change clears and then sets some of the four bits of the address at offset off
+// and brings the hints up to date. It returns the bits before and after.
 func (p *pool) change(off uint32, clear, set uint64) (before, after uint64) {
 	w, sh := int(off/perWord), 4*(off%perWord)
 	word := p.word(w)
