@@ -11,6 +11,17 @@ import (
 // allocateBytes is how far ahead of the journal disk space is reserved.
 const allocateBytes = 16 << 20
 
+// Small blocks go into space that was written with zeroes zeroBytes at a time:
+// the first write to space that is only reserved makes fdatasync wait for the
+// file system's own journal, which nearly doubles its time on ext4. Blocks
+// longer than zeroBlock are not worth writing twice.
+const (
+	zeroBytes = 256 << 10
+	zeroBlock = 64 << 10
+)
+
+var zeroes [zeroBytes]byte
+
 // maxGarbage is how many abandoned segments may wait to be removed; with more,
 // no further one is made.
 const maxGarbage = 8
@@ -24,6 +35,7 @@ type segment struct {
 	off    int64 // bytes written
 	synced int64 // of them on stable storage
 	alloc  int64 // size of the file
+	zeroed int64 // up to where it was overwritten with zeroes
 	blocks int
 }
 
@@ -185,6 +197,12 @@ func (s *Store) writeBlock(kind uint32) error {
 		} else if errors.Is(err, errors.ErrUnsupported) {
 			s.noAlloc = true
 		}
+	}
+	if end > g.zeroed && end < g.alloc && len(b.buf) <= zeroBlock && kind == kindData && s.o.Sync == SyncGroup {
+		from := max(g.zeroed, g.off)
+		g.zeroed = min(from+zeroBytes, g.alloc)
+		// Should it fail, so will what follows, or it does not matter.
+		_, _ = g.f.WriteAt(zeroes[:g.zeroed-from], from)
 	}
 	if _, err := g.f.WriteAt(b.buf, g.off); err != nil {
 		return err

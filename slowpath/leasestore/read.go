@@ -132,7 +132,7 @@ func scanTail(f File, salt uint64, from, size int64) (t tailScan, err error) {
 			break
 		}
 		b := c.buf[:n]
-		if k := len(bytes.TrimRight(b, "\x00")); k > 0 {
+		if k := usedLen(b); k > 0 {
 			t.used = max(t.used, off+int64(k))
 		}
 		for p := 0; ; p++ {
@@ -152,6 +152,18 @@ func scanTail(f File, salt uint64, from, size int64) (t tailScan, err error) {
 		off += int64(n - blockHeaderLen) // a header may lie across
 	}
 	return t, nil
+}
+
+// usedLen is the length of b without zeroes at its end.
+func usedLen(b []byte) int {
+	n := len(b)
+	for n >= 8 && le.Uint64(b[n-8:]) == 0 {
+		n -= 8
+	}
+	for n > 0 && b[n-1] == 0 {
+		n--
+	}
+	return n
 }
 
 // zeroFrom reports whether the file holds nothing but zeroes from off on.

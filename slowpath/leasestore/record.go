@@ -142,21 +142,18 @@ func checkRecord(b []byte) (int, error) {
 
 // loadRecord decodes a put that checkRecord has accepted.
 func loadRecord(b []byte, l *lease.Lease4) {
-	*l = lease.Lease4{
-		Version:        le.Uint64(b[8:]),
-		Addr:           dhcp4.IPv4(le.Uint32(b[16:])),
-		SubnetID:       le.Uint32(b[20:]),
-		State:          lease.State(b[25]),
-		FQDNFwd:        b[26]&flagFQDNFwd != 0,
-		FQDNRev:        b[26]&flagFQDNRev != 0,
-		PoolID:         le.Uint32(b[28:]),
-		CLTTUnixS:      int64(le.Uint64(b[32:])),
-		ValidLifetimeS: le.Uint32(b[40:]),
-		HWType:         b[44],
-		HWLen:          b[45],
-		ClientIDLen:    b[46],
-		HostnameLen:    b[47],
-	}
+	*l = lease.Lease4{} // not a literal: that would be built aside and copied
+	l.Version = le.Uint64(b[8:])
+	l.Addr = dhcp4.IPv4(le.Uint32(b[16:]))
+	l.SubnetID = le.Uint32(b[20:])
+	l.State = lease.State(b[25])
+	l.FQDNFwd = b[26]&flagFQDNFwd != 0
+	l.FQDNRev = b[26]&flagFQDNRev != 0
+	l.PoolID = le.Uint32(b[28:])
+	l.CLTTUnixS = int64(le.Uint64(b[32:]))
+	l.ValidLifetimeS = le.Uint32(b[40:])
+	l.HWType, l.HWLen = b[44], b[45]
+	l.ClientIDLen, l.HostnameLen = b[46], b[47]
 	p := b[recFixed:le.Uint32(b[4:])]
 	p = p[copy(l.HWAddr[:l.HWLen], p):]
 	p = p[copy(l.ClientID[:l.ClientIDLen], p):]
