@@ -231,3 +231,37 @@ func TestApplyUnderLoad(t *testing.T) {
 	wg.Wait()
 	mustDo(t, cl, "echo", "")
 }
+
+func TestNoDescriptorIsLeftOpen(t *testing.T) {
+	fds := func() int {
+		names, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("no /proc:", err)
+		}
+		return len(names)
+	}
+	ch := NewChannels(newRegistry(t, RegistryOptions{}), Options{})
+	u, h := unixConfig(t), httpConfig()
+	cycle := func() {
+		if err := ch.Apply([]SocketConfig{u, h}); err != nil {
+			t.Fatal(err)
+		}
+		mustDo(t, &Client{Target: u.Path}, "echo", "")
+		mustDo(t, &Client{Target: "http://" + ch.Addr(h).String()}, "echo", "")
+		if err := ch.Apply([]SocketConfig{u, {Type: TypeUnix, Path: u.Path + "/impossible"}}); err == nil {
+			t.Fatal("opened a socket below a socket")
+		}
+		if err := ch.Apply(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cycle() // the runtime's own descriptors
+	before := fds()
+	for range 20 {
+		cycle()
+	}
+	eventually(t, "descriptors closed", func() bool { return fds() <= before })
+	if err := ch.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
