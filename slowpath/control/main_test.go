@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -86,5 +85,3 @@ func mustDo(t testing.TB, c *Client, command string, args string) *Answer {
 	}
 	return a
 }
-
-var errTest = errors.New("test")
