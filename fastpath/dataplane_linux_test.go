@@ -194,7 +194,7 @@ func TestModes(t *testing.T) {
 		{"native", fastpath.Options{Mode: fastpath.ModeNative, WorkersPerQueue: 2}, 2, fastpath.ModeNative, 5},
 		{"native pinned", fastpath.Options{Mode: fastpath.ModeNative, WorkersPerQueue: 1, CPUs: []int{0}}, 1, fastpath.ModeNative, 2},
 		{"generic", fastpath.Options{Mode: fastpath.ModeGeneric, WorkersPerQueue: 2}, 1, fastpath.ModeGeneric, 3},
-		{"socket", fastpath.Options{Mode: fastpath.ModeSocket, WorkersPerQueue: 2}, 1, fastpath.ModePacket, 1},
+		{"socket", fastpath.Options{Mode: fastpath.ModeSocket, WorkersPerQueue: 2}, 1, fastpath.ModePacket, 2},
 		{"udp", fastpath.Options{UDPOnly: true, WorkersPerQueue: 2}, 1, fastpath.ModeUDP, 2},
 		{"udp one", fastpath.Options{UDPOnly: true, WorkersPerQueue: 1}, 1, fastpath.ModeUDP, 1},
 	} {
@@ -231,6 +231,42 @@ func TestModes(t *testing.T) {
 				t.Errorf("program still attached: %v", err)
 			}
 		})
+	}
+}
+
+// A relay is one 5-tuple; its clients are divided among sockets of every kind, each
+// client always to the same.
+func TestSocketSteering(t *testing.T) {
+	for _, o := range []fastpath.Options{{Mode: fastpath.ModeSocket}, {UDPOnly: true}} {
+		v, w := pair(t, 1)
+		o.Interfaces, o.WorkersPerQueue = []string{v.Server.Name}, 2
+		r := mustRig(t, o)
+		kind := r.d.Workers()[0].Info.Kind
+		t.Run(kind, func(t *testing.T) {
+			a, b := r.made[v.Server.Name+"/"+kind+".0"], r.made[v.Server.Name+"/"+kind+".1"]
+			const clients = 500
+			var at [clients]uint64
+			for round := range uint64(2) {
+				for c := range uint32(clients) {
+					before := a.n.Load()
+					w.Send(t, fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, server, 0x0300_0000+c*7, 1))
+					if w.Recv(t, time.Second) == nil {
+						t.Fatal("no answer")
+					}
+					if on := a.n.Load() - before; round == 0 {
+						at[c] = on
+					} else if at[c] != on {
+						t.Fatalf("client %d met two workers", c)
+					}
+				}
+			}
+			x, y := a.n.Load(), b.n.Load()
+			if x+y != 2*clients || float64(max(x, y)) > 1.25*float64(min(x, y)) {
+				t.Errorf("workers got %d and %d", x, y)
+			}
+		})
+		r.d.Close()
+		v.Delete(t)
 	}
 }
 
@@ -304,7 +340,7 @@ func TestOddFrames(t *testing.T) {
 			}
 			v, w := pair(t, 1)
 			// The raw socket's frames must keep their tags in line.
-			r := mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Mode: mode, WorkersPerQueue: 1})
+			r := mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Mode: mode, WorkersPerQueue: 2})
 			q := func(dst [4]byte) []byte {
 				return fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, dst, 3, 4)
 			}
@@ -373,10 +409,11 @@ func TestTagsReturn(t *testing.T) {
 			}
 			v, _ := pair(t, 1)
 			mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Mode: mode, WorkersPerQueue: 1})
-			conn, err := netio.OpenPacket(netio.PacketOptions{IfIndex: v.Client.Index, Port4: 67})
+			conns, err := netio.OpenPacket(netio.PacketOptions{IfIndex: v.Client.Index, Port4: 67}, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
+			conn := conns[0]
 			defer conn.Close()
 			conn.SetAddrs4([]uint32{binary.BigEndian.Uint32(relay[:])})
 			for _, tags := range [][]uint32{{0x8100_2005}, {0x88A8_0007, 0x8100_A005}} {

@@ -113,7 +113,7 @@ type Options struct {
 // WorkerInfo identifies a worker.
 type WorkerInfo struct {
 	// Name is unique among the workers running: "eth0/2.1" is the second socket
-	// of queue 2, "eth0/packet" and "eth0/udp.0" are sockets.
+	// of queue 2, "eth0/packet.0" and "eth0/udp.0" are sockets.
 	Name    string
 	IfName  string
 	IfIndex uint32

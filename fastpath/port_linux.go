@@ -43,7 +43,7 @@ type port struct {
 	sockets  uint32 // entries of the XSKMAP from base on
 
 	xqueues []*xsk.Queue
-	packet  *netio.PacketConn
+	packets []*netio.PacketConn
 	udp     []*netio.UDPConn
 	guards  []*netio.PortGuard
 	workers []*worker
@@ -191,7 +191,7 @@ func (p *port) openXDP(mode Mode) error {
 	if mode == ModeNative && !p.zeroCopy {
 		p.reasons = append(p.reasons, "native zero-copy: the driver does not have it")
 	}
-	if err := p.openPacketSocket(); err != nil {
+	if err := p.openPacketSockets(1); err != nil {
 		return err
 	}
 	p.inTable = true
@@ -204,18 +204,16 @@ func (p *port) openXDP(mode Mode) error {
 	})
 }
 
-// openPacket serves with an AF_PACKET socket alone.
+// openPacket serves with AF_PACKET sockets alone.
 func (p *port) openPacket() error {
 	if err := p.openGuards(); err != nil {
 		return err
 	}
-	if err := p.openPacketSocket(); err != nil {
-		return err
-	}
-	return p.setAddrs()
+	return p.openPacketSockets(p.d.workersPerQueue(1))
 }
 
-func (p *port) openPacketSocket() error {
+// openPacketSockets opens n packet sockets, each with a worker.
+func (p *port) openPacketSockets(n int) error {
 	o := &p.d.opt
 	po := netio.PacketOptions{IfIndex: p.link.Index}
 	if o.Enable4 {
@@ -225,13 +223,20 @@ func (p *port) openPacketSocket() error {
 		po.Port6 = o.Port6
 	}
 	var err error
-	if p.packet, err = netio.OpenPacket(po); err != nil {
+	if p.packets, err = netio.OpenPacket(po, n); err != nil {
 		return err
 	}
-	// Before the worker: it must not answer what belongs to another host.
-	p.packet.SetAddrs4(destinations4(p.d.links, p.link.Index))
-	p.packet.SetSkipVLANs(p.d.vlansOver(p.link.Index))
-	return p.newWorker(p.packet, WorkerInfo{Name: p.link.Name + "/packet", Kind: "packet"})
+	// Before the workers: they must not answer what belongs to another host.
+	if err := p.setAddrs(); err != nil {
+		return err
+	}
+	for i, c := range p.packets {
+		info := WorkerInfo{Name: fmt.Sprintf("%s/packet.%d", p.link.Name, i), Kind: "packet", Index: i}
+		if err := p.newWorker(c, info); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openGuards takes the server's UDP port of the interface.
@@ -268,12 +273,13 @@ func (p *port) openUDP() error {
 	return nil
 }
 
-// setAddrs tells packet socket and program which destinations are ours.
+// setAddrs tells packet sockets and program which destinations are ours.
 func (p *port) setAddrs() error {
 	d4 := destinations4(p.d.links, p.link.Index)
-	if p.packet != nil {
-		p.packet.SetAddrs4(d4)
-		p.packet.SetSkipVLANs(p.d.vlansOver(p.link.Index))
+	skip := p.d.vlansOver(p.link.Index)
+	for _, c := range p.packets {
+		c.SetAddrs4(d4)
+		c.SetSkipVLANs(skip)
 	}
 	if !p.inTable {
 		return nil
@@ -324,10 +330,10 @@ func (p *port) close() {
 		warn(q.Close())
 	}
 	p.xqueues = nil
-	if p.packet != nil {
-		warn(p.packet.Close())
-		p.packet = nil
+	for _, c := range p.packets {
+		warn(c.Close())
 	}
+	p.packets = nil
 	for _, c := range p.udp {
 		warn(c.Close())
 	}

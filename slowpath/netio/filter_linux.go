@@ -110,6 +110,36 @@ func dhcpFilter(port4, port6 uint16) []unix.SockFilter {
 	return c.resolve()
 }
 
+// fanoutFilter chooses one of the sockets of a packet fanout group as steerFilter
+// does among UDP sockets. It sees the packet from behind the Ethernet header,
+// where one VLAN tag may be left; the kernel takes the result modulo the number of
+// sockets. IPv6 goes by the end of the source address.
+func fanoutFilter() []unix.SockFilter {
+	const ldW, ldWX = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_LD | unix.BPF_W | unix.BPF_IND
+	var c cbpf
+	// SKF_AD_OFF + SKF_AD_PROTOCOL
+	c.op(ldW, 0xFFFFF000)
+	c.jump(unix.BPF_JEQ, unix.ETH_P_IP, "v4", "")
+	c.jump(unix.BPF_JEQ, unix.ETH_P_IPV6, "v6", "")
+	c.op(ldxIH, 4)
+	c.op(ldWX, 4+8+30)
+	c.jump(unix.BPF_JA, 0, "", "")
+	ja := len(c.ins) - 1
+	c.label("v6")
+	c.op(ldW, 20)
+	c.jump(unix.BPF_JA, 0, "", "")
+	ja6 := len(c.ins) - 1
+	c.label("v4")
+	c.op(ldxIH, 0)
+	c.op(ldWX, 8+30)
+	end := len(c.ins)
+	c.ins[ja].k, c.ins[ja6].k = uint32(end-ja-1), uint32(end-ja6-1)
+	c.op(unix.BPF_ALU|unix.BPF_MUL|unix.BPF_K, 0x9E3779B1)
+	c.op(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 16)
+	c.op(unix.BPF_RET|unix.BPF_A, 0)
+	return c.resolve()
+}
+
 // steerFilter chooses one of n sockets of a SO_REUSEPORT group by the last four
 // octets of chaddr, so that a client always meets the same worker. It sees the
 // UDP payload. A packet too short for a chaddr goes to the first socket.

@@ -58,28 +58,64 @@ var _ Conn = (*PacketConn)(nil)
 // vlanRoom is left in front of a received frame for the tag the kernel took out.
 const vlanRoom = 4
 
-// OpenPacket opens a PacketConn. Until SetAddrs4 it takes only broadcast.
-func OpenPacket(opt PacketOptions) (c *PacketConn, err error) {
+// OpenPacket opens n PacketConns that share the interface's packets: the kernel
+// divides clients among them by their chaddr (PACKET_FANOUT). Until SetAddrs4 they
+// take only broadcast.
+func OpenPacket(opt PacketOptions, n int) (conns []*PacketConn, err error) {
+	if n < 1 || n > 256 {
+		return nil, fmt.Errorf("open packet sockets: %d wanted, 1 to 256 possible", n)
+	}
 	if opt.Slots <= 0 {
 		opt.Slots = DefaultSlots
 	}
 	if opt.RcvBuf <= 0 {
 		opt.RcvBuf = 4 << 20
 	}
-	// Protocol 0: nothing arrives before filter and bind are in place.
+	defer func() {
+		if err != nil {
+			for _, c := range conns {
+				c.Close()
+			}
+			conns = nil
+		}
+	}()
+	for range n {
+		c, err := openPacket(opt)
+		if err != nil {
+			return conns, fmt.Errorf("open packet socket on interface %d: %w", opt.IfIndex, err)
+		}
+		conns = append(conns, c)
+	}
+	if n > 1 {
+		if err := fanout(conns); err != nil {
+			return conns, fmt.Errorf("share packets of interface %d among %d sockets: %w", opt.IfIndex, n, err)
+		}
+	}
+	// Only now does anything get through: before they were a group, each would
+	// have had a copy of every packet.
+	filter := dhcpFilter(opt.Port4, opt.Port6)
+	for _, c := range conns {
+		if err := attachFilter(c.fd, filter); err != nil {
+			return conns, err
+		}
+	}
+	return conns, nil
+}
+
+// openPacket opens a bound socket that takes nothing yet.
+func openPacket(opt PacketOptions) (c *PacketConn, err error) {
+	// Protocol 0: nothing arrives before the filter is in place.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open packet socket: %w", os.NewSyscallError("socket", err))
+		return nil, os.NewSyscallError("socket", err)
 	}
 	defer func() {
 		if err != nil {
 			unix.Close(fd)
 		}
 	}()
-	filter := dhcpFilter(opt.Port4, opt.Port6)
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
-		return nil, fmt.Errorf("attach packet filter: %w", err)
+	if err := attachFilter(fd, dropAll()); err != nil {
+		return nil, err
 	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 		return nil, fmt.Errorf("set PACKET_AUXDATA: %w", err)
@@ -91,13 +127,45 @@ func OpenPacket(opt PacketOptions) (c *PacketConn, err error) {
 	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, opt.RcvBuf)
 	sa := &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: int(opt.IfIndex)}
 	if err := unix.Bind(fd, sa); err != nil {
-		return nil, fmt.Errorf("bind packet socket to interface %d: %w", opt.IfIndex, err)
+		return nil, os.NewSyscallError("bind", err)
 	}
 	c = &PacketConn{fd: fd, opt: opt, mem: newSlots(opt.Slots)}
 	if err := c.waiter.Init(fd); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+func attachFilter(fd int, filter []unix.SockFilter) error {
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
+		return fmt.Errorf("attach filter: %w", err)
+	}
+	return nil
+}
+
+// fanout makes one group of the sockets, with an identifier the kernel chooses.
+func fanout(conns []*PacketConn) error {
+	first := conns[0].fd
+	const mode = unix.PACKET_FANOUT_CBPF << 16
+	if err := unix.SetsockoptInt(first, unix.SOL_PACKET, unix.PACKET_FANOUT, mode|unix.PACKET_FANOUT_FLAG_UNIQUEID<<16); err != nil {
+		return fmt.Errorf("set PACKET_FANOUT: %w", err)
+	}
+	v, err := unix.GetsockoptInt(first, unix.SOL_PACKET, unix.PACKET_FANOUT)
+	if err != nil {
+		return fmt.Errorf("read PACKET_FANOUT: %w", err)
+	}
+	filter := fanoutFilter()
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.SetsockoptSockFprog(first, unix.SOL_PACKET, unix.PACKET_FANOUT_DATA, &prog); err != nil {
+		return fmt.Errorf("set PACKET_FANOUT_DATA: %w", err)
+	}
+	for _, c := range conns[1:] {
+		if err := unix.SetsockoptInt(c.fd, unix.SOL_PACKET, unix.PACKET_FANOUT, mode|v&0xFFFF); err != nil {
+			return fmt.Errorf("set PACKET_FANOUT: %w", err)
+		}
+	}
+	return nil
 }
 
 func htons(v uint16) uint16 {

@@ -154,9 +154,8 @@ func bindUDP(addr uint32, port uint16, device string, reusePort bool, filter []u
 		}
 	}
 	if len(filter) > 0 {
-		prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-		if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
-			return -1, fmt.Errorf("attach filter to udp socket: %w", err)
+		if err := attachFilter(fd, filter); err != nil {
+			return -1, err
 		}
 	}
 	sa := &unix.SockaddrInet4{Port: int(port)}
