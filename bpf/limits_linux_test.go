@@ -155,6 +155,7 @@ func TestClientKeys(t *testing.T) {
 		{"duid", solicit().bytes(), dhcpClientKey{Kind: dhcpClientKindCLIENT_DUID}},
 		{"duid, relayed", packet6{msg: relay6(outer, peer, solicit().msg)}.bytes(), dhcpClientKey{Kind: dhcpClientKindCLIENT_DUID}},
 		{"empty duid", packet6{src: peer, msg: msg6(typeSol, opt6(1))}.bytes(), dhcpClientKey{Id: peer, Kind: dhcpClientKindCLIENT_SOURCE6}},
+		{"duid into ethernet padding", append(packet6{src: peer, msg: msg6(typeSol, opt6(1, 1, 2, 3)[:6])}.bytes(), 3, 0), dhcpClientKey{Id: peer, Kind: dhcpClientKindCLIENT_SOURCE6}},
 		{"source", packet6{src: peer, msg: msg6(typeInf6)}.bytes(), dhcpClientKey{Id: peer, Kind: dhcpClientKindCLIENT_SOURCE6}},
 		{"peer", packet6{msg: relay6(outer, peer, msg6(typeInf6))}.bytes(), dhcpClientKey{Id: peer, Kind: dhcpClientKindCLIENT_PEER6}},
 		{"inner peer", packet6{msg: relay6(outer, outer, relay6([16]byte{}, peer, msg6(typeInf6)))}.bytes(), dhcpClientKey{Id: peer, Kind: dhcpClientKindCLIENT_PEER6}},
@@ -273,6 +274,18 @@ func TestScopes(t *testing.T) {
 	p.wantReasons(via([4]byte{10, 0, 1, 1}), ReasonNoSocket)   // scope 2 is not
 	p.wantReasons(renewal().bytes(), ReasonNoSocket, ReasonLimitScope)
 	p.wantReasons(solicit().bytes(), ReasonNoSocket, ReasonLimitScope)
+
+	// What was broadcast is in the interface's subnet, whatever its addresses say;
+	// scope 1 is empty, the prefix of these addresses is nobody's.
+	rebinding := renewal()
+	rebinding.ciaddr, rebinding.src, rebinding.dst = [4]byte{172, 16, 0, 9}, [4]byte{172, 16, 0, 9}, [4]byte{}
+	p.wantReasons(rebinding.bytes(), ReasonLimitScope)
+	rebinding.dst = serverAddr4
+	p.wantReasons(rebinding.bytes(), ReasonNoSocket)
+	// Options that end with the message, without an end option, are read to the end.
+	noEnd := relayed([4]byte{10, 0, 0, 1})
+	noEnd.opts = opt4(53, typeDisc)
+	p.wantReasons(noEnd.bytes(), ReasonLimitScope)
 
 	// Not known to be in a scope.
 	if n := p.notes(NoteScopeUnknown); n != 0 {

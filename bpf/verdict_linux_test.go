@@ -87,6 +87,7 @@ func TestVerdict4(t *testing.T) {
 			sumIP(b[offIP : offIP+20])
 			return append(b, 53, 1, 1, 255)
 		}), served, 0},
+		{"type's value behind the message", options([]byte{53, 1}), func(b []byte) []byte { return append(b, typeDisc) }, served, 0},
 		{"type as 64th option", many(63), nil, served, typeReq},
 		{"type as 65th option", many(64), nil, served, 0},
 		{"large type", options(opts4(opt4(53, 200))), nil, served, 63},
@@ -188,6 +189,7 @@ func TestVerdict6(t *testing.T) {
 		{"relayed without a message", msg(relay6([16]byte{}, [16]byte{}, nil)[:34]), nil, served, typeRelay},
 		{"relayed, empty message", msg(relay6([16]byte{}, [16]byte{}, nil)), nil, served, typeRelay},
 		{"relayed, message beyond the end", forw, put16(offDHCP6+34+6+2, 0xffff), served, typeRelay},
+		{"relayed, message into ethernet padding", forw, chain(put16(offDHCP6+34+6+2, uint16(len(nested(0))+1)), pad), served, typeRelay},
 		{"relayed, option beyond the end", forw, put16(offDHCP6+34+2, 0xffff), served, typeRelay},
 		{"relayed, inner relay short", msg(relay6([16]byte{}, [16]byte{}, []byte{typeRelay, 0, 0, 0})), nil, served, typeRelay},
 
