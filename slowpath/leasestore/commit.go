@@ -433,7 +433,13 @@ func (s *Store) dropRetired() {
 	}
 	s.writersMu.Lock()
 	defer s.writersMu.Unlock()
-	all := slices.DeleteFunc(slices.Clone(*s.writers.Load()), gone)
+	all := slices.DeleteFunc(slices.Clone(*s.writers.Load()), func(w *Writer) bool {
+		if !gone(w) {
+			return false
+		}
+		s.stats.retiredFull.Add(w.full.Load())
+		return true
+	})
 	s.writers.Store(&all)
 }
 

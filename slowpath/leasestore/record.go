@@ -45,10 +45,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var le = binary.LittleEndian
 
-// recordSize is the encoded length.
+// recordSize is the encoded length; more than maxRecord if the user context is
+// too long.
 func recordSize(op lease.Op, l *lease.Lease4) int {
 	if op == lease.OpDelete {
 		return recDelete
+	}
+	if len(l.UserContext) > MaxUserContext {
+		return maxRecord + 1
 	}
 	return recFixed + min(int(l.HWLen), lease.MaxHWAddrLen) + int(l.ClientIDLen) + int(l.HostnameLen) + len(l.UserContext)
 }

@@ -94,7 +94,7 @@ func (w *Writer) Append(op lease.Op, l *lease.Lease4) (pos uint64, ok bool) {
 	n := uint64(recordSize(op, l))
 	if w.s.refuse.Load() != 0 || w.gone || n > maxRecord ||
 		(w.head+n-w.tailSeen > w.mask+1 || w.pos-w.recsSeen >= w.recs) && !w.hasRoom(n) {
-		w.full.Add(1)
+		w.refused()
 		return 0, false
 	}
 	p := w.head & w.mask
@@ -106,6 +106,14 @@ func (w *Writer) Append(op lease.Op, l *lease.Lease4) (pos uint64, ok bool) {
 		w.durable.Store(w.pos)
 	}
 	return w.pos, true
+}
+
+func (w *Writer) refused() {
+	if w.gone { // w may be forgotten already
+		w.s.stats.retiredFull.Add(1)
+	} else {
+		w.full.Add(1)
+	}
 }
 
 // hasRoom looks again at what the committer has taken.
@@ -216,3 +224,6 @@ func (s *Store) kick() {
 		}
 	}
 }
+
+// Writers is how many there are that are not retired, or not drained yet.
+func (s *Store) Writers() int { return len(*s.writers.Load()) }
