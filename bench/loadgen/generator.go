@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"runtime"
@@ -22,10 +23,11 @@ const (
 	DiscoverOffer Exchange = iota
 	RequestAck
 	RequestAckRenewal
+	Release // has no answer
 	numExchanges
 )
 
-var exchangeNames = [numExchanges]string{"DISCOVER-OFFER", "REQUEST-ACK", "REQUEST-ACK (renewal)"}
+var exchangeNames = [numExchanges]string{"DISCOVER-OFFER", "REQUEST-ACK", "REQUEST-ACK (renewal)", "RELEASE"}
 
 // String is perfdhcp's name.
 func (x Exchange) String() string { return exchangeNames[x] }
@@ -80,16 +82,17 @@ const (
 	waitOffer
 	waitAck
 	waitRenewal
+	released // stands for a RELEASE, which has no slot
 )
 
 // slot is an exchange that waits for an answer, or has had it.
 type slot struct {
-	sentNs, dueNs int64
-	xid           uint32
-	client        uint32
-	offered       uint32
-	stage         uint8
-	expired       bool // TimedOut was counted
+	sentNs, dueNs   int64
+	xid, client     uint32
+	offered, server uint32
+	giaddr          uint32
+	stage           uint8
+	expired         bool // TimedOut was counted
 }
 
 // Generator runs a scenario. It belongs to the goroutine that calls Run.
@@ -97,10 +100,10 @@ type Generator struct {
 	opt   Options
 	conns []netio.Conn
 
-	discover, request, renew *template
-	out                      frame.Out4
-	headLen                  int
-	baseMAC                  uint64
+	discover, request, renew, release *template
+	out                               frame.Out4
+	headLen                           int
+	baseMAC                           uint64
 
 	// slots[(xid-xidBase)&mask] is the exchange of xid; head is how many were
 	// begun, those before tail are all over.
@@ -110,11 +113,16 @@ type Generator struct {
 	head, tail  uint32
 	outstanding uint32
 
-	leases []uint32          // address by client, 0: none
+	leases []lease           // by client
 	owner  map[uint32]uint32 // address → client
 	seen   [2]map[uint32]struct{}
 
 	next    uint32 // client of the next exchange
+	random  *rand.Rand
+	macs    []uint64 // Options.MACs
+	held    []uint32 // clients with a lease to renew or release
+	streams [2]stream
+	server  uint32 // of the first OFFER
 	hdr     frame.Headers
 	view    dhcp4.View
 	raiWant []byte
@@ -134,12 +142,24 @@ type Generator struct {
 	// NoRoom counts how often an exchange was due and could not begin yet,
 	// since too many were outstanding or no frame was free.
 	NoRoom uint64
+	// Resent are repetitions, in scenarios that have them.
+	Resent uint64
 	// StartNs and EndNs are the measured time, by the clock of time.Now.
 	StartNs, EndNs int64
 	// Reason says why the run ended, in perfdhcp's words.
 	Reason string
 	// WithoutLease are clients the preload of scenario Renew could not serve.
 	WithoutLease uint32
+}
+
+// lease is what a client has; addr 0: nothing.
+type lease struct{ addr, server uint32 }
+
+// stream is a second schedule beside that of the exchanges.
+type stream struct {
+	rate  uint64
+	begun uint64
+	stage uint8
 }
 
 // New prepares a run over conns, which the caller closes after it.
@@ -162,12 +182,32 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 	if g.renew, err = newTemplate(&opt, dhcp4.MsgRequest, false); err != nil {
 		return nil, err
 	}
+	if g.release, err = newTemplate(&opt, dhcp4.MsgRelease, false); err != nil {
+		return nil, err
+	}
+	seed := opt.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	} else {
+		g.xidBase = uint32(seed * 0x9E3779B97F4A7C15 >> 32)
+	}
+	g.random = rand.New(rand.NewPCG(seed, 0))
+	for i := range opt.MACs {
+		g.macs = append(g.macs, macNumber(opt.MACs[i][:]))
+	}
+	g.streams = [2]stream{{rate: opt.RenewRate, stage: waitRenewal}, {rate: opt.ReleaseRate, stage: released}}
+	if opt.RenewRate+opt.ReleaseRate > 0 {
+		g.held = make([]uint32, 0, max(opt.Clients, 1<<16))
+	}
 	// An exchange without an answer holds up the reuse of the slots behind it
 	// for the drop time, so there are many more of them than may be outstanding.
 	want := max(uint64(opt.Window), 1<<19)
 	if opt.Rate > 0 {
 		// All that can be outstanding when nothing is answered, with some room.
-		want = uint64(float64(opt.Rate) * (opt.DropTime[0] + opt.DropTime[1]).Seconds() * 1.25)
+		want = uint64(float64(opt.Rate+opt.RenewRate) * (opt.DropTime[0] + opt.DropTime[1]).Seconds() * 1.25)
+	}
+	if opt.Scenario.retransmits() {
+		want = uint64(opt.Clients)
 	}
 	want = min(max(want, 1024), maxOutstanding)
 	n := uint32(1) << bits.Len64(want-1)
@@ -179,13 +219,16 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 			g.seen[i] = make(map[uint32]struct{}, opt.Clients)
 		}
 	}
-	g.leases = make([]uint32, opt.Clients)
+	g.leases = make([]lease, opt.Clients)
 	if opt.RAI {
 		rai := g.discover.rai
 		g.raiWant = bytes.Clone(g.discover.msg[rai-4-len(circuitID) : rai+6])
 	}
 	return g, nil
 }
+
+// ServerID is the server identifier of the first OFFER, if one came.
+func (g *Generator) ServerID() (dhcp4.IPv4, bool) { return dhcp4.IPv4(g.server), g.server != 0 }
 
 // Exchanges are the kinds the scenario has, in perfdhcp's order.
 func (g *Generator) Exchanges() []Exchange {
@@ -195,7 +238,14 @@ func (g *Generator) Exchanges() []Exchange {
 	case g.opt.TwoWay || g.opt.Scenario == DiscoverFlood:
 		return []Exchange{DiscoverOffer}
 	}
-	return []Exchange{DiscoverOffer, RequestAck}
+	x := []Exchange{DiscoverOffer, RequestAck}
+	if g.opt.RenewRate > 0 {
+		x = append(x, RequestAckRenewal)
+	}
+	if g.opt.ReleaseRate > 0 {
+		x = append(x, Release)
+	}
+	return x
 }
 
 // Options are those in force, with their defaults.
@@ -214,6 +264,10 @@ func (g *Generator) Run() error {
 		if err := g.preloadLeases(); err != nil {
 			return err
 		}
+	}
+	if g.opt.Scenario.retransmits() {
+		g.storm()
+		return nil
 	}
 	g.StartNs = now()
 	g.most = g.opt.Exchanges[0]
@@ -242,7 +296,7 @@ func (g *Generator) preloadLeases() error {
 		g.settle()
 		left := g.pending[:0]
 		for _, c := range g.pending {
-			if g.leases[c] == 0 {
+			if g.leases[c].addr == 0 {
 				left = append(left, c)
 			}
 		}
@@ -286,6 +340,9 @@ func (g *Generator) loop(end func(nowNs int64) bool) {
 			if n < due && g.opt.Rate > 0 {
 				g.NoRoom++
 			}
+		}
+		for i := range g.streams {
+			g.follow(&g.streams[i], t)
 		}
 		for _, c := range g.conns {
 			c.Flush()
@@ -339,41 +396,98 @@ func (g *Generator) begin(t int64, begun, n uint64) uint64 {
 	conn := g.conns[0]
 	k := uint64(0)
 	for ; k < n; k++ {
-		// The slot about to be reused must be over.
-		if g.head-g.tail > g.mask {
-			break
-		}
 		p := &g.toSend[k]
 		if !conn.Alloc(p) {
 			break
 		}
 		client, ok := g.nextClient()
-		if !ok {
-			conn.Release(g.toSend[k : k+1])
-			break
-		}
-		xid := g.xidBase + g.head
-		s := &g.slots[g.head&g.mask]
-		g.head++
-		g.outstanding++
 		due := t
 		if g.opt.Rate > 0 {
 			due = g.dueNs(begun + k)
 		}
-		*s = slot{sentNs: t, dueNs: due, xid: xid, client: client, stage: waitOffer}
-		tmpl := g.discover
+		stage := waitOffer
 		if g.opt.Scenario == Renew && !g.preload {
-			tmpl = g.renew
-			s.stage = waitRenewal
-			s.offered = g.leases[client]
+			stage = waitRenewal
 		}
-		g.fill(p, tmpl, s, 0)
-		g.Stats[exchangeOf(s.stage)].Sent++
+		if !ok || !g.start(p, t, due, client, stage) {
+			conn.Release(g.toSend[k : k+1])
+			break
+		}
 	}
 	if k > 0 {
 		conn.Send(g.toSend[:k])
 	}
 	return k
+}
+
+// start writes the first message of an exchange to p. It reports false if there
+// is no slot for it.
+func (g *Generator) start(p *netio.Packet, t, due int64, client uint32, stage uint8) bool {
+	// The slot about to be used again must be over.
+	if g.head-g.tail > g.mask {
+		return false
+	}
+	i := g.head & g.mask
+	s := &g.slots[i]
+	*s = slot{sentNs: t, dueNs: due, xid: g.xidBase + g.head, client: client, stage: stage}
+	if r := g.opt.Relays; len(r) > 0 {
+		s.giaddr = r[g.random.IntN(len(r))]
+	}
+	x := g.discover
+	switch stage {
+	case waitRenewal:
+		x = g.renew
+		s.offered = g.leases[client].addr
+	case released:
+		x = g.release
+		s.offered, s.server = g.leases[client].addr, g.leases[client].server
+	}
+	g.fill(p, x, s)
+	g.Stats[exchangeOf(stage)].Sent++
+	g.head++
+	if stage == released {
+		s.stage = idle
+		return true
+	}
+	g.outstanding++
+	return true
+}
+
+// follow sends what is due of the renewals or releases. What there is no lease
+// for is not made up for.
+func (g *Generator) follow(st *stream, t int64) {
+	if st.rate == 0 || g.preload {
+		return
+	}
+	want := mulDiv(uint64(t-g.StartNs), st.rate, uint64(time.Second))
+	n := min(want-st.begun, netio.BatchSize)
+	st.begun = want
+	conn := g.conns[0]
+	k := uint64(0)
+	for ; k < n && len(g.held) > 0; k++ {
+		p := &g.toSend[k]
+		if !conn.Alloc(p) {
+			break
+		}
+		i := g.random.IntN(len(g.held))
+		client := g.held[i]
+		if !g.start(p, t, t, client, st.stage) {
+			conn.Release(g.toSend[k : k+1])
+			break
+		}
+		g.held[i] = g.held[len(g.held)-1]
+		g.held = g.held[:len(g.held)-1]
+		if st.stage == released {
+			l := &g.leases[client]
+			if g.owner[l.addr] == client {
+				delete(g.owner, l.addr)
+			}
+			l.addr = 0
+		}
+	}
+	if k > 0 {
+		conn.Send(g.toSend[:k])
+	}
 }
 
 // nextClient is whose turn it is.
@@ -385,28 +499,44 @@ func (g *Generator) nextClient() (uint32, bool) {
 		g.next++
 		return g.pending[g.next-1], true
 	}
+	if g.macs != nil && g.opt.Scenario != Renew && !g.opt.Scenario.retransmits() {
+		return uint32(g.random.IntN(len(g.macs))), true
+	}
 	for range g.opt.Clients {
 		c := g.next
 		if g.next++; g.next == g.opt.Clients {
 			g.next = 0
 		}
-		if g.opt.Scenario != Renew || g.leases[c] != 0 {
+		if g.opt.Scenario != Renew || g.leases[c].addr != 0 {
 			return c, true
 		}
 	}
 	return 0, false
 }
 
-// fill writes the packet of an exchange. server is option 54, in a request.
-func (g *Generator) fill(p *netio.Packet, x *template, s *slot, server uint32) {
+// mac is the hardware address of a client.
+func (g *Generator) mac(client uint32) uint64 {
+	if g.macs != nil {
+		return g.macs[client]
+	}
+	return g.baseMAC + uint64(client)
+}
+
+// fill writes the packet of an exchange.
+func (g *Generator) fill(p *netio.Packet, x *template, s *slot) {
 	b := p.Data[:g.headLen+len(x.msg)]
 	m := b[g.headLen:]
-	n := x.put(m, s.xid, g.baseMAC+uint64(s.client))
+	n := x.put(m, s.xid, g.mac(s.client))
+	if s.giaddr != 0 {
+		binary.BigEndian.PutUint32(m[offGIAddr:], s.giaddr)
+	}
 	if x.requested != 0 {
 		binary.BigEndian.PutUint32(m[x.requested:], s.offered)
-		binary.BigEndian.PutUint32(m[x.server:], server)
-	} else if s.stage == waitRenewal {
+	} else if s.offered != 0 {
 		binary.BigEndian.PutUint32(m[offCIAddr:], s.offered)
+	}
+	if x.server != 0 {
+		binary.BigEndian.PutUint32(m[x.server:], s.server)
 	}
 	p.Data = b[:frame.Write4(b, &g.out, n)]
 	p.IfIndex = g.opt.IfIndex
@@ -418,11 +548,16 @@ func exchangeOf(stage uint8) Exchange {
 		return RequestAck
 	case waitRenewal:
 		return RequestAckRenewal
+	case released:
+		return Release
 	}
 	return DiscoverOffer
 }
 
 func (g *Generator) dropNs(stage uint8) int64 {
+	if g.opt.Scenario.retransmits() {
+		return math.MaxInt64
+	}
 	if stage == waitAck {
 		return int64(g.opt.DropTime[1])
 	}
@@ -498,12 +633,12 @@ func (g *Generator) handle(p *netio.Packet, t int64) bool {
 		g.over(s)
 		return false
 	}
-	if mac := v.CHAddr(); len(mac) != 6 || macNumber(mac) != g.baseMAC+uint64(s.client) {
+	if mac := v.CHAddr(); len(mac) != 6 || macNumber(mac) != g.mac(s.client) {
 		g.Checks.WrongClient++
 		return false
 	}
 	if g.raiWant != nil {
-		putMAC(g.raiWant[len(g.raiWant)-6:], g.baseMAC+uint64(s.client))
+		putMAC(g.raiWant[len(g.raiWant)-6:], g.mac(s.client))
 		if !bytes.Equal(v.Option(dhcp4.OptRelayAgentInformation), g.raiWant) {
 			g.Checks.RAIMissing++
 		}
@@ -512,6 +647,10 @@ func (g *Generator) handle(p *netio.Packet, t int64) bool {
 	if typ == dhcp4.MsgNak {
 		// As perfdhcp, for which it is no answer: it stays a drop.
 		st.Rejected++
+		if g.opt.Scenario.retransmits() {
+			s.stage, s.offered, s.sentNs = waitOffer, 0, t // RFC 2131 §3.1: begin again
+			return false
+		}
 		g.over(s)
 		return false
 	}
@@ -545,10 +684,16 @@ func (g *Generator) handle(p *netio.Packet, t int64) bool {
 			g.over(s)
 			return false
 		}
-		s.offered = addr
+		if g.server == 0 {
+			g.server = uint32(server)
+		}
+		s.offered, s.server = addr, uint32(server)
+		if g.opt.FirstServer {
+			s.server = g.server
+		}
 		s.stage = waitAck
 		s.sentNs, s.dueNs = t, t
-		g.fill(p, g.request, s, uint32(server))
+		g.fill(p, g.request, s)
 		g.Stats[RequestAck].Sent++
 		return true
 	default:
@@ -559,11 +704,15 @@ func (g *Generator) handle(p *netio.Packet, t int64) bool {
 		if old, had := g.owner[addr]; had && old != s.client {
 			g.Checks.DuplicateAddresses++
 		}
-		if old := g.leases[s.client]; old != 0 && old != addr && g.owner[old] == s.client {
-			delete(g.owner, old)
+		l := &g.leases[s.client]
+		if l.addr != 0 && l.addr != addr && g.owner[l.addr] == s.client {
+			delete(g.owner, l.addr)
 		}
 		g.owner[addr] = s.client
-		g.leases[s.client] = addr
+		*l = lease{addr, s.server}
+		if s.stage == waitAck && len(g.held) < cap(g.held) {
+			g.held = append(g.held, s.client)
+		}
 		g.over(s)
 		return false
 	}
@@ -642,7 +791,7 @@ func (g *Generator) checkEnd(t int64) bool {
 		g.Reason = "reached test-period."
 		return true
 	}
-	for i, e := range x {
+	for i, e := range x[:min(len(x), 2)] {
 		s := &g.Stats[e]
 		switch {
 		case o.Exchanges[i] > 0 && s.Sent >= o.Exchanges[i]:

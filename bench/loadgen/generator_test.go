@@ -303,15 +303,123 @@ func TestEndsAtDrops(t *testing.T) {
 	}
 }
 
+// perfdhcp's -f, -F, -J, -M, -1 and -o.
+func TestRenewalsAndReleases(t *testing.T) {
+	o := options(Basic)
+	o.Rate, o.Exchanges[0], o.RenewRate, o.ReleaseRate = 1000, 300, 400, 400
+	o.MACs = [][6]byte{{2, 9, 0, 0, 0, 1}, {2, 9, 0, 0, 0, 2}, {2, 9, 0, 0, 0, 3}}
+	o.Relays = []uint32{0x0A630002, 0x0A630003}
+	o.Seed, o.FirstServer = 42, true
+	o.ExtraOptions = []ExtraOption{{12, []byte("a")}, {12, []byte("b")}, {77, []byte("c")}}
+	count := map[dhcp4.MsgType]uint64{}
+	relays, clients := map[dhcp4.IPv4]int{}, map[string]int{}
+	g := runAgainst(t, o, func(s *server, q *dhcp4.View, r *dhcp4.Reply) bool {
+		typ := q.Type()
+		_, requested := q.RequestedIP()
+		id, hasID := q.ServerID()
+		want := serverIP + 7
+		if typ == dhcp4.MsgRequest && !requested {
+			typ = 100 // a renewal
+		}
+		if hasID != (typ == dhcp4.MsgRequest || typ == dhcp4.MsgRelease) || hasID && id != want ||
+			(q.CIAddr() != 0) != (typ == 100 || typ == dhcp4.MsgRelease) ||
+			string(q.Option(12)) != "ab" || string(q.Option(77)) != "c" {
+			t.Errorf("%s", dhcp4.AppendText(nil, q.Raw()))
+		}
+		count[typ]++
+		relays[q.GIAddr()]++
+		clients[string(q.CHAddr())]++
+		if count[dhcp4.MsgDiscover] == 1 && typ == dhcp4.MsgDiscover { // the first server is another
+			r.SetIP(dhcp4.OptServerIdentifier, want)
+		}
+		return typ != dhcp4.MsgRelease
+	})
+	wantStats(t, g, DiscoverOffer, 300, 300)
+	wantStats(t, g, RequestAck, 300, 300)
+	wantStats(t, g, RequestAckRenewal, count[100], count[100])
+	wantStats(t, g, Release, count[dhcp4.MsgRelease], 0)
+	if count[100] < 20 || count[dhcp4.MsgRelease] < 20 || len(relays) != 2 || len(clients) != 3 || g.Checks.Failed() || g.ExitCode() != 3 {
+		t.Errorf("%v, relays %v, %d clients, %+v, exit %d", count, relays, len(clients), g.Checks, g.ExitCode())
+	}
+	if id, ok := g.ServerID(); !ok || id != serverIP+7 {
+		t.Error(id, ok)
+	}
+	var b bytes.Buffer
+	g.WriteReport(&b)
+	if s := b.String(); !strings.Contains(s, "4-way exchanges/second") || !strings.Contains(s, "***Statistics for: REQUEST-ACK (renewal)***") ||
+		!strings.Contains(s, "***Statistics for: RELEASE***") {
+		t.Error(s)
+	}
+}
+
+// Clients that got no answer ask again until they have one.
+func TestAvalanche(t *testing.T) {
+	o := options(Avalanche)
+	o.Rate = 0
+	lost := map[string]bool{}
+	g := runAgainst(t, o, func(_ *server, q *dhcp4.View, r *dhcp4.Reply) bool {
+		key := string(q.CHAddr()) + q.Type().String()
+		if q.CHAddr()[5]%40 == 0 && !lost[key] {
+			lost[key] = true
+			return false
+		}
+		return true
+	})
+	if len(lost) == 0 || g.Resent < uint64(len(lost)) || g.ExitCode() != 0 || g.Checks.Failed() || g.Reason != "Every client is served." {
+		t.Errorf("lost %d, resent %d, %s", len(lost), g.Resent, g.Reason)
+	}
+	wantStats(t, g, DiscoverOffer, 200, 200)
+	wantStats(t, g, RequestAck, 200, 200)
+	var b bytes.Buffer
+	g.WriteStorm(&b)
+	if s := b.String(); !strings.HasPrefix(s, "It took 00:00:0") || !strings.Contains(s, " to provision 200 clients. \nRequests sent + resent: ") {
+		t.Error(s)
+	}
+}
+
+// RFC 2131 §4.1: 4, 8, 16, 32, 64 seconds, give or take one.
+func TestBackOff(t *testing.T) {
+	for s, want := range map[Scenario][]int64{Storm: {4, 8, 16, 32, 64, 64, 64}, Avalanche: {1, 2, 4, 8, 16, 32, 64, 64, 64}} {
+		g, err := New(options(s), []netio.Conn{&memory{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tries, w := range want {
+			low, high := int64(1<<62), int64(0)
+			for range 1000 {
+				d := g.backOff(uint8(tries))
+				low, high = min(low, d), max(high, d)
+			}
+			mid := w * int64(time.Second)
+			if low < mid-int64(time.Second) || high > mid+int64(time.Second) || high-low < int64(time.Second) {
+				t.Errorf("%s, try %d: %d to %d, want %d s", s, tries, low, high, w)
+			}
+		}
+		if d := g.backOff(255); d > 65*int64(time.Second) {
+			t.Error(d)
+		}
+	}
+}
+
 func TestOptionsRefused(t *testing.T) {
 	for _, change := range []func(*Options){
-		func(o *Options) { o.Scenario = "avalanche" },
+		func(o *Options) { o.Scenario = "unknown" },
 		func(o *Options) { o.Clients = MaxClients + 1 },
 		func(o *Options) { o.Rate = MaxRate + 1 },
 		func(o *Options) { o.Window = maxOutstanding + 1 },
 		func(o *Options) { o.LocalPort = 0 },
 		func(o *Options) { o.DropTime[1] = -1 },
 		func(o *Options) { o.Scenario, o.TwoWay = Renew, true },
+		func(o *Options) { o.Scenario, o.RenewRate = Renew, 1 },
+		func(o *Options) { o.TwoWay, o.ReleaseRate = true, 1 },
+		func(o *Options) { o.Scenario, o.Clients = Storm, maxOutstanding+1 },
+		func(o *Options) { o.ExtraOptions = []ExtraOption{{0, nil}} },
+		func(o *Options) { o.ExtraOptions = []ExtraOption{{12, make([]byte, 256)}} },
+		func(o *Options) {
+			for range 8 {
+				o.ExtraOptions = append(o.ExtraOptions, ExtraOption{12, make([]byte, 255)})
+			}
+		},
 	} {
 		o := options(Basic)
 		change(&o)

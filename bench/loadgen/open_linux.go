@@ -172,13 +172,13 @@ func Open(b Backend, k *Link, addr netip.Addr, port uint16) (c *Conns, err error
 		}
 		c.add(conns[0])
 	case AFPacket:
-		conn, err := netio.OpenPacket(netio.PacketOptions{IfIndex: uint32(k.Index), Port4: port, Slots: 4096})
+		conns, err := netio.OpenPacket(netio.PacketOptions{IfIndex: uint32(k.Index), Port4: port, Slots: 4096}, 1)
 		if err != nil {
 			return c, err
 		}
-		c.add(conn)
+		c.add(conns[0])
 		if addr.IsValid() {
-			conn.SetAddrs4([]uint32{number(addr)})
+			conns[0].SetAddrs4([]uint32{number(addr)})
 		}
 		// Without a socket on the port the kernel would answer with ICMP.
 		if guard, err := netio.OpenPortGuard(port, k.Name); err == nil {

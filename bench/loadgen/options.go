@@ -34,10 +34,19 @@ const (
 	// DiscoverFlood sends DISCOVERs and answers no OFFER. Any answer with the
 	// right transaction identifier counts, so it measures a reflector too.
 	DiscoverFlood Scenario = "discover-flood"
+	// Avalanche is perfdhcp's: all clients begin at once and send again after
+	// 1, 2, 4 … 64 s, give or take one, until they are served.
+	Avalanche Scenario = "avalanche"
+	// Storm is the same with the times of RFC 2131 §4.1 (4, 8, 16, 32, 64 s,
+	// give or take one) and what real clients send.
+	Storm Scenario = "storm"
 )
 
 // Scenarios are all there are.
-var Scenarios = []Scenario{Basic, DORA, Renew, DiscoverFlood}
+var Scenarios = []Scenario{Basic, DORA, Renew, DiscoverFlood, Avalanche, Storm}
+
+// retransmits says that clients ask until they are served.
+func (s Scenario) retransmits() bool { return s == Avalanche || s == Storm }
 
 // Limits of Options.
 const (
@@ -90,6 +99,23 @@ type Options struct {
 	// RAI adds option 82 with a circuit-id and the client's address as
 	// remote-id, and checks that it comes back.
 	RAI bool
+	// MACs are the hardware addresses to choose from at random for every
+	// exchange, in place of BaseMAC and Clients (perfdhcp -M).
+	MACs [][6]byte
+	// Relays are addresses to choose from at random for every exchange, in
+	// place of GIAddr (perfdhcp -J).
+	Relays []uint32
+	// RenewRate and ReleaseRate are how many leases, chosen at random among
+	// those acknowledged, are renewed and released per second beside the
+	// exchanges; each lease once (perfdhcp -f and -F).
+	RenewRate, ReleaseRate uint64
+	// FirstServer puts the server identifier of the first OFFER into every
+	// REQUEST (perfdhcp -1).
+	FirstServer bool
+	// ExtraOptions are added to every message as they are (perfdhcp -o).
+	ExtraOptions []ExtraOption
+	// Seed makes the random choices repeatable; 0: they are not.
+	Seed uint64
 	// Unique counts addresses seen before in the same exchange (perfdhcp -u).
 	Unique bool
 	// Report calls OnReport at this interval.
@@ -99,7 +125,19 @@ type Options struct {
 	Interrupt <-chan struct{}
 }
 
+// ExtraOption is an option for every message.
+type ExtraOption struct {
+	Code uint8
+	Data []byte // at most 255 octets
+}
+
 func (o Options) withDefaults() (Options, error) {
+	if len(o.MACs) > 0 {
+		if len(o.MACs) > MaxClients {
+			return o, fmt.Errorf("check options: %d hardware addresses, the most is %d", len(o.MACs), MaxClients)
+		}
+		o.Clients = uint32(len(o.MACs))
+	}
 	if o.Clients == 0 {
 		o.Clients = 1
 	}
@@ -136,7 +174,18 @@ func (o Options) withDefaults() (Options, error) {
 	if o.LocalPort == 0 || o.ServerPort == 0 {
 		return o, errors.New("check options: no local or server port")
 	}
-	if o.TwoWay && o.Scenario != Basic && o.Scenario != DORA {
+	if o.RenewRate+o.ReleaseRate > 0 && (o.TwoWay || o.Scenario != Basic && o.Scenario != DORA) {
+		return o, fmt.Errorf("check options: renewals and releases need four-way exchanges of scenario %s or %s", Basic, DORA)
+	}
+	if o.Scenario.retransmits() && o.Clients > maxOutstanding {
+		return o, fmt.Errorf("check options: %d clients at once, the most is %d", o.Clients, maxOutstanding)
+	}
+	for _, x := range o.ExtraOptions {
+		if len(x.Data) > 255 || x.Code == 0 || x.Code == 255 {
+			return o, fmt.Errorf("check options: no option %d of %d octets can be added", x.Code, len(x.Data))
+		}
+	}
+	if o.TwoWay && o.Scenario != Basic && o.Scenario != DORA && !o.Scenario.retransmits() {
 		return o, fmt.Errorf("check options: two-way exchanges are not for scenario %s", o.Scenario)
 	}
 	return o, nil

@@ -12,13 +12,12 @@ import (
 // perfdhcp does not know.
 func (g *Generator) WriteReport(w io.Writer) {
 	x := g.Exchanges()
-	last := &g.Stats[x[len(x)-1]]
+	// Of the exchanges' last stage, also beside renewals and releases.
+	e := x[min(len(x)-1, 1)]
+	last := &g.Stats[e]
 	name := "4-way exchanges"
-	switch x[len(x)-1] {
-	case DiscoverOffer:
-		name = DiscoverOffer.String()
-	case RequestAckRenewal:
-		name = RequestAckRenewal.String()
+	if e != RequestAck {
+		name = e.String()
 	}
 	fmt.Fprintf(w, "***Rate statistics***\nRate: %s %s/second", float(float64(last.Received)/g.seconds()), name)
 	if g.opt.Rate > 0 {
@@ -48,6 +47,9 @@ func (g *Generator) WriteReport(w io.Writer) {
 // WriteDetails writes latencies, losses and checks: what perfdhcp does not have.
 func (g *Generator) WriteDetails(w io.Writer) {
 	for _, e := range g.Exchanges() {
+		if e == Release {
+			continue
+		}
 		s := &g.Stats[e]
 		h := &s.Response
 		fmt.Fprintf(w, "***Response times: %s***\n", e)
@@ -90,11 +92,15 @@ func (g *Generator) WriteInterim(w io.Writer, sep string) {
 	fmt.Fprintf(w, "sent: %s; received: %s; drops: %s; rejected: %s\n", f[0], f[1], f[2], f[3])
 }
 
-// ExitCode is perfdhcp's: 3 if anything was dropped; and 3 also if a check
+// ExitCode is perfdhcp's: 3 if anything was dropped (to which it counts every
+// RELEASE, for those have no answer), but 0 after an avalanche; and 3 if a check
 // failed.
 func (g *Generator) ExitCode() int {
 	if g.Checks.Failed() {
 		return 3
+	}
+	if g.opt.Scenario.retransmits() {
+		return 0
 	}
 	for _, e := range g.Exchanges() {
 		if g.Stats[e].Drops() > 0 {

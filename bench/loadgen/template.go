@@ -3,6 +3,7 @@ package loadgen
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
@@ -13,6 +14,7 @@ const (
 	offXID    = 4
 	offSecs   = 8
 	offCIAddr = 12
+	offGIAddr = 24
 	offCHAddr = 28
 )
 
@@ -32,7 +34,7 @@ var perfPRL = []byte{
 // circuitID is the sub-option 1 of every simulated port.
 const circuitID = "dhcpgun"
 
-// newTemplate encodes a message. lists says which options carry patched values.
+// newTemplate encodes a message; selecting says that it answers an OFFER.
 func newTemplate(o *Options, t dhcp4.MsgType, selecting bool) (*template, error) {
 	var r dhcp4.Reply
 	r.Op = dhcp4.BootRequest
@@ -41,7 +43,7 @@ func newTemplate(o *Options, t dhcp4.MsgType, selecting bool) (*template, error)
 	if o.Broadcast {
 		r.Flags = dhcp4.FlagBroadcast
 	}
-	if o.GIAddr != 0 {
+	if o.GIAddr != 0 || len(o.Relays) > 0 {
 		r.GIAddr = dhcp4.IPv4(o.GIAddr)
 		r.Hops = 1
 	}
@@ -49,9 +51,14 @@ func newTemplate(o *Options, t dhcp4.MsgType, selecting bool) (*template, error)
 	r.Set(dhcp4.OptClientIdentifier, append([]byte{dhcp4.HTypeEthernet}, make([]byte, 6)...))
 	if selecting {
 		r.SetIP(dhcp4.OptRequestedIPAddress, 0)
+	}
+	if selecting || t == dhcp4.MsgRelease {
 		r.SetIP(dhcp4.OptServerIdentifier, 0)
 	}
-	if o.Scenario != Basic {
+	if t == dhcp4.MsgRelease || t == dhcp4.MsgRequest && !selecting && o.Scenario == Basic {
+		r.Del(dhcp4.OptParameterRequestList) // as perfdhcp
+	}
+	if o.Scenario != Basic && o.Scenario != Avalanche && t != dhcp4.MsgRelease {
 		r.SetU16(dhcp4.OptMaxMessageSize, 1500)
 		r.Set(dhcp4.OptVendorClassIdentifier, []byte("dhcpgun"))
 	}
@@ -62,17 +69,40 @@ func newTemplate(o *Options, t dhcp4.MsgType, selecting bool) (*template, error)
 	}
 	x := &template{}
 	x.msg, _ = r.Append(nil, dhcp4.MaxMessageLen, nil)
+	if len(o.ExtraOptions) > 0 {
+		// Second to last stays option 82, last END.
+		at := len(x.msg) - 1
+		if rai := r.Get(dhcp4.OptRelayAgentInformation); rai != nil {
+			at -= 2 + len(rai)
+		}
+		var more []byte
+		for _, e := range o.ExtraOptions {
+			more = append(append(more, e.Code, byte(len(e.Data))), e.Data...)
+		}
+		x.msg = slices.Insert(x.msg, at, more...)
+	}
 	for i := dhcp4.HeaderLen; x.msg[i] != dhcp4.OptEnd; i += 2 + int(x.msg[i+1]) {
 		v, n := i+2, int(x.msg[i+1])
+		set := func(at *int, v int) { // an extra option of the same code stays as it is
+			if *at == 0 {
+				*at = v
+			}
+		}
 		switch x.msg[i] {
 		case dhcp4.OptClientIdentifier:
-			x.clientID = v + 1
+			set(&x.clientID, v+1)
 		case dhcp4.OptRequestedIPAddress:
-			x.requested = v
+			if selecting {
+				set(&x.requested, v)
+			}
 		case dhcp4.OptServerIdentifier:
-			x.server = v
+			if selecting || t == dhcp4.MsgRelease {
+				set(&x.server, v)
+			}
 		case dhcp4.OptRelayAgentInformation:
-			x.rai = v + n - 6
+			if o.RAI {
+				x.rai = v + n - 6
+			}
 		}
 	}
 	if room := 1472; len(x.msg) > room {

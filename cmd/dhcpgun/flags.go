@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,6 +30,7 @@ type config struct {
 	reflect       string
 	json          string
 	exitReason    bool
+	showServer    bool
 	clean         string
 	direct        bool
 	action        action
@@ -140,6 +142,23 @@ func (c *config) check(rest []string, seen map[string]int) error {
 			}
 		}
 	}
+	if c.TwoWay && (seen["1"] > 0 || seen["f"] > 0 || seen["F"] > 0) {
+		return errors.New("options -1, -f and -F need four-way exchanges, so not -i")
+	}
+	if seen["b"] > 0 && seen["M"] > 0 {
+		return errors.New("options -b and -M exclude each other")
+	}
+	if c.RenewRate+c.ReleaseRate > 0 {
+		if c.Rate == 0 {
+			return errors.New("options -f and -F need -r")
+		}
+		if c.RenewRate+c.ReleaseRate > c.Rate {
+			return fmt.Errorf("renewals and releases, %d and %d per second, are more than the %d exchanges of -r", c.RenewRate, c.ReleaseRate, c.Rate)
+		}
+	}
+	if (c.Scenario == loadgen.Avalanche || c.Scenario == loadgen.Storm) && c.Clients == 0 && c.MACs == nil {
+		return fmt.Errorf("scenario %s needs -R", c.Scenario)
+	}
 	if c.Report == 0 && c.clean != "" {
 		return errors.New("option -C needs -t")
 	}
@@ -150,9 +169,6 @@ func (c *config) long(name, val string) error {
 	switch name {
 	case "scenario":
 		c.Scenario = loadgen.Scenario(val)
-		if val == "avalanche" {
-			return fmt.Errorf("option --scenario avalanche: %w", errNotHonoured)
-		}
 	case "or":
 		return fmt.Errorf("option --or: %w", errNotHonoured)
 	case "xdp":
@@ -241,6 +257,31 @@ func (c *config) short(name, val string, again int) (err error) {
 		c.TwoWay = true
 	case "u":
 		c.Unique = true
+	case "1":
+		c.FirstServer = true
+	case "s":
+		c.Seed, err = strconv.ParseUint(val, 10, 32)
+		if err != nil {
+			return fmt.Errorf("option -s: %q is not a number", val)
+		}
+	case "g":
+		switch val {
+		case "single":
+		case "multi":
+			return fmt.Errorf("option -g multi: %w", errNotHonoured)
+		default:
+			return fmt.Errorf("option -g: %q is neither single nor multi", val)
+		}
+	case "f":
+		c.RenewRate, err = positive("-f", val)
+	case "F":
+		c.ReleaseRate, err = positive("-F", val)
+	case "M":
+		c.MACs, err = readMACs(val)
+	case "J":
+		c.Relays, err = readRelays(val)
+	case "o":
+		return c.extra(val)
 	case "L":
 		c.LocalPort, err = port("-L", val)
 	case "N":
@@ -258,6 +299,8 @@ func (c *config) short(name, val string, again int) (err error) {
 			switch k {
 			case 'e':
 				c.exitReason = true
+			case 's':
+				c.showServer = true
 			default:
 				return fmt.Errorf("option -x %c: %w", k, errNotHonoured)
 			}
@@ -272,6 +315,75 @@ func (c *config) short(name, val string, again int) (err error) {
 	return err
 }
 
+// extra is -o code,hex.
+func (c *config) extra(val string) error {
+	code, data, ok := strings.Cut(val, ",")
+	n, err := strconv.ParseUint(code, 10, 8)
+	b, herr := hex.DecodeString(data)
+	if !ok || err != nil || herr != nil || n == 0 || n == 255 || len(b) == 0 || len(b) > 255 {
+		return fmt.Errorf("option -o: %q is not a code from 1 to 254, a comma and 1 to 255 octets in hexadecimal", val)
+	}
+	c.ExtraOptions = append(c.ExtraOptions, loadgen.ExtraOption{Code: uint8(n), Data: b})
+	return nil
+}
+
+// readLines hands every line that is not empty to take.
+func readLines(flag, name string, take func(string) error) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("option %s: %w", flag, err)
+	}
+	n := 0
+	for i, l := range strings.Split(string(b), "\n") {
+		if l = strings.TrimSpace(l); l == "" {
+			continue
+		}
+		if err := take(l); err != nil {
+			return fmt.Errorf("option %s: %s:%d: %w", flag, name, i+1, err)
+		}
+		n++
+	}
+	if n == 0 {
+		return fmt.Errorf("option %s: %s is empty", flag, name)
+	}
+	return nil
+}
+
+func readMACs(name string) (macs [][6]byte, err error) {
+	return macs, readLines("-M", name, func(l string) error {
+		m, err := parseMAC(l)
+		macs = append(macs, m)
+		return err
+	})
+}
+
+func readRelays(name string) (addrs []uint32, err error) {
+	return addrs, readLines("-J", name, func(l string) error {
+		a, err := netip.ParseAddr(l)
+		if err != nil || !a.Is4() || a.IsUnspecified() {
+			return fmt.Errorf("%q is not an IPv4 address of a relay", l)
+		}
+		addrs = append(addrs, addrNumber(a))
+		return nil
+	})
+}
+
+// parseMAC reads six octets with : or :: between them.
+func parseMAC(v string) (m [6]byte, err error) {
+	parts := strings.Split(strings.ReplaceAll(v, "::", ":"), ":")
+	if len(parts) != 6 {
+		return m, fmt.Errorf("%q does not have six octets", v)
+	}
+	for i, p := range parts {
+		x, err := strconv.ParseUint(p, 16, 8)
+		if err != nil {
+			return m, fmt.Errorf("%q is not a hexadecimal octet", p)
+		}
+		m[i] = byte(x)
+	}
+	return m, nil
+}
+
 // base is -b type=value.
 func (c *config) base(val string) error {
 	kind, v, ok := strings.Cut(val, "=")
@@ -280,17 +392,11 @@ func (c *config) base(val string) error {
 	}
 	switch strings.ToLower(kind) {
 	case "mac", "ether":
-		parts := strings.Split(strings.ReplaceAll(v, "::", ":"), ":")
-		if len(parts) != 6 {
-			return fmt.Errorf("option -b: %q does not have six octets", v)
+		m, err := parseMAC(v)
+		if err != nil {
+			return fmt.Errorf("option -b: %w", err)
 		}
-		for i, p := range parts {
-			x, err := strconv.ParseUint(p, 16, 8)
-			if err != nil {
-				return fmt.Errorf("option -b: %q is not a hexadecimal octet", p)
-			}
-			c.BaseMAC[i] = byte(x)
-		}
+		c.BaseMAC = m
 		return nil
 	case "duid":
 		return fmt.Errorf("option -b duid=: %w", errNotHonoured)
@@ -360,19 +466,22 @@ func addrNumber(a netip.Addr) uint32 {
 const usage = `dhcpgun: a load generator for DHCP servers with the command line of perfdhcp.
 
 Usage: dhcpgun [-4] [-l ADDR|IFACE] [-r RATE] [-R CLIENTS] [-n N [-n N]] [-p SECONDS] [-t SECONDS]
-       [-d SECONDS [-d SECONDS]] [-D N|N% [-D N|N%]] [-b mac=BASE] [-B] [-i] [-u] [-L PORT] [-N PORT]
-       [-W MICROSECONDS] [-C SEPARATOR] [-x e] [--scenario NAME] [--xdp|--packet] [--rai] [--direct]
-       [--window N] [--json FILE] [SERVER|all]
+       [-d SECONDS [-d SECONDS]] [-D N|N% [-D N|N%]] [-b mac=BASE | -M FILE] [-J FILE] [-f RATE] [-F RATE]
+       [-o CODE,HEX]... [-B] [-i] [-1] [-u] [-s SEED] [-L PORT] [-N PORT] [-W MICROSECONDS] [-C SEPARATOR]
+       [-x es] [-g single] [--scenario NAME] [--xdp|--packet] [--rai] [--direct] [--window N] [--json FILE]
+       [SERVER|all]
        dhcpgun --reflect IFACE
 
 perfdhcp's: -4 DHCPv4 · -l own address or interface · -r exchanges begun per second, else as many as can be ·
   -R simulated clients · -n stop after N first (second) messages · -p stop after a time · -t interim report ·
-  -d drop time · -D stop after drops · -b first hardware address · -B broadcast flag · -i DISCOVER and OFFER only ·
-  -u count addresses given twice · -L -N local and server port · -W wait for late answers at the end ·
-  -C machine-readable interim report · -x e reason of the end · -h -v -V
-Ours: --scenario basic|dora|renew|discover-flood · --xdp AF_XDP · --packet AF_PACKET (default: UDP sockets) ·
-  --rai send and check option 82 · --direct clients without a relay · --window outstanding exchanges without -r ·
-  --json write everything to a file · --reflect answer every packet with itself, the yardstick
+  -d drop time · -D stop after drops · -b first hardware address · -M hardware addresses from a file ·
+  -J relay addresses from a file · -f renewals per second · -F releases per second · -o option for every message ·
+  -B broadcast flag · -i DISCOVER and OFFER only · -1 use the first server identifier · -u count addresses given
+  twice · -s random seed · -L -N local and server port · -W wait for late answers at the end · -C machine-readable
+  interim report · -x e reason of the end, s server identifier · -h -v -V
+Ours: --scenario basic|avalanche|dora|renew|discover-flood|storm · --xdp AF_XDP · --packet AF_PACKET (default: UDP
+  sockets) · --rai send and check option 82 · --direct clients without a relay · --window outstanding exchanges
+  without -r · --json write everything to a file · --reflect answer every packet with itself, the yardstick
 Other flags of perfdhcp are refused by name. Exit status: 0, 1 after an error, 3 if anything was dropped or a check
 of the answers failed.
 `

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +43,27 @@ func TestParse(t *testing.T) {
 	if c, err = parse([]string{"--reflect", "eth1"}); err != nil || c.reflect != "eth1" {
 		t.Errorf("%+v %v", c, err)
 	}
+	dir := t.TempDir()
+	macs, relays := filepath.Join(dir, "macs"), filepath.Join(dir, "relays")
+	if err := errors.Join(os.WriteFile(macs, []byte("02:00:00:00:00:01\n\n02::00::00::00::00::02\n"), 0o600), os.WriteFile(relays, []byte("10.0.0.1\n10.0.0.2"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	c, err = parse([]string{"-M", macs, "-J", relays, "-r", "10", "-f", "4", "-F", "6", "-o", "12,61", "-o12,62", "-1", "-s", "7", "-g", "single", "-x", "es", "s"})
+	if err != nil || len(c.MACs) != 2 || c.MACs[1] != [6]byte{2, 0, 0, 0, 0, 2} || len(c.Relays) != 2 || c.Relays[1] != 0x0A000002 ||
+		c.RenewRate != 4 || c.ReleaseRate != 6 || len(c.ExtraOptions) != 2 || string(c.ExtraOptions[1].Data) != "b" || !c.FirstServer ||
+		c.Seed != 7 || !c.showServer || !c.exitReason {
+		t.Errorf("%+v %v", c, err)
+	}
+	for _, bad := range []string{"02:00:00:00:00", "10.0.0.256", ""} {
+		if err := os.WriteFile(macs, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []string{"-M", "-J"} {
+			if _, err := parse([]string{f, macs, "s"}); err == nil {
+				t.Errorf("%s with %q was accepted", f, bad)
+			}
+		}
+	}
 	if c, err = parse([]string{"-6", "-h"}); err != nil || c.action != help {
 		t.Errorf("%+v %v", c, err)
 	}
@@ -49,9 +72,9 @@ func TestParse(t *testing.T) {
 // What perfdhcp knows and this program does not serve is refused by name.
 func TestParseRefusesWhatIsNotHonoured(t *testing.T) {
 	for _, f := range []string{
-		"-6", "-A 1", "-c", "-1", "-J f", "-T f", "-X 1", "-O 1", "-o 1,ab", "-E 1", "-S 1", "-I 1", "-w s", "-f 1", "-F 1",
-		"-g single", "-y 1", "-Y 1", "-s 1", "-M f", "-P 1", "-a 1", "-x i", "-x l", "-x s", "-x t", "-x T", "-e prefix-only", "-b duid=00",
-		"--or 1,ab", "--scenario avalanche",
+		"-6", "-A 1", "-c", "-T f", "-X 1", "-O 1", "-E 1", "-S 1", "-I 1", "-w s",
+		"-g multi", "-y 1", "-Y 1", "-P 1", "-a 1", "-x i", "-x l", "-x t", "-x T", "-e prefix-only", "-b duid=00",
+		"--or 1,ab",
 	} {
 		_, err := parse(append(strings.Fields(f), "-l", "lo", "192.0.2.1"))
 		if !errors.Is(err, errNotHonoured) || !strings.Contains(err.Error(), strings.Fields(f)[0]) {
@@ -65,6 +88,8 @@ func TestParseErrors(t *testing.T) {
 		"", "-l", "-q", "--unknown", "-l lo a b", "-r 0 s", "-r x s", "-R -1 s", "-R 99999999 s", "-n 0 s", "-n 1 -n 1 -n 1 s", "-p 1.5 s",
 		"-d 0 s", "-d x s", "-d NaN s", "-d 1 -d 1 -d 1 s", "-D 0 s", "-D 100% s", "-D x% s", "-D 1 -D 1 -D 1 s", "-b mac s", "-b mac=1:2 s", "-b mac=1:2:3:4:5:xx s",
 		"-b foo=1 s", "-L 70000 s", "-W 0 s", "-C ; s", "-i -n 1 -n 1 s", "-i -d 1 -d 1 s", "-i -D 1 -D 1 s", "--json", "--xdp=yes s", "--window 0 s", "-: s",
+		"-g x s", "-s x s", "-f 1 s", "-F 1 s", "-r 10 -f 6 -F 5 s", "-i -1 s", "-i -r 5 -f 1 s", "-M no-such-file s", "-J no-such-file s",
+		"-o 1 s", "-o 0,ab s", "-o 255,ab s", "-o 12,a s", "-o 12, s", "-o x,ab s", "--scenario avalanche s", "--scenario storm s",
 	} {
 		if c, err := parse(strings.Fields(f)); err == nil {
 			t.Errorf("%q was accepted: %+v", f, c)

@@ -82,7 +82,7 @@ func fire(c *config, args []string, stop chan struct{}, out io.Writer) (code int
 		return 1, err
 	}
 	if c.clean == "" {
-		fmt.Fprintf(out, "Running: %s\nScenario: %s.\nSingle-thread mode enabled.\nSending through: %s\n", strings.Join(args, " "), c.Scenario, conns.Mode)
+		fmt.Fprintf(out, "Running: %s\nScenario: %s.\nSending through: %s\n", strings.Join(args, " "), c.Scenario, conns.Mode)
 	}
 	if err := g.Run(); err != nil {
 		return 1, err
@@ -92,8 +92,14 @@ func fire(c *config, args []string, stop chan struct{}, out io.Writer) (code int
 	}
 	g.WriteReport(out)
 	g.WriteDetails(out)
+	if id, ok := g.ServerID(); ok && c.showServer {
+		fmt.Fprintf(out, "Server id: %v\n", id)
+	}
 	if c.exitReason {
 		fmt.Fprintln(out, "Interrupted")
+	}
+	if c.Scenario == loadgen.Avalanche || c.Scenario == loadgen.Storm {
+		g.WriteStorm(out)
 	}
 	if c.json != "" {
 		b, err := json.MarshalIndent(g.Result("dhcpgun "+build, k, conns), "", "  ")
