@@ -535,6 +535,7 @@ func TestNoLocalAddress(t *testing.T) {
 	l := newLab(t, relayedNets)
 	l.ifAddr, l.local = 0, nil
 	l.silent(ReasonNoLocalAddress, nt.Discover(mac(1), nt.Relayed(relay1, 0)))
+	l.silent(ReasonNotForUs, nt.Request(mac(1), relay1+9, 0, nt.Relayed(relay1, 0)))
 }
 
 // More options than a reply holds are counted, the necessary ones are there.
@@ -575,5 +576,111 @@ func TestReasonNames(t *testing.T) {
 	if ReasonNotForUs.KeaStat() != "pkt4-not-for-us" || ReasonPoolExhausted.KeaAllocStat() != "v4-allocation-fail" ||
 		ReasonNoPools.KeaAllocStat() != "v4-allocation-fail-no-pools" || ReasonNoSubnet.KeaAllocStat() != "" {
 		t.Error("statistics are mixed up")
+	}
+}
+
+// A client may come to own two leases by its hardware address: it renews the one
+// it names, the other stays.
+func TestClientWithTwoLeases(t *testing.T) {
+	l := newLab(t, simple)
+	cid := nt.WithClientID(255, 1, 1, 1, 1, 0, 4, 9)
+	y := l.dora(mac(1))
+	x := l.dora(mac(5), cid)
+	l.now += 1000
+	l.want(dhcp4.MsgAck, nt.Renew(mac(1), x, l.ifAddr, cid)) // the system's disk in another machine
+	l.now += 1000
+	for _, a := range []dhcp4.IPv4{y, x} {
+		l.want(dhcp4.MsgAck, nt.Renew(mac(1), a, l.ifAddr))
+		wantAddr(t, "the renewed address", l.r.YIAddr, a)
+		if l.r.HaveDeleted || l.lease(x) == nil || l.lease(y) == nil {
+			t.Errorf("renewing %v removed the other lease", a)
+		}
+	}
+	// Asked for as a hint, the second one is offered as it is.
+	l.want(dhcp4.MsgOffer, nt.Discover(mac(1), nt.WithIP(50, y)))
+	if a := l.r.YIAddr; a != x && a != y {
+		t.Errorf("offered %v", a)
+	}
+}
+
+// The hold time of a released lease counts from its release (V4-023).
+func TestHoldTimeCountsFromRelease(t *testing.T) {
+	l := newLab(t, `"expired-leases-processing": { "hold-reclaimed-time": 1000 },`+simple)
+	a := l.dora(mac(1))
+	l.now += 3000
+	l.handled(nt.Release(mac(1), a, l.ifAddr))
+	l.now += 999
+	l.w.Reclaim(l.now, 0, false, nil)
+	if got := l.lease(a); got == nil || got.State != lease.StateReleased {
+		t.Errorf("before the end of the hold time: %+v", got)
+	}
+	l.now++
+	l.w.Reclaim(l.now, 0, false, nil)
+	if got := l.lease(a); got != nil {
+		t.Errorf("after the hold time: %+v", got)
+	}
+}
+
+// What is offered to one client is not offered to another that hints at it, as
+// long as the offer holds.
+func TestHintAtAnOfferedAddress(t *testing.T) {
+	l := newLab(t, simple)
+	l.want(dhcp4.MsgOffer, nt.Discover(mac(1)))
+	a := l.r.YIAddr
+	hint := nt.WithIP(50, a)
+	l.want(dhcp4.MsgOffer, nt.Discover(mac(2), hint))
+	if l.r.YIAddr == a {
+		t.Errorf("%v is offered twice", a)
+	}
+	l.now += 11
+	l.want(dhcp4.MsgOffer, nt.Discover(mac(3), hint))
+	wantAddr(t, "after the offer's end", l.r.YIAddr, a)
+}
+
+// A free address of any pool comes before an old one of the first, and the old
+// one is still there when it is needed.
+func TestFreeBeforeStaleOverPools(t *testing.T) {
+	l := newLab(t, `"valid-lifetime": 3600,
+	"subnet4": [ { "id": 1, "subnet": "192.0.2.0/24", "pools": [ { "pool": "192.0.2.10 - 192.0.2.10" }, { "pool": "192.0.2.20 - 192.0.2.21" } ] } ]`)
+	a := l.dora(mac(1))
+	l.handled(nt.Release(mac(1), a, l.ifAddr))
+	wantAddr(t, "the second client's", l.dora(mac(2)), ip("192.0.2.20"))
+	wantAddr(t, "the third client's", l.dora(mac(3)), ip("192.0.2.21"))
+	wantAddr(t, "the fourth client's", l.dora(mac(4)), a)
+	l.silent(ReasonPoolExhausted, nt.Discover(mac(5)))
+	l.silent(ReasonPoolExhausted, nt.Discover(mac(1)))
+}
+
+// A reserved address whose probation is over is offered at once.
+func TestReservedAddressAfterProbation(t *testing.T) {
+	l := newLab(t, `"valid-lifetime": 3600, "decline-probation-period": 100,
+	"subnet4": [ { "id": 1, "subnet": "192.0.2.0/24", "pools": [ { "pool": "192.0.2.10 - 192.0.2.19" } ],
+	  "reservations": [ { "hw-address": "02:c1:00:00:00:01", "ip-address": "192.0.2.100" } ] } ]`)
+	a := l.dora(mac(1))
+	l.handled(nt.Decline(mac(1), a, l.ifAddr))
+	l.want(dhcp4.MsgOffer, nt.Discover(mac(1)))
+	if l.r.YIAddr == a || !l.r.ReservationConflict {
+		t.Errorf("during the probation: offered %v, conflict %v", l.r.YIAddr, l.r.ReservationConflict)
+	}
+	l.now += 101
+	l.want(dhcp4.MsgOffer, nt.Discover(mac(1)))
+	wantAddr(t, "after the probation the offer", l.r.YIAddr, a)
+	l.want(dhcp4.MsgAck, nt.Request(mac(1), a, l.ifAddr))
+}
+
+// Leases whose address moved to another subnet by a change of the configuration
+// stay whose they are.
+func TestAddressMovedToAnotherSubnet(t *testing.T) {
+	l := newLab(t, simple)
+	a := l.dora(mac(1))
+	l.reload(strings.ReplaceAll(simple, `"id": 1`, `"id": 9`))
+	l.nak(ReasonAddressInUse, nt.Renew(mac(2), a, l.ifAddr))
+	l.now += 1800
+	// As Kea: the lease of the other subnet is in the way even of its client,
+	// which starts over.
+	l.nak(ReasonAddressInUse, nt.Renew(mac(1), a, l.ifAddr))
+	l.want(dhcp4.MsgOffer, nt.Discover(mac(1)))
+	if l.r.YIAddr == a {
+		t.Errorf("offered %v", a)
 	}
 }
