@@ -5,6 +5,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
 
 // maxFrame is the room for one received frame: an Ethernet MTU of 1500 with two
@@ -29,6 +30,7 @@ type query struct {
 	q         engine.Query4
 	r         engine.Reply4
 	hq        hooks.Query4
+	old       lease.Lease4
 	classes   classes // of q, for hq: made once, so that showing it allocates nothing
 	rt        *runtime
 	iface     *iface
@@ -66,5 +68,5 @@ func (c classes) NextClass(pos int) (name string, next int, ok bool) {
 	if pos < 0 || pos >= c.set.Len() {
 		return "", pos, false
 	}
-	return string(c.set.AppendName(nil, pos)), pos + 1, true
+	return c.set.Name(pos), pos + 1, true
 }

@@ -108,6 +108,7 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	}
 	ec := engine.NewConfig(snap, s.callouts(pipe))
 	s.table.SetObserver(observer(ec, pipe), true)
+	ec.Alloc.ContinueFrom(s.engine.Config().Alloc)
 	rt := newRuntime(snap, pipe, old.generation+1)
 	s.engine.SetConfig(ec)
 	s.runtime.Store(rt)

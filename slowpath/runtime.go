@@ -45,6 +45,20 @@ func (o observers) LeaseChanged(old, new *lease.Lease4) {
 	}
 }
 
+// LeaseExists implements lease.ExistingObserver: a lease that was there before
+// the observer is a change for those that do not know the difference.
+func (o observers) LeaseExists(l *lease.Lease4) {
+	for _, x := range o {
+		if e, ok := x.(lease.ExistingObserver); ok {
+			e.LeaseExists(l)
+		} else {
+			x.LeaseChanged(nil, l)
+		}
+	}
+}
+
+var _ lease.ExistingObserver = observers(nil)
+
 // observer joins the allocator and the hook libraries' observers.
 func observer(ec *engine.Config, pipe *hooks.Pipeline) lease.Observer {
 	if hs := pipe.Observers(); len(hs) > 0 {
@@ -79,15 +93,26 @@ func subnetInfos(d *config.Dhcp4) map[uint32]*hooks.SubnetInfo {
 // callouts are the points inside the engine, nil where the pipeline has nobody.
 func (s *Server) callouts(pipe *hooks.Pipeline) (c engine.Callouts) {
 	c.Reclaimed = s.countReclaimed
+	// old is the record that a lease is about to replace, as the table has it.
+	old := func(c *query, l *lease.Lease4) *lease.Lease4 {
+		if !s.table.Get(l.Addr, &c.old) {
+			return nil
+		}
+		return &c.old
+	}
 	onLease := func(point hooks.Point) func(*engine.Query4, *lease.Lease4) engine.Status {
 		if !pipe.Has(point) {
 			return nil
 		}
 		return func(q *engine.Query4, l *lease.Lease4) engine.Status {
-			h := &q.Ext.(*query).hq
-			h.Lease = l
+			c := q.Ext.(*query)
+			h := &c.hq
+			h.Lease, h.OldLease = l, nil
+			if point == hooks.Lease4Renew {
+				h.OldLease = old(c, l)
+			}
 			st := pipe.Run(point, h)
-			h.Lease = nil
+			h.Lease, h.OldLease = nil, nil
 			return engine.Status(st)
 		}
 	}
@@ -96,10 +121,11 @@ func (s *Server) callouts(pipe *hooks.Pipeline) (c engine.Callouts) {
 	c.LeaseDecline = onLease(hooks.Lease4Decline)
 	if pipe.Has(hooks.Lease4Select) {
 		c.LeaseSelect = func(q *engine.Query4, l *lease.Lease4, fake bool) engine.Status {
-			h := &q.Ext.(*query).hq
-			h.Lease, h.Fake = l, fake
+			c := q.Ext.(*query)
+			h := &c.hq
+			h.Lease, h.OldLease, h.Fake = l, old(c, l), fake
 			st := pipe.Run(hooks.Lease4Select, h)
-			h.Lease = nil
+			h.Lease, h.OldLease = nil, nil
 			return engine.Status(st)
 		}
 	}

@@ -217,6 +217,19 @@ func (c *ClassSet) Len() int { return int(c.n) }
 // Overflowed reports that the query should be in more classes than fit.
 func (c *ClassSet) Overflowed() bool { return c.overflow }
 
+// Name is the name of the i-th class in order of assignment. It allocates only
+// for a vendor class that the configuration does not mention.
+func (c *ClassSet) Name(i int) string {
+	switch n := c.order[i]; {
+	case n == classVendor:
+		return string(c.AppendName(nil, i))
+	case n >= classForeign:
+		return c.foreign[n-classForeign]
+	default:
+		return c.t.names[n]
+	}
+}
+
 // AppendName appends the name of the i-th class in order of assignment.
 func (c *ClassSet) AppendName(dst []byte, i int) []byte {
 	switch n := c.order[i]; {
