@@ -120,7 +120,7 @@ type Generator struct {
 	next    uint32 // client of the next exchange
 	random  *rand.Rand
 	macs    []uint64 // Options.MACs
-	held    []uint32 // clients with a lease to renew or release
+	held    []acked  // leases to renew or release, each once
 	streams [2]stream
 	server  uint32 // of the first OFFER
 	hdr     frame.Headers
@@ -154,6 +154,9 @@ type Generator struct {
 
 // lease is what a client has; addr 0: nothing.
 type lease struct{ addr, server uint32 }
+
+// acked is a lease as it was acknowledged.
+type acked struct{ client, addr, server, giaddr uint32 }
 
 // stream is a second schedule beside that of the exchanges.
 type stream struct {
@@ -197,7 +200,7 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 	}
 	g.streams = [2]stream{{rate: opt.RenewRate, stage: waitRenewal}, {rate: opt.ReleaseRate, stage: released}}
 	if opt.RenewRate+opt.ReleaseRate > 0 {
-		g.held = make([]uint32, 0, max(opt.Clients, 1<<16))
+		g.held = make([]acked, 0, max(opt.Clients, 1<<16))
 	}
 	// An exchange without an answer holds up the reuse of the slots behind it
 	// for the drop time, so there are many more of them than may be outstanding.
@@ -409,7 +412,11 @@ func (g *Generator) begin(t int64, begun, n uint64) uint64 {
 		if g.opt.Scenario == Renew && !g.preload {
 			stage = waitRenewal
 		}
-		if !ok || !g.start(p, t, due, client, stage) {
+		a := acked{client: client}
+		if stage == waitRenewal {
+			a.addr, a.server = g.leases[client].addr, g.leases[client].server
+		}
+		if !ok || !g.start(p, t, due, a, stage) {
 			conn.Release(g.toSend[k : k+1])
 			break
 		}
@@ -420,27 +427,25 @@ func (g *Generator) begin(t int64, begun, n uint64) uint64 {
 	return k
 }
 
-// start writes the first message of an exchange to p. It reports false if there
-// is no slot for it.
-func (g *Generator) start(p *netio.Packet, t, due int64, client uint32, stage uint8) bool {
+// start writes the first message of an exchange to p, about the lease a if it
+// has an address. It reports false if there is no slot for it.
+func (g *Generator) start(p *netio.Packet, t, due int64, a acked, stage uint8) bool {
 	// The slot about to be used again must be over.
 	if g.head-g.tail > g.mask {
 		return false
 	}
 	i := g.head & g.mask
 	s := &g.slots[i]
-	*s = slot{sentNs: t, dueNs: due, xid: g.xidBase + g.head, client: client, stage: stage}
-	if r := g.opt.Relays; len(r) > 0 {
+	*s = slot{sentNs: t, dueNs: due, xid: g.xidBase + g.head, client: a.client, offered: a.addr, server: a.server, giaddr: a.giaddr, stage: stage}
+	if r := g.opt.Relays; len(r) > 0 && a.giaddr == 0 {
 		s.giaddr = r[g.random.IntN(len(r))]
 	}
 	x := g.discover
 	switch stage {
 	case waitRenewal:
 		x = g.renew
-		s.offered = g.leases[client].addr
 	case released:
 		x = g.release
-		s.offered, s.server = g.leases[client].addr, g.leases[client].server
 	}
 	g.fill(p, x, s)
 	g.Stats[exchangeOf(stage)].Sent++
@@ -470,19 +475,20 @@ func (g *Generator) follow(st *stream, t int64) {
 			break
 		}
 		i := g.random.IntN(len(g.held))
-		client := g.held[i]
-		if !g.start(p, t, t, client, st.stage) {
+		a := g.held[i]
+		if !g.start(p, t, t, a, st.stage) {
 			conn.Release(g.toSend[k : k+1])
 			break
 		}
 		g.held[i] = g.held[len(g.held)-1]
 		g.held = g.held[:len(g.held)-1]
 		if st.stage == released {
-			l := &g.leases[client]
-			if g.owner[l.addr] == client {
-				delete(g.owner, l.addr)
+			if owner, ok := g.owner[a.addr]; ok && owner == a.client {
+				delete(g.owner, a.addr)
 			}
-			l.addr = 0
+			if l := &g.leases[a.client]; l.addr == a.addr {
+				l.addr = 0
+			}
 		}
 	}
 	if k > 0 {
@@ -711,7 +717,7 @@ func (g *Generator) handle(p *netio.Packet, t int64) bool {
 		g.owner[addr] = s.client
 		*l = lease{addr, s.server}
 		if s.stage == waitAck && len(g.held) < cap(g.held) {
-			g.held = append(g.held, s.client)
+			g.held = append(g.held, acked{s.client, addr, s.server, s.giaddr})
 		}
 		g.over(s)
 		return false
