@@ -107,7 +107,7 @@ func tour(ctx context.Context, bin string) error {
 		return err
 	}
 	gun := in(t.client, filepath.Join(bin, "dhcpgun"), "-4", "-l", t.clientIf, "-R", fmt.Sprint(tourClients),
-		"-n", fmt.Sprint(tourClients), "-r", "2000", "-u", strings.Split(serverAddr, "/")[0])
+		"-n", fmt.Sprint(tourClients), "-r", "1000", "-d", "5", "-u", strings.Split(serverAddr, "/")[0])
 	var gunOut bytes.Buffer
 	gun.Stdout, gun.Stderr = &gunOut, &gunOut
 	if err := progress("DISCOVER, OFFER, REQUEST, ACK", func() error { return runUntil(ctx, gun) }); err != nil {
