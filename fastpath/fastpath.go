@@ -124,7 +124,9 @@ type WorkerInfo struct {
 	Queue, Index int
 }
 
-// InterfaceStatus says how an interface is served.
+// InterfaceStatus says how an interface is served. It stays so until the interface
+// or the options change: what stood in the way of a better mode is looked at again
+// only then.
 type InterfaceStatus struct {
 	Name  string
 	Index uint32

@@ -60,7 +60,8 @@ type Options struct {
 	// RingSize is the number of entries of FILL and of each RX and TX ring, a
 	// power of two. 0 means DefaultRingSize.
 	RingSize int
-	// HugePages tries 2 MiB pages for the UMEM and goes on without.
+	// HugePages tries 2 MiB pages for the UMEM and goes on without; it needs a
+	// UMEM of a multiple of that, which the default is.
 	HugePages bool
 	Copy      CopyMode
 	// BusyPollUs turns on preferred busy polling (Linux 5.11) with this
@@ -331,14 +332,18 @@ func (q *Queue) serve() {
 	q.refill()
 }
 
+// refillBatch is how many entries of FILL have to be free before it is written to.
+const refillBatch = 64
+
 // refill puts free frames into FILL, a batch at a time, so that its producer
 // index is written seldom.
 func (q *Queue) refill() {
-	room := int(q.fill.free(netioBatch))
-	if room < netioBatch {
+	batch := min(refillBatch, q.fill.size/4)
+	room := q.fill.free(batch)
+	if room < batch {
 		return
 	}
-	n := min(room, len(q.free))
+	n := min(int(room), len(q.free))
 	if n <= 0 {
 		return
 	}

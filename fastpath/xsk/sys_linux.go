@@ -132,7 +132,7 @@ func offsetIn(mem, b []byte) (uint64, bool) {
 // neither scans nor moves it. With huge it tries 2 MiB pages first.
 func mapMemory(size int, huge bool) (mem []byte, hugePages bool, err error) {
 	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_POPULATE
-	if huge {
+	if huge && size%(2<<20) == 0 { // or it could not be unmapped again
 		if mem, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_HUGETLB); err == nil {
 			return mem, true, nil
 		}

@@ -209,6 +209,7 @@ func TestEcho(t *testing.T) {
 		{"native queues", rigOptions{queues: 2, sockets: 2, flags: link.XDPDriverMode}},
 		{"native hold", rigOptions{queues: 1, sockets: 2, flags: link.XDPDriverMode, hold: 1 << 30}},
 		{"native few frames", rigOptions{queues: 1, sockets: 4, flags: link.XDPDriverMode, frames: 2048, ring: 256}},
+		{"native smallest rings", rigOptions{queues: 1, sockets: 1, flags: link.XDPDriverMode, frames: 512, ring: 64}},
 		{"native never spins", rigOptions{queues: 1, sockets: 2, flags: link.XDPDriverMode, loop: netio.LoopOptions{SpinNs: -1}}},
 		{"native busy poll", rigOptions{queues: 1, sockets: 2, flags: link.XDPDriverMode, busyPollUs: 20}},
 		{"generic", rigOptions{queues: 1, sockets: 1, flags: link.XDPGenericMode}},
@@ -217,7 +218,11 @@ func TestEcho(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t, tc.o)
 			w := fastpathtest.OpenWire(t, r.veth.Client)
-			r.burst(t, w, 8, 2000, 64)
+			window := 64
+			if tc.o.ring == 64 {
+				window = 16
+			}
+			r.burst(t, w, 8, 2000, window)
 			r.checkFrames(t)
 			// Clients 0…7 are spread over the sockets by their number.
 			if tc.o.queues == 1 {
