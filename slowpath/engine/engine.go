@@ -72,7 +72,7 @@ type Callouts struct {
 	// LeaseRecover: Skip leaves the address declined.
 	LeaseRecover func(l *lease.Lease4) Status
 	// Reclaimed counts: it is told of each lease after it was reclaimed, as it
-	// was before. Not a hook point of Kea's, but what its statistics
+	// was before, on the goroutine that did it. Not a hook point of Kea's, but what its statistics
 	// reclaimed-leases and reclaimed-declined-addresses are made of.
 	Reclaimed func(l *lease.Lease4)
 }

@@ -160,8 +160,9 @@ func (r Reason) String() string {
 	return reasons[r].label
 }
 
-// KeaStat is the name of the statistic that Kea counts such a drop in beside
-// pkt4-receive-drop, "" if it has none for it (ST-012).
+// KeaStat is the name of the statistic that Kea counts such a drop in, beside
+// pkt4-receive-drop (ST-012). It is "" where Kea counts nothing, not even
+// pkt4-receive-drop: a query that was processed and got no lease.
 func (r Reason) KeaStat() string {
 	if r >= NumReasons {
 		return ""
