@@ -71,6 +71,8 @@ type Checks struct {
 	RAIMissing uint64
 	// WrongClient: the chaddr is not that of the question.
 	WrongClient uint64
+	// WrongVLAN: an answer came with other VLAN tags than the questions have.
+	WrongVLAN uint64
 }
 
 // Failed reports whether any check failed.
@@ -175,7 +177,7 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 		return nil, errors.New("check options: no connection")
 	}
 	g := &Generator{opt: opt, conns: conns, out: headers(&opt), xidBase: rand.Uint32(), baseMAC: macNumber(opt.BaseMAC[:])}
-	g.headLen = frame.HeaderLen4(0)
+	g.headLen = frame.HeaderLen4(g.out.VLANCount)
 	if g.discover, err = newTemplate(&opt, dhcp4.MsgDiscover, false); err != nil {
 		return nil, err
 	}
@@ -601,8 +603,13 @@ func (g *Generator) receive(t int64) int {
 
 // handle takes one packet; it reports true if p is now a message to be sent.
 func (g *Generator) handle(p *netio.Packet, t int64) bool {
+	g.hdr.VLANs = [frame.MaxVLANs]frame.VLAN{} // Decode writes only those there are
 	if frame.Decode(p.Data, &g.hdr) != frame.ReasonOK {
 		g.Malformed++
+		return false
+	}
+	if g.hdr.VLANs != g.out.VLANs || g.hdr.VLANCount != g.out.VLANCount {
+		g.Checks.WrongVLAN++
 		return false
 	}
 	if g.hdr.Family != 4 || g.hdr.DstPort != dhcp4.ClientPort && g.hdr.DstPort != g.opt.LocalPort {

@@ -17,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
 )
 
 // Scenario is what the clients do.
@@ -94,6 +96,9 @@ type Options struct {
 	// LocalMAC and ServerMAC are the link-layer addresses, where they matter.
 	LocalMAC, ServerMAC [6]byte
 	IfIndex             uint32
+	// VLANs are the identifiers of the tags, outermost first; of two the first
+	// is a service tag (802.1ad).
+	VLANs []uint16
 	// Broadcast sets the broadcast flag.
 	Broadcast bool
 	// RAI adds option 82 with a circuit-id and the client's address as
@@ -179,6 +184,14 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Scenario.retransmits() && o.Clients > maxOutstanding {
 		return o, fmt.Errorf("check options: %d clients at once, the most is %d", o.Clients, maxOutstanding)
+	}
+	if len(o.VLANs) > frame.MaxVLANs {
+		return o, fmt.Errorf("check options: %d VLAN tags, the most is %d", len(o.VLANs), frame.MaxVLANs)
+	}
+	for _, v := range o.VLANs {
+		if v > 4094 {
+			return o, fmt.Errorf("check options: VLAN %d, the most is 4094", v)
+		}
 	}
 	for _, x := range o.ExtraOptions {
 		if len(x.Data) > 255 || x.Code == 0 || x.Code == 255 {

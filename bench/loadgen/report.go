@@ -57,8 +57,8 @@ func (g *Generator) WriteDetails(w io.Writer) {
 		fmt.Fprintf(w, "unanswered: %d late: %d\n\n", s.TimedOut, s.Late)
 	}
 	c := &g.Checks
-	fmt.Fprintf(w, "***Checks***\nduplicate addresses: %d\nack differs from offer: %d\nrelay agent information not echoed: %d\nwrong client: %d\n",
-		c.DuplicateAddresses, c.AckDiffers, c.RAIMissing, c.WrongClient)
+	fmt.Fprintf(w, "***Checks***\nduplicate addresses: %d\nack differs from offer: %d\nrelay agent information not echoed: %d\nwrong client: %d\nwrong vlan: %d\n",
+		c.DuplicateAddresses, c.AckDiffers, c.RAIMissing, c.WrongClient, c.WrongVLAN)
 	if g.WithoutLease > 0 {
 		fmt.Fprintf(w, "clients without a lease to renew: %d\n", g.WithoutLease)
 	}

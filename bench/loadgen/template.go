@@ -136,9 +136,17 @@ func macNumber(b []byte) uint64 {
 
 // headers are what every packet of a generator has in front.
 func headers(o *Options) frame.Out4 {
-	return frame.Out4{
+	h := frame.Out4{
 		DstMAC: o.ServerMAC, SrcMAC: o.LocalMAC,
 		Src4: o.LocalAddr, Dst4: o.ServerAddr,
 		SrcPort: o.LocalPort, DstPort: o.ServerPort,
+		VLANCount: uint8(len(o.VLANs)),
 	}
+	for i, v := range o.VLANs {
+		h.VLANs[i] = frame.VLAN{TPID: frame.EtherTypeVLAN, TCI: v}
+		if i < len(o.VLANs)-1 {
+			h.VLANs[i].TPID = frame.EtherTypeQinQ
+		}
+	}
+	return h
 }

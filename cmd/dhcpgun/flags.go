@@ -19,7 +19,7 @@ const shortFlags = "huvV46A:r:t:R:b:n:p:d:D:l:P:a:L:N:M:s:iBc1J:T:X:O:o:E:S:I:x:
 // longFlags are those with two dashes; true if they take a value.
 var longFlags = map[string]bool{
 	"scenario": true, "or": true, // perfdhcp's
-	"xdp": false, "packet": false, "reflect": true, "json": true, "window": true, "rai": false, "direct": false,
+	"xdp": false, "packet": false, "reflect": true, "json": true, "window": true, "rai": false, "direct": false, "vlan": true,
 }
 
 // config is the command line.
@@ -159,6 +159,9 @@ func (c *config) check(rest []string, seen map[string]int) error {
 	if (c.Scenario == loadgen.Avalanche || c.Scenario == loadgen.Storm) && c.Clients == 0 && c.MACs == nil {
 		return fmt.Errorf("scenario %s needs -R", c.Scenario)
 	}
+	if len(c.VLANs) > 0 && c.backend == loadgen.UDP {
+		return errors.New("option --vlan needs --xdp or --packet: a UDP socket writes no tags")
+	}
 	if c.Report == 0 && c.clean != "" {
 		return errors.New("option -C needs -t")
 	}
@@ -183,6 +186,14 @@ func (c *config) long(name, val string) error {
 		c.RAI = true
 	case "direct":
 		c.direct = true
+	case "vlan":
+		for _, v := range strings.Split(val, ".") {
+			n, err := strconv.ParseUint(v, 10, 12)
+			if err != nil || n > 4094 || len(c.VLANs) == 2 {
+				return fmt.Errorf("option --vlan: %q is not one VLAN identifier, or two with a dot between them", val)
+			}
+			c.VLANs = append(c.VLANs, uint16(n))
+		}
 	case "window":
 		n, err := positive("--window", val)
 		c.Window = uint32(min(n, 1<<31))
@@ -449,7 +460,7 @@ func (c *config) attach() (*loadgen.Link, netip.Addr, error) {
 	if !c.direct {
 		c.GIAddr = c.LocalAddr
 	}
-	if c.server != "" && c.backend != loadgen.UDP {
+	if c.server != "" && c.backend != loadgen.UDP && len(c.VLANs) == 0 {
 		if err := k.Resolve(server); err != nil {
 			return nil, server, err
 		}
@@ -468,8 +479,8 @@ const usage = `dhcpgun: a load generator for DHCP servers with the command line 
 Usage: dhcpgun [-4] [-l ADDR|IFACE] [-r RATE] [-R CLIENTS] [-n N [-n N]] [-p SECONDS] [-t SECONDS]
        [-d SECONDS [-d SECONDS]] [-D N|N% [-D N|N%]] [-b mac=BASE | -M FILE] [-J FILE] [-f RATE] [-F RATE]
        [-o CODE,HEX]... [-B] [-i] [-1] [-u] [-s SEED] [-L PORT] [-N PORT] [-W MICROSECONDS] [-C SEPARATOR]
-       [-x es] [-g single] [--scenario NAME] [--xdp|--packet] [--rai] [--direct] [--window N] [--json FILE]
-       [SERVER|all]
+       [-x es] [-g single] [--scenario NAME] [--xdp|--packet] [--rai] [--direct] [--vlan VID[.VID]]
+       [--window N] [--json FILE] [SERVER|all]
        dhcpgun --reflect IFACE
 
 perfdhcp's: -4 DHCPv4 · -l own address or interface · -r exchanges begun per second, else as many as can be ·
@@ -480,7 +491,7 @@ perfdhcp's: -4 DHCPv4 · -l own address or interface · -r exchanges begun per s
   twice · -s random seed · -L -N local and server port · -W wait for late answers at the end · -C machine-readable
   interim report · -x e reason of the end, s server identifier · -h -v -V
 Ours: --scenario basic|avalanche|dora|renew|discover-flood|storm · --xdp AF_XDP · --packet AF_PACKET (default: UDP
-  sockets) · --rai send and check option 82 · --direct clients without a relay · --window outstanding exchanges
+  sockets) · --rai send and check option 82 · --direct clients without a relay · --vlan tags of every packet · --window outstanding exchanges
   without -r · --json write everything to a file · --reflect answer every packet with itself, the yardstick
 Other flags of perfdhcp are refused by name. Exit status: 0, 1 after an error, 3 if anything was dropped or a check
 of the answers failed.

@@ -14,7 +14,7 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	c, err := parse(strings.Fields("-4 -l eth1 -r100 -R 1000 -n 10 -n 20 -p 5 -t 2 -d 0.5 -d 2 -D 5 -D 10% -b mac=00:0c:01:02:03:ff -Bu -x e -W 1500 -L 10067 -N 10068 --json out.json --xdp --rai 192.0.2.1"))
+	c, err := parse(strings.Fields("-4 -l eth1 -r100 -R 1000 -n 10 -n 20 -p 5 -t 2 -d 0.5 -d 2 -D 5 -D 10% -b mac=00:0c:01:02:03:ff -Bu -x e -W 1500 -L 10067 -N 10068 --json out.json --xdp --vlan 100.200 --rai 192.0.2.1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestParse(t *testing.T) {
 		{"D", c.MaxDrops, [2]uint64{5, 0}}, {"D%", c.MaxDropPercent, [2]float64{0, 10}},
 		{"b", c.BaseMAC, [6]byte{0, 0x0c, 1, 2, 3, 0xff}}, {"B", c.Broadcast, true}, {"u", c.Unique, true}, {"x e", c.exitReason, true},
 		{"W", c.Wait, 1500 * time.Microsecond}, {"L", c.LocalPort, uint16(10067)}, {"N", c.ServerPort, uint16(10068)},
-		{"json", c.json, "out.json"}, {"backend", c.backend, loadgen.AFXDP}, {"rai", c.RAI, true}, {"scenario", c.Scenario, loadgen.Basic},
+		{"json", c.json, "out.json"}, {"backend", c.backend, loadgen.AFXDP}, {"rai", c.RAI, true}, {"vlan", [2]uint16(c.VLANs), [2]uint16{100, 200}}, {"scenario", c.Scenario, loadgen.Basic},
 	} {
 		if x.got != x.want {
 			t.Errorf("%s: %v, want %v", x.name, x.got, x.want)
@@ -88,7 +88,7 @@ func TestParseErrors(t *testing.T) {
 		"", "-l", "-q", "--unknown", "-l lo a b", "-r 0 s", "-r x s", "-R -1 s", "-R 99999999 s", "-n 0 s", "-n 1 -n 1 -n 1 s", "-p 1.5 s",
 		"-d 0 s", "-d x s", "-d NaN s", "-d 1 -d 1 -d 1 s", "-D 0 s", "-D 100% s", "-D x% s", "-D 1 -D 1 -D 1 s", "-b mac s", "-b mac=1:2 s", "-b mac=1:2:3:4:5:xx s",
 		"-b foo=1 s", "-L 70000 s", "-W 0 s", "-C ; s", "-i -n 1 -n 1 s", "-i -d 1 -d 1 s", "-i -D 1 -D 1 s", "--json", "--xdp=yes s", "--window 0 s", "-: s",
-		"-g x s", "-s x s", "-f 1 s", "-F 1 s", "-r 10 -f 6 -F 5 s", "-i -1 s", "-i -r 5 -f 1 s", "-M no-such-file s", "-J no-such-file s",
+		"-g x s", "-s x s", "--xdp --vlan 4095 s", "--xdp --vlan 1.2.3 s", "--xdp --vlan x s", "--vlan 5 s", "-f 1 s", "-F 1 s", "-r 10 -f 6 -F 5 s", "-i -1 s", "-i -r 5 -f 1 s", "-M no-such-file s", "-J no-such-file s",
 		"-o 1 s", "-o 0,ab s", "-o 255,ab s", "-o 12,a s", "-o 12, s", "-o x,ab s", "--scenario avalanche s", "--scenario storm s",
 	} {
 		if c, err := parse(strings.Fields(f)); err == nil {
