@@ -210,11 +210,11 @@ func TestCalloutHostIdentifier(t *testing.T) {
 }
 
 // V4-025.
-func TestDeclineOffer(t *testing.T) {
+func TestServerDecline(t *testing.T) {
 	l := newLab(t, simple)
 	l.want(dhcp4.MsgOffer, nt.Discover(mac(1)))
 	a := l.r.YIAddr
-	if r := l.w.DeclineOffer(&l.q, &l.r); r != ReasonOK {
+	if r := l.w.ServerDecline4(&l.q, &l.r); r != ReasonOK {
 		t.Fatal(r)
 	}
 	if got := l.lease(a); got.State != lease.StateDeclined || got.HWLen != 0 {
@@ -233,8 +233,7 @@ func TestDeclineOffer(t *testing.T) {
 	l.want(dhcp4.MsgAck, nt.Request(mac(2), b, l.ifAddr))
 	m := nt.Discover(mac(1)).Message()
 	l.view.Parse(m)
-	q.identify()
-	if got := l.w.DeclineOffer(&q, &r); got != ReasonAddressInUse {
+	if got := l.w.ServerDecline4(&q, &r); got != ReasonAddressInUse {
 		t.Errorf("reason %v", got)
 	}
 }

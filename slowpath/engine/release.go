@@ -115,21 +115,26 @@ func (w *Worker) putDeclined(r *Reply4, l *lease.Lease4, nowUnixS int64, probati
 	return ReasonOK
 }
 
-// DeclineOffer declines the address that Process4 has just offered in r, because
-// a probe found it in use (V4-025). The reply must not be sent.
-func (w *Worker) DeclineOffer(q *Query4, r *Reply4) Reason {
+// ServerDecline4 declines the address that Process4 has just offered in r,
+// because a probe found it in use (V4-025): it is kept from everybody for the
+// probation period. The offer must not be sent; the client asks again.
+func (w *Worker) ServerDecline4(q *Query4, r *Reply4) Reason {
+	if !r.HaveLease {
+		return ReasonOK
+	}
+	q.identify()
 	for range conflictTries {
 		if reason := w.journalReady(); reason != ReasonOK {
 			return reason
 		}
-		a := r.YIAddr
-		if !w.t.Get(a, &w.cur) {
-			w.cur = r.Lease
-			w.cur.Version = 0
-		} else if !q.owns(&w.cur, q.cid) && w.cur.State != lease.StateExpiredReclaimed && w.cur.State != lease.StateReleased {
+		l := &w.cur
+		if !w.t.Get(r.Lease.Addr, l) {
+			*l = r.Lease // the offer has ended meanwhile
+			l.Version = 0
+		} else if leased(l, q.NowUnixS) && !q.owns(l, q.cid) || l.State == lease.StateOffered && !q.owns(l, q.cid) {
 			return ReasonAddressInUse // meanwhile somebody else's
 		}
-		if reason := w.putDeclined(r, &w.cur, q.NowUnixS, q.cfg.Snapshot.Dhcp4.DeclineProbationS); reason != ReasonConflict {
+		if reason := w.putDeclined(r, l, q.NowUnixS, q.cfg.Snapshot.Dhcp4.DeclineProbationS); reason != ReasonConflict {
 			return reason
 		}
 	}
