@@ -431,6 +431,7 @@ func TestConcurrent(t *testing.T) {
 	for i := range tb.s {
 		tb.s[i].m = map[uint32]placed{}
 	}
+	defer leasestore.SetMarkEvery(10 * time.Microsecond)()
 	ev := newEvents()
 	s, _ := mustOpen(t, leasestore.Options{Dir: dir, RingRecords: 256, SegmentBytes: 64 << 10, Quiesce: tb.quiesce, Event: ev.event})
 	const writers, changes = 4, 4000
@@ -443,11 +444,11 @@ func TestConcurrent(t *testing.T) {
 		producers.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(k)))
 			for range changes {
-				addr := uint32(r.IntN(1000))
+				addr := uint32(r.IntN(24))
 				sh := &tb.s[addr%uint32(len(tb.s))]
 				sh.mu.Lock()
 				l := mkLease(addr, tb.seq.Add(1))
-				for range r.IntN(3) {
+				for range r.IntN(40) - 20 {
 					runtime.Gosched()
 				}
 				op := lease.OpPut
@@ -482,7 +483,7 @@ func TestConcurrent(t *testing.T) {
 				return
 			default:
 			}
-			addr := uint32(r.IntN(1000))
+			addr := uint32(r.IntN(24))
 			sh := &tb.s[addr%uint32(len(tb.s))]
 			sh.mu.Lock()
 			p, ok := sh.m[addr]

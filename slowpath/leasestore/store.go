@@ -200,9 +200,10 @@ type Store struct {
 const (
 	refuseFailed  = 1
 	refuseClosing = 2
-
-	markEvery = 20 * time.Millisecond
 )
+
+// markEvery is how often the watermark advances at most; tests change it.
+var markEvery = 20 * time.Millisecond
 
 // Open recovers and starts the committer. The error of a corrupt file is a
 // *CorruptError; of a directory that is in use it wraps ErrLocked. Open writes:

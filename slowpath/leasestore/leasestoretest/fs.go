@@ -65,9 +65,11 @@ type FS struct {
 	ro      bool
 }
 
+// dirOp is a change of names; a rename is one.
 type dirOp struct {
-	name string
-	node *node // nil: removed
+	name    string
+	node    *node // nil: none was added
+	removed string
 }
 
 // node is a file: content without trailing zeroes that were only allocated.
@@ -185,11 +187,15 @@ func (m *FS) Crash(mode Mode, r *rand.Rand) *FS {
 	for name, f := range m.durable {
 		names[name] = f
 	}
-	if mode == KeepSome && len(m.dirOps) > 0 {
-		for _, op := range m.dirOps[:r.IntN(len(m.dirOps)+1)] {
-			if op.node == nil {
-				delete(names, op.name)
-			} else {
+	if mode == KeepSome {
+		for _, op := range m.dirOps { // in any combination
+			if r.IntN(2) == 0 {
+				continue
+			}
+			if op.removed != "" {
+				delete(names, op.removed)
+			}
+			if op.node != nil {
 				names[op.name] = op.node
 			}
 		}
@@ -311,7 +317,7 @@ func (m *FS) Create(name string) (leasestore.File, error) {
 	}
 	f := &node{}
 	m.files[name] = f
-	m.dirOps = append(m.dirOps, dirOp{name, f})
+	m.dirOps = append(m.dirOps, dirOp{name: name, node: f})
 	if err != nil {
 		return nil, err
 	}
@@ -346,7 +352,7 @@ func (m *FS) Rename(oldName, newName string) error {
 	}
 	m.files[newName] = f
 	delete(m.files, oldName)
-	m.dirOps = append(m.dirOps, dirOp{newName, f}, dirOp{oldName, nil})
+	m.dirOps = append(m.dirOps, dirOp{newName, f, oldName})
 	return err
 }
 
@@ -362,7 +368,7 @@ func (m *FS) Remove(name string) error {
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrNotExist}
 	}
 	delete(m.files, name)
-	m.dirOps = append(m.dirOps, dirOp{name, nil})
+	m.dirOps = append(m.dirOps, dirOp{removed: name})
 	return err
 }
 
