@@ -138,7 +138,7 @@ static __always_inline int decide4(struct xdp_md *ctx, struct packet *p, const s
 	if (fragment)
 		return VERDICT(XDP_PASS, REASON_FRAGMENT);
 
-	__u64 total_len = bpf_ntohs(ip->total_len);
+	__u64 total_len = header_length(ip->total_len);
 
 	if (total_len < header_len + sizeof(struct udphdr) || network + total_len > data_end)
 		return VERDICT(XDP_DROP, REASON_BAD_IP_LENGTH);
@@ -151,7 +151,7 @@ static __always_inline int decide4(struct xdp_md *ctx, struct packet *p, const s
 
 	if ((const void *)(udp + 1) > data_end)
 		return VERDICT(XDP_DROP, REASON_BAD_IP_LENGTH);
-	__u64 udp_len = bpf_ntohs(udp->len);
+	__u64 udp_len = header_length(udp->len);
 
 	/* Shorter than what IP carries is legal, the rest is ignored. */
 	if (udp_len < sizeof(*udp) || udp_len > total_len - sizeof(*ip))
@@ -206,12 +206,12 @@ static __always_inline int decide6(struct xdp_md *ctx, struct packet *p, const s
 	if (bad_header)
 		return VERDICT(XDP_DROP, REASON_BAD_IP_HEADER);
 
-	__u64 payload_len = bpf_ntohs(ip->payload_len);
+	__u64 payload_len = header_length(ip->payload_len);
 
 	if (payload_len < sizeof(*udp) || network + sizeof(*ip) + payload_len > data_end ||
 	    (const void *)(udp + 1) > data_end)
 		return VERDICT(XDP_DROP, REASON_BAD_IP_LENGTH);
-	__u64 udp_len = bpf_ntohs(udp->len);
+	__u64 udp_len = header_length(udp->len);
 
 	if (udp_len < sizeof(*udp) || udp_len > payload_len)
 		return VERDICT(XDP_DROP, REASON_BAD_UDP_LENGTH);

@@ -112,6 +112,18 @@ static __always_inline __u64 bounded(__u64 off)
 	return off;
 }
 
+/* A length in a header, in host order. Older verifiers (6.1 for one) take a swapped number
+ * for any number at all; the mask, hidden from the compiler, which knows better,
+ * tells them.
+ */
+static __always_inline __u64 header_length(__be16 length)
+{
+	__u64 n = bpf_ntohs(length);
+
+	asm volatile("%0 &= 0xffff" : "+r"(n));
+	return n;
+}
+
 static __always_inline __u16 load_be16(const __u8 *p)
 {
 	return (__u16)(p[0] << 8 | p[1]);

@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"testing"
 
@@ -30,7 +31,11 @@ func load(t testing.TB, o Options) *program {
 	}
 	x, err := Load(o)
 	if err != nil {
-		t.Fatalf("%+v", err)
+		var verifier *ebpf.VerifierError
+		if errors.As(err, &verifier) {
+			t.Logf("%+v", verifier)
+		}
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := x.Close(); err != nil {
