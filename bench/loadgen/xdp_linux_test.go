@@ -68,6 +68,52 @@ func TestXDP(t *testing.T) {
 	}
 }
 
+// Packets to a reflector and back over a veth with AF_XDP on both ends. An
+// operation is one there and back; cpu-ns is what it costs both ends and the
+// kernel between them, idle spinning included.
+func BenchmarkReflector(b *testing.B) {
+	fastpathtest.RequireXDP(b)
+	v := fastpathtest.NewVeth(b, 1)
+	open := func(name string) (*Link, *Conns) {
+		k, err := FindLink(name, netip.Addr{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		c, err := Open(AFXDP, k, k.Addr, 67)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return k, c
+	}
+	_, far := open(v.Server.Name)
+	k, near := open(v.Client.Name)
+	defer far.Close()
+	defer near.Close()
+	var r Reflector
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { r.Run(far.List, stop) })
+	o := options(DiscoverFlood)
+	o.Rate, o.Exchanges[0], o.Window, o.Clients = 0, uint64(b.N), 512, 100000
+	o.LocalMAC, o.ServerMAC, o.IfIndex = k.MAC, v.Server.MAC, uint32(k.Index)
+	g, err := New(o, near.List)
+	if err != nil {
+		b.Fatal(err)
+	}
+	u0, s0 := cpuNs()
+	b.ResetTimer()
+	if err := g.Run(); err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	u1, s1 := cpuNs()
+	close(stop)
+	wg.Wait()
+	b.ReportMetric(float64(u1-u0)/float64(b.N), "user-ns/op")
+	b.ReportMetric(float64(s1-s0)/float64(b.N), "system-ns/op")
+	b.ReportMetric(100*float64(g.Stats[DiscoverOffer].Drops())/float64(b.N), "%lost")
+}
+
 // The link-layer address of the server comes from the neighbour table.
 func TestResolve(t *testing.T) {
 	fastpathtest.RequireNet(t)
