@@ -98,6 +98,9 @@ func (s *Server) callouts(pipe *hooks.Pipeline) (c engine.Callouts) {
 		if !s.table.Get(l.Addr, &c.old) {
 			return nil
 		}
+		if c.old.State == lease.StateOffered && !s.table.Covered(l.Addr, &c.old) {
+			return nil // an offer over nothing
+		}
 		return &c.old
 	}
 	onLease := func(point hooks.Point) func(*engine.Query4, *lease.Lease4) engine.Status {

@@ -1,11 +1,355 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/peregrine-dhcp/peregrine/bench/loadgen"
 )
 
-// benchMain is `make bench`.
-func benchMain(ctx context.Context, bin string, args []string) error {
-	return errors.New("bench: not built yet")
+// resultSchema is the version of the bench's JSON file.
+const resultSchema = 1
+
+// report is everything one `lab bench` measured.
+type report struct {
+	Schema  int             `json:"schema"`
+	Time    time.Time       `json:"time"`
+	Commit  string          `json:"commit"`
+	Machine loadgen.Machine `json:"machine"`
+	Pinned  bool            `json:"pinned"`
+	Rows    []row           `json:"rows"`
+	Trials  []trial         `json:"trials"`
+}
+
+// row is one line of the table: what was measured against what must be reached.
+type row struct {
+	Measure string  `json:"measure"`
+	Value   float64 `json:"value"`
+	Unit    string  `json:"unit"`
+	Must    string  `json:"must,omitempty"`
+	Met     *bool   `json:"met,omitempty"`
+	Note    string  `json:"note,omitempty"`
+}
+
+// trial is one run of the generator against one server.
+type trial struct {
+	Server    string          `json:"server"`
+	Scenario  string          `json:"scenario"`
+	Offered   float64         `json:"offered-per-second"`
+	Done      float64         `json:"done-per-second"` // exchanges completed
+	Begun     uint64          `json:"begun"`
+	Completed uint64          `json:"completed"`
+	CPUUs     float64         `json:"server-cpu-us-per-exchange"`
+	LossPct   float64         `json:"loss-percent"`
+	Result    *loadgen.Result `json:"result"`
+}
+
+// bencher runs trials in a topology.
+type bencher struct {
+	ctx  context.Context
+	bin  string
+	dir  string
+	t    *topology
+	pin  bool
+	secs float64
+	rep  report
+	want map[string]bool
+	gmac string
+}
+
+func benchMain(ctx context.Context, bin string, args []string) (err error) {
+	fs := flag.NewFlagSet("lab bench", flag.ContinueOnError)
+	out := fs.String("o", "", "write the results to this JSON `file`")
+	secs := fs.Float64("s", 3, "`seconds` per trial")
+	pin := fs.Bool("pin", true, "server on one core, generator on another")
+	only := fs.String("only", "", "comma-separated parts: reflector,dora,none,overload,junk,latency,steer,full,million,kea (default all but kea)")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("bench needs root: it measures AF_XDP in network namespaces")
+	}
+	if *only == "" {
+		*only = "reflector,dora,none,overload,junk,latency,steer,full,million"
+	}
+	b := &bencher{ctx: ctx, bin: bin, pin: *pin, secs: *secs, want: map[string]bool{}}
+	for _, p := range strings.Split(*only, ",") {
+		b.want[p] = true
+	}
+	if b.dir, err = os.MkdirTemp("", "peregrine-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	if b.t, err = newTopology(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.t.remove()) }()
+	if err := command("ip", "-n", b.t.client, "addr", "add", relayAddr+"/12", "dev", b.t.clientIf); err != nil {
+		return err
+	}
+	if err := command("ip", "-n", b.t.server, "addr", "replace", "10.67.0.1/12", "dev", b.t.serverIf); err != nil {
+		return err
+	}
+	b.rep = report{Schema: resultSchema, Time: time.Now().UTC(), Commit: commit(bin), Machine: loadgen.ThisMachine(), Pinned: b.pin}
+	m := b.rep.Machine
+	say("Peregrine bench: %s, %d cores, Linux %s, %s, commit %s", m.CPU, m.CPUs, m.Kernel, m.Go, b.rep.Commit)
+	if err := b.run(); err != nil {
+		return err
+	}
+	b.print()
+	if *out != "" {
+		j, err := json.MarshalIndent(b.rep, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(*out, append(j, '\n'), 0o644); err != nil {
+			return err
+		}
+		say("written to %s", *out)
+	}
+	return nil
+}
+
+// commit asks the program what it was built from.
+func commit(bin string) string {
+	out, err := exec.Command(filepath.Join(bin, "peregrine"), "version").Output()
+	if err != nil {
+		return "unknown"
+	}
+	_, after, _ := strings.Cut(string(out), "Peregrine ")
+	c, _, _ := strings.Cut(after, ")")
+	return c
+}
+
+// pinned prefixes a command with a core to run on.
+func (b *bencher) pinned(core int, args ...string) []string {
+	if !b.pin {
+		return args
+	}
+	return append([]string{"taskset", "-c", strconv.Itoa(core)}, args...)
+}
+
+// under is a server under test.
+type under struct {
+	name string
+	pid  int
+	stop func()
+	s    *server
+}
+
+// config of the server under test: one /12 with pools of pool.
+func (b *bencher) config(dir, sync, pool string, persist bool) string {
+	return fmt.Sprintf(`{
+	"Dhcp4": {
+		"interfaces-config": { "interfaces": [ %q ] },
+		"lease-database": { "type": "memfile", "persist": %v },
+		"control-sockets": [ { "socket-type": "unix", "socket-name": %q } ],
+		"loggers": [ { "name": "kea-dhcp4", "severity": "WARN", "output-options": [ { "output": "stdout" } ] } ],
+		"valid-lifetime": 86400,
+		"cache-threshold": 0.0,
+		"subnet4": [ { "id": 1, "subnet": "10.64.0.0/12", "pools": [ { "pool": %q } ],
+			"option-data": [ { "name": "routers", "data": "10.67.0.1" }, { "name": "domain-name-servers", "data": "10.67.0.1, 10.67.0.2" } ] } ]
+	},
+	"Dataplane": { "sync": %q, "lease-directory": %q }
+}
+`, b.t.serverIf, persist, filepath.Join(dir, "control.sock"), pool, sync, filepath.Join(dir, "leases"))
+}
+
+const (
+	bigPool  = "10.68.0.0 - 10.79.255.255" // 786,432 addresses
+	oneMPool = "10.64.0.16 - 10.79.255.254"
+)
+
+func (b *bencher) peregrine(name, sync, pool string) (*under, error) {
+	dir, err := os.MkdirTemp(b.dir, "server-")
+	if err != nil {
+		return nil, err
+	}
+	return b.peregrineIn(name, dir, sync, pool)
+}
+
+func (b *bencher) peregrineIn(name, dir, sync, pool string) (*under, error) {
+	config := filepath.Join(dir, "config.json")
+	if err := os.WriteFile(config, []byte(b.config(dir, sync, pool, true)), 0o600); err != nil {
+		return nil, err
+	}
+	s, err := startServerArgs(b.ctx, b.t.server, dir, b.pinned(0, filepath.Join(b.bin, "peregrine"), "serve", "-c", config))
+	if err != nil {
+		return nil, err
+	}
+	return &under{name: name, pid: s.pid(), s: s, stop: func() { _ = s.stop() }}, nil
+}
+
+// reflector is the machine's limit: whatever comes in goes out again.
+func (b *bencher) reflector() (*under, error) {
+	args := b.pinned(0, filepath.Join(b.bin, "dhcpgun"), "--reflect", b.t.serverIf)
+	cmd := in(b.t.server, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	time.Sleep(2 * time.Second) // attaching an XDP program to a veth takes the kernel about one
+	return &under{name: "reflector", pid: cmd.Process.Pid, stop: func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	}}, nil
+}
+
+// cpu is the process's user and system time so far.
+func cpu(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(b), ") ")
+	f := strings.Fields(rest)
+	if !ok || len(f) < 13 {
+		return 0, fmt.Errorf("read /proc/%d/stat: unexpected form", pid)
+	}
+	var ticks int64
+	for _, s := range f[11:13] {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / 100), nil // USER_HZ is 100 everywhere
+}
+
+// rss is the resident memory in octets.
+func rss(pid int) (uint64, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		if v, ok := strings.CutPrefix(sc.Text(), "VmRSS:"); ok {
+			n, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
+			return n * 1024, err
+		}
+	}
+	return 0, errors.New("no VmRSS")
+}
+
+// fire runs the generator once against u.
+func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, clients int, extra ...string) (trial, error) {
+	tr := trial{Server: u.name, Scenario: scenario, Offered: rate}
+	file := filepath.Join(b.dir, "gun.json")
+	args := []string{filepath.Join(b.bin, "dhcpgun"), "-4", "-l", b.t.clientIf, "--xdp", "--scenario", scenario, "--json", file, "-R", strconv.Itoa(clients)}
+	if secs > 0 {
+		args = append(args, "-p", strconv.Itoa(int(math.Ceil(secs))))
+	}
+	if rate > 0 {
+		args = append(args, "-r", strconv.Itoa(int(rate)))
+	}
+	args = append(append(args, extra...), strings.Split(serverAddr, "/")[0])
+	_ = os.Remove(file)
+	var out bytes.Buffer
+	var before time.Duration
+	var runErr error
+	// The kernel gives the queues of the generator before this one back a moment
+	// after it has ended.
+	for range 20 {
+		cmd := in(b.t.client, b.pinned(1, args...)...)
+		out.Reset()
+		cmd.Stdout, cmd.Stderr = &out, &out
+		var err error
+		if before, err = cpu(u.pid); err != nil {
+			return tr, err
+		}
+		runErr = runUntil(b.ctx, cmd)
+		if b.ctx.Err() != nil {
+			return tr, b.ctx.Err()
+		}
+		if runErr == nil || !strings.Contains(out.String(), "resource busy") {
+			break
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+	after, err := cpu(u.pid)
+	if err != nil {
+		return tr, fmt.Errorf("%s died: %w", u.name, err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return tr, fmt.Errorf("dhcpgun: %w\n%s", runErr, out.String())
+	}
+	tr.Result = new(loadgen.Result)
+	if err := json.Unmarshal(text, tr.Result); err != nil {
+		return tr, err
+	}
+	ex := tr.Result.Exchanges
+	if len(ex) == 0 {
+		return tr, fmt.Errorf("dhcpgun reported no exchange\n%s", out.String())
+	}
+	tr.Begun, tr.Completed = ex[0].Sent, ex[len(ex)-1].Received
+	if tr.Result.Seconds > 0 {
+		tr.Done = float64(tr.Completed) / tr.Result.Seconds
+	}
+	if tr.Begun > 0 {
+		tr.LossPct = 100 * (1 - float64(tr.Completed)/float64(tr.Begun))
+	}
+	if tr.Completed > 0 {
+		tr.CPUUs = float64((after - before).Microseconds()) / float64(tr.Completed)
+	}
+	b.rep.Trials = append(b.rep.Trials, tr)
+	say("   %-22s %-16s offered %8.0f/s  done %8.0f/s  loss %5.2f %%  server %6.2f us/exchange  p99 %s",
+		u.name, scenario, tr.Offered, tr.Done, tr.LossPct, tr.CPUUs, time.Duration(ex[len(ex)-1].Response.P99).Round(time.Microsecond))
+	return tr, nil
+}
+
+// peak finds the greatest rate served at no more than 1 % loss: doubling, then
+// halving the interval.
+func (b *bencher) peak(u *under, scenario string, start float64, clients int) (best trial, err error) {
+	good, bad := 0.0, 0.0
+	rate := start
+	for range 14 {
+		tr, err := b.fire(u, scenario, rate, b.secs, clients)
+		if err != nil {
+			return best, err
+		}
+		// The generator may itself be the limit: then what it began counts.
+		if ok := tr.LossPct <= 1 && float64(tr.Begun) >= 0.97*rate*tr.Result.Seconds; ok {
+			good = rate
+			if tr.Done > best.Done {
+				best = tr
+			}
+		} else {
+			bad = rate
+			if tr.LossPct <= 1 && tr.Done > best.Done {
+				best = tr
+			}
+		}
+		switch {
+		case bad == 0:
+			rate *= 2
+		case good == 0:
+			rate /= 2
+		case bad/good < 1.08:
+			return best, nil
+		default:
+			rate = math.Sqrt(good * bad)
+		}
+	}
+	return best, nil
 }

@@ -27,8 +27,12 @@ type server struct {
 // startServer starts `peregrine serve` and waits until its control socket
 // answers. ns "" is the present namespace.
 func startServer(ctx context.Context, bin, ns, dir, config string, extra ...string) (*server, error) {
+	return startServerArgs(ctx, ns, dir, append([]string{filepath.Join(bin, "peregrine"), "serve", "-c", config}, extra...))
+}
+
+// startServerArgs starts a command line that runs the server.
+func startServerArgs(ctx context.Context, ns, dir string, args []string) (*server, error) {
 	s := &server{log: filepath.Join(dir, "server.log"), socket: filepath.Join(dir, "control.sock"), done: make(chan error, 1)}
-	args := append([]string{filepath.Join(bin, "peregrine"), "serve", "-c", config}, extra...)
 	if ns != "" {
 		s.cmd = in(ns, args...)
 	} else {

@@ -52,26 +52,6 @@ const (
 	ReasonDeclineRefused    // a lease4_decline callout refused
 	ReasonV6OnlyMissing     // an IPv6-only answer without option 108 (V4-078)
 
-	// For package slowpath.
-	ReasonServiceDisabled // dhcp-disable
-	ReasonQueueFull       // parked-packet-limit
-	ReasonDuplicate       // another query of the client is in flight (V4-029)
-	ReasonLimitExceeded   // a rate or address limit
-	ReasonOutOfScope      // high availability: the partner's client
-	ReasonProcessing      // a panic was caught
-	ReasonParkTimeout     // a parked query passed its deadline
-	ReasonHookBufferReceive
-	ReasonHookPktReceive
-	ReasonHookSubnetSelect
-	ReasonHookLeaseOffer
-	ReasonHookLeasesCommitted
-	ReasonHookPktSend
-	ReasonHookBufferSend
-	ReasonAddressProbed // ping check: the offered address answered
-	ReasonReplyTooLong  // the reply does not fit its frame
-	ReasonCommitFailed  // the change did not become durable
-	ReasonOther
-
 	// NumReasons is how many there are.
 	NumReasons
 )
@@ -84,72 +64,53 @@ const (
 	statAdmin  = "pkt4-admin-filtered"
 	statParse  = "pkt4-parse-failed"
 	statFailed = "pkt4-processing-failed"
-	statLimit  = "pkt4-limit-exceeded"
 )
 
 var reasons = [NumReasons]reasonInfo{
-	ReasonOK:                  {"ok", ""},
-	ReasonNoMessageType:       {"no-message-type", statRFC},
-	ReasonServerMessage:       {"server-message", statRFC},
-	ReasonMessageType:         {"message-type", statRFC},
-	ReasonNoIdentity:          {"no-identity", statRFC},
-	ReasonZeroCHAddr:          {"zero-chaddr", statRFC},
-	ReasonBroadcastCHAddr:     {"broadcast-chaddr", statRFC},
-	ReasonClientIDLength:      {"client-id-length", statFailed},
-	ReasonServerIDUnwanted:    {"discover-with-server-id", statRFC},
-	ReasonNotForUs:            {"not-for-us", statNotUs},
-	ReasonInformNoAddress:     {"inform-no-address", statRFC},
-	ReasonDeclineNoAddress:    {"decline-no-address", statRFC},
-	ReasonMalformedAddress:    {"malformed-address", statParse},
-	ReasonNoLocalAddress:      {"no-local-address", statFailed},
-	ReasonClassDrop:           {"class-drop", statAdmin},
-	ReasonClassReject:         {"class-reject", ""},
-	ReasonNoSubnet:            {"no-subnet", ""},
-	ReasonSubnetGuarded:       {"subnet-guarded", ""},
-	ReasonRebindNoSubnet:      {"rebind-no-subnet", ""},
-	ReasonIdentityUnusable:    {"identity-unusable", ""},
-	ReasonInitRebootUnknown:   {"init-reboot-unknown", ""},
-	ReasonInitRebootAddress:   {"init-reboot-address", ""},
-	ReasonUnknownAddress:      {"out-of-pools", ""},
-	ReasonPoolGuarded:         {"pool-guarded", ""},
-	ReasonAddressReserved:     {"address-reserved", ""},
-	ReasonAddressInUse:        {"address-in-use", ""},
-	ReasonReservedElsewhere:   {"reserved-elsewhere", ""},
-	ReasonPoolExhausted:       {"pool-exhausted", ""},
-	ReasonNoPools:             {"no-pools", ""},
-	ReasonLeaseRefused:        {"lease-refused", ""},
-	ReasonConflict:            {"conflict", statFailed},
-	ReasonNotDurable:          {"not-durable", ""},
-	ReasonJournalFull:         {"journal-full", statFailed},
-	ReasonJournalFailed:       {"journal-failed", statFailed},
-	ReasonTableFull:           {"table-full", statFailed},
-	ReasonReleaseNoLease:      {"release-no-lease", ""},
-	ReasonReleaseNotOwner:     {"release-not-owner", ""},
-	ReasonReleaseNotLeased:    {"release-not-leased", ""},
-	ReasonReleaseRefused:      {"release-refused", ""},
-	ReasonDeclineNoLease:      {"decline-no-lease", ""},
-	ReasonDeclineNotOwner:     {"decline-not-owner", ""},
-	ReasonDeclineNotLeased:    {"decline-not-leased", ""},
-	ReasonDeclineRefused:      {"decline-refused", ""},
-	ReasonV6OnlyMissing:       {"v6-only-missing", ""},
-	ReasonServiceDisabled:     {"service-disabled", "pkt4-service-disabled"},
-	ReasonQueueFull:           {"queue-full", "pkt4-queue-full"},
-	ReasonDuplicate:           {"duplicate", "pkt4-duplicate"},
-	ReasonLimitExceeded:       {"limit-exceeded", statLimit},
-	ReasonOutOfScope:          {"out-of-scope", statNotUs},
-	ReasonProcessing:          {"processing-failed", statFailed},
-	ReasonParkTimeout:         {"park-timeout", ""},
-	ReasonHookBufferReceive:   {"hook-buffer4-receive", ""},
-	ReasonHookPktReceive:      {"hook-pkt4-receive", ""},
-	ReasonHookSubnetSelect:    {"hook-subnet4-select", ""},
-	ReasonHookLeaseOffer:      {"hook-lease4-offer", ""},
-	ReasonHookLeasesCommitted: {"hook-leases4-committed", ""},
-	ReasonHookPktSend:         {"hook-pkt4-send", ""},
-	ReasonHookBufferSend:      {"hook-buffer4-send", ""},
-	ReasonAddressProbed:       {"address-probed", ""},
-	ReasonReplyTooLong:        {"reply-too-long", statFailed},
-	ReasonCommitFailed:        {"commit-failed", statFailed},
-	ReasonOther:               {"other", ""},
+	ReasonOK:                {"ok", ""},
+	ReasonNoMessageType:     {"no-message-type", statRFC},
+	ReasonServerMessage:     {"server-message", statRFC},
+	ReasonMessageType:       {"message-type", statRFC},
+	ReasonNoIdentity:        {"no-identity", statRFC},
+	ReasonZeroCHAddr:        {"zero-chaddr", statRFC},
+	ReasonBroadcastCHAddr:   {"broadcast-chaddr", statRFC},
+	ReasonClientIDLength:    {"client-id-length", statFailed},
+	ReasonServerIDUnwanted:  {"discover-with-server-id", statRFC},
+	ReasonNotForUs:          {"not-for-us", statNotUs},
+	ReasonInformNoAddress:   {"inform-no-address", statRFC},
+	ReasonDeclineNoAddress:  {"decline-no-address", statRFC},
+	ReasonMalformedAddress:  {"malformed-address", statParse},
+	ReasonNoLocalAddress:    {"no-local-address", statFailed},
+	ReasonClassDrop:         {"class-drop", statAdmin},
+	ReasonClassReject:       {"class-reject", ""},
+	ReasonNoSubnet:          {"no-subnet", ""},
+	ReasonSubnetGuarded:     {"subnet-guarded", ""},
+	ReasonRebindNoSubnet:    {"rebind-no-subnet", ""},
+	ReasonIdentityUnusable:  {"identity-unusable", ""},
+	ReasonInitRebootUnknown: {"init-reboot-unknown", ""},
+	ReasonInitRebootAddress: {"init-reboot-address", ""},
+	ReasonUnknownAddress:    {"out-of-pools", ""},
+	ReasonPoolGuarded:       {"pool-guarded", ""},
+	ReasonAddressReserved:   {"address-reserved", ""},
+	ReasonAddressInUse:      {"address-in-use", ""},
+	ReasonReservedElsewhere: {"reserved-elsewhere", ""},
+	ReasonPoolExhausted:     {"pool-exhausted", ""},
+	ReasonNoPools:           {"no-pools", ""},
+	ReasonLeaseRefused:      {"lease-refused", ""},
+	ReasonConflict:          {"conflict", statFailed},
+	ReasonNotDurable:        {"not-durable", ""},
+	ReasonJournalFull:       {"journal-full", statFailed},
+	ReasonJournalFailed:     {"journal-failed", statFailed},
+	ReasonTableFull:         {"table-full", statFailed},
+	ReasonReleaseNoLease:    {"release-no-lease", ""},
+	ReasonReleaseNotOwner:   {"release-not-owner", ""},
+	ReasonReleaseNotLeased:  {"release-not-leased", ""},
+	ReasonReleaseRefused:    {"release-refused", ""},
+	ReasonDeclineNoLease:    {"decline-no-lease", ""},
+	ReasonDeclineNotOwner:   {"decline-not-owner", ""},
+	ReasonDeclineNotLeased:  {"decline-not-leased", ""},
+	ReasonDeclineRefused:    {"decline-refused", ""},
+	ReasonV6OnlyMissing:     {"v6-only-missing", ""},
 }
 
 // String is the label of metrics, stable across releases.

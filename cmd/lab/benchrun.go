@@ -1,0 +1,251 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// add appends a row; must is a bound: "<= 10" or ">= 0.35", or "" for none.
+func (b *bencher) add(measure string, value float64, unit, must, note string) {
+	r := row{Measure: measure, Value: value, Unit: unit, Must: must, Note: note}
+	if must != "" {
+		var bound float64
+		if _, err := fmt.Sscanf(must[3:], "%g", &bound); err == nil {
+			met := must[:2] == "<=" && value <= bound || must[:2] == ">=" && value >= bound
+			r.Met = &met
+		}
+	}
+	b.rep.Rows = append(b.rep.Rows, r)
+}
+
+// print writes the table.
+func (b *bencher) print() {
+	say("\n%-58s %12s %-10s %-10s %s", "measure", "value", "unit", "must be", "")
+	for _, r := range b.rep.Rows {
+		mark := ""
+		if r.Met != nil {
+			mark = "missed"
+			if *r.Met {
+				mark = "ok"
+			}
+		}
+		say("%-58s %12.4g %-10s %-10s %-7s %s", r.Measure, r.Value, r.Unit, r.Must, mark, r.Note)
+	}
+}
+
+const (
+	benchClients = 50_000
+	kneeClients  = 200_000
+)
+
+// run measures what is wanted.
+func (b *bencher) run() error {
+	var refl, dora float64
+	if b.want["reflector"] {
+		say("\nreflector: the zero-logic limit of this machine for this traffic")
+		u, err := b.reflector()
+		if err != nil {
+			return err
+		}
+		tr, err := b.peak(u, "discover-flood", 100_000, kneeClients)
+		u.stop()
+		if err != nil {
+			return err
+		}
+		refl = tr.Done / 2
+		b.add("reflector, exchanges of two packet pairs", refl, "1/s", "", "")
+		b.add("reflector, CPU per exchange", 2*tr.CPUUs, "us", "", "")
+	}
+	if b.want["dora"] || b.want["overload"] || b.want["junk"] || b.want["latency"] || b.want["none"] {
+		say("\nDORA, every ACK after fdatasync")
+		u, err := b.peregrine("peregrine", "group", bigPool)
+		if err != nil {
+			return err
+		}
+		err = b.doras(u, refl, &dora)
+		u.stop()
+		if err != nil {
+			return err
+		}
+	}
+	if b.want["none"] {
+		say("\nDORA, sync none: the price of durability")
+		u, err := b.peregrine("peregrine sync none", "none", bigPool)
+		if err != nil {
+			return err
+		}
+		tr, err := b.peak(u, "dora", 20_000, kneeClients)
+		u.stop()
+		if err != nil {
+			return err
+		}
+		b.add("DORA without durability", tr.Done, "1/s", "", "")
+		if dora > 0 {
+			b.add("price of durability", 100*(1-dora/tr.Done), "%", "<= 10", "")
+		}
+	}
+	if b.want["kea"] {
+		if err := b.kea(dora); err != nil {
+			return err
+		}
+	}
+	if b.want["full"] || b.want["million"] {
+		if err := b.million(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// doras measures the running server at and above its peak.
+func (b *bencher) doras(u *under, refl float64, dora *float64) error {
+	best, err := b.peak(u, "dora", 20_000, kneeClients)
+	if err != nil {
+		return err
+	}
+	*dora = best.Done
+	b.add("durable DORA at <= 1 % loss", best.Done, "1/s", "", "")
+	b.add("server CPU per durable DORA", best.CPUUs, "us", "<= 10", "at that rate")
+	if refl > 0 {
+		b.add("share of the reflector", best.Done/refl, "", ">= 0.35", "")
+	}
+	if b.want["latency"] {
+		tr, err := b.fire(u, "dora", best.Done/2, b.secs, kneeClients)
+		if err != nil {
+			return err
+		}
+		ex := tr.Result.Exchanges
+		b.add("OFFER p99 at half load", float64(ex[0].Response.P99)/1e6, "ms", "<= 0.5", "")
+		b.add("durable ACK p99 at half load", float64(ex[len(ex)-1].Response.P99)/1e6, "ms", "<= 4", "")
+		b.add("ACK p50 at half load", float64(ex[len(ex)-1].Response.P50)/1e6, "ms", "", "")
+		b.add("renewals: CPU each", 0, "us", "", "")
+		b.rep.Rows = b.rep.Rows[:len(b.rep.Rows)-1]
+		tr, err = b.fire(u, "renew", best.Done/2, b.secs, benchClients)
+		if err != nil {
+			return err
+		}
+		b.add("server CPU per renewal", tr.CPUUs, "us", "", "")
+	}
+	if b.want["overload"] {
+		for _, x := range []struct {
+			factor float64
+			must   string
+		}{{2, ">= 0.95"}, {5, ">= 0.90"}, {10, ">= 0.80"}} {
+			tr, err := b.fire(u, "dora", best.Done*x.factor, b.secs, 2_000_000)
+			if err != nil {
+				return err
+			}
+			b.add(fmt.Sprintf("goodput at %g times the load", x.factor), tr.Done/best.Done, "of peak", x.must,
+				fmt.Sprintf("%.0f/s really begun", float64(tr.Begun)/tr.Result.Seconds))
+		}
+	}
+	return nil
+}
+
+// million fills a /12 and looks at memory, restart and a full pool.
+func (b *bencher) million() error {
+	say("\na million leases with client identifiers")
+	dir, err := os.MkdirTemp(b.dir, "million-")
+	if err != nil {
+		return err
+	}
+	u, err := b.peregrineIn("peregrine /12", dir, "group", oneMPool)
+	if err != nil {
+		return err
+	}
+	defer func() { u.stop() }()
+	before, err := rss(u.pid)
+	if err != nil {
+		return err
+	}
+	small, err := b.fire(u, "dora", 5_000, 3, 15_000, "-b", "mac=0a:00:00:00:00:00")
+	if err != nil {
+		return err
+	}
+	want := 1_047_500
+	for have := 0; have < want; {
+		n := min(want-have, 250_000)
+		mac := fmt.Sprintf("mac=02:00:%02x:%02x:%02x:%02x", have>>24&255, have>>16&255, have>>8&255, have&255)
+		if _, err := b.fire(u, "dora", 15_000, 0, n, "-n", fmt.Sprint(n), "-b", mac); err != nil {
+			return err
+		}
+		have += n
+	}
+	a, err := u.s.command(b.ctx, "statistic-get", map[string]string{"name": "assigned-addresses"})
+	if err != nil {
+		return err
+	}
+	var st map[string][][2]any
+	if err := json.Unmarshal(a.Arguments, &st); err != nil {
+		return err
+	}
+	leases := 0.0
+	if v := st["assigned-addresses"]; len(v) > 0 {
+		leases, _ = v[0][0].(float64)
+	}
+	after, err := rss(u.pid)
+	if err != nil {
+		return err
+	}
+	b.add("leases", leases, "", ">= 1000000", "")
+	b.add("resident memory per lease", float64(after-before)/math.Max(leases, 1), "bytes", "<= 200", "RSS of the process, everything in it")
+	free := 1_048_559 - leases
+	full, err := b.fire(u, "dora", 2_000, 0, int(math.Max(free-200, 100)), "-n", fmt.Sprint(int(math.Max(free-200, 100))), "-b", "mac=0e:00:00:00:00:00")
+	if err != nil {
+		return err
+	}
+	base, err := b.empty(full)
+	if err != nil {
+		return err
+	}
+	b.add("DORA cost, /12 99.9 % full against empty", full.CPUUs/base.CPUUs, "x", "<= 1.2", fmt.Sprintf("%.2f against %.2f us", full.CPUUs, base.CPUUs))
+	_ = small
+
+	u.s.kill()
+	began := time.Now()
+	u2, err := b.peregrineIn("peregrine /12 again", dir, "group", oneMPool)
+	if err != nil {
+		return err
+	}
+	took := time.Since(began).Seconds()
+	u.stop = u2.stop
+	log, err := os.ReadFile(filepath.Join(dir, "server.log"))
+	if err != nil {
+		return err
+	}
+	note := "process start to first answer, journal replayed after kill -9"
+	if strings.Contains(string(log), "TAIL_CUT") {
+		note += ", torn tail cut"
+	}
+	b.add("restart with that many leases", took, "s", "<= 2", note)
+	if _, err := u2.s.command(b.ctx, "kea-lfc-start", nil); err != nil {
+		return err
+	}
+	u2.s.kill()
+	began = time.Now()
+	u3, err := b.peregrineIn("peregrine /12 from snapshot", dir, "group", oneMPool)
+	if err != nil {
+		return err
+	}
+	u.stop = u3.stop
+	b.add("restart from a snapshot", time.Since(began).Seconds(), "s", "<= 2", "")
+	return nil
+}
+
+// empty repeats the last trial against an empty server of the same kind.
+func (b *bencher) empty(like trial) (trial, error) {
+	u, err := b.peregrine("peregrine /12 empty", "group", oneMPool)
+	if err != nil {
+		return trial{}, err
+	}
+	defer u.stop()
+	n := fmt.Sprint(like.Begun)
+	return b.fire(u, "dora", like.Offered, 0, int(like.Begun), "-n", n, "-b", "mac=0e:00:00:00:00:00")
+}
+
+func (b *bencher) kea(float64) error { return fmt.Errorf("the comparison with Kea is not built yet") }
