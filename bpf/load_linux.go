@@ -35,7 +35,8 @@ type Objects struct {
 // everything until an interface is set. The caller must Close the result.
 //
 // The error says what is missing if the kernel or the process cannot (see Probe);
-// one of the verifier wraps *ebpf.VerifierError, whose %+v is the whole log.
+// one of the verifier wraps *ebpf.VerifierError (errors.As), whose %+v is the
+// whole log.
 func Load(o Options) (*Objects, error) {
 	opts, err := o.withDefaults()
 	if err != nil {
