@@ -111,14 +111,16 @@ func (p *plane) tell() {
 	p.setScopes()
 }
 
-// applied puts a new configuration's dataplane part in force.
-func (p *plane) applied(_, snap *config.Snapshot) error {
+// applied puts a new configuration's dataplane part in force, or on an error
+// leaves the old one's.
+func (p *plane) applied(old, snap *config.Snapshot) error {
 	p.mu.Lock()
 	dp := p.dp
 	p.mu.Unlock()
 	if dp != nil {
 		if err := dp.Apply(p.options(snap)); err != nil {
-			return err
+			// Some interfaces may be served in the new way already.
+			return errors.Join(err, dp.Apply(p.options(old)))
 		}
 	}
 	p.mu.Lock()

@@ -143,7 +143,10 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 			if old.Dataplane.MetricsAddress != new.Dataplane.MetricsAddress {
 				l4.Warn("PEREGRINE_METRICS_ADDRESS a change of Dataplane.metrics-address takes effect at the next start", "address", new.Dataplane.MetricsAddress)
 			}
-			return p.applied(old, new)
+			if err := p.applied(old, new); err != nil {
+				return errors.Join(err, handler.Apply(old.Dhcp4.Loggers))
+			}
+			return nil
 		},
 		Shutdown: func(v int) {
 			if exiting.CompareAndSwap(false, true) {
