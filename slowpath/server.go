@@ -67,6 +67,9 @@ type Options struct {
 	Log *slog.Logger
 	// Port is the UDP port served, 0 is Port4.
 	Port uint16
+	// AnswerSource sends every answer to where its query came from, address, port
+	// and link layer: for tests behind one address (OP-061).
+	AnswerSource bool
 	// FS is the lease store's file system, nil the operating system's.
 	FS leasestore.FS
 	// Version is Kea-shaped, Extended the long text of version-get.

@@ -375,6 +375,9 @@ func (w *Worker) put(p *netio.Packet, c *query, msg []byte) bool {
 	case engine.L2Broadcast:
 		o.DstMAC = [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	}
+	if w.s.opt.AnswerSource {
+		o.DstMAC, o.Dst4, o.DstPort = c.hdr.SrcMAC, c.hdr.Src4, c.hdr.SrcPort
+	}
 	off := frame.HeaderLen4(o.VLANCount)
 	if off+len(msg) > cap(p.Data) {
 		w.drop(ReasonReplyTooLong)

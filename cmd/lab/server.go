@@ -31,7 +31,7 @@ func startServer(ctx context.Context, bin, ns, dir, config string, extra ...stri
 }
 
 // startServerArgs starts a command line that runs the server.
-func startServerArgs(ctx context.Context, ns, dir string, args []string) (*server, error) {
+func startServerArgs(ctx context.Context, ns, dir string, args []string, env ...string) (*server, error) {
 	s := &server{log: filepath.Join(dir, "server.log"), socket: filepath.Join(dir, "control.sock"), done: make(chan error, 1)}
 	if ns != "" {
 		s.cmd = in(ns, args...)
@@ -44,6 +44,7 @@ func startServerArgs(ctx context.Context, ns, dir string, args []string) (*serve
 	}
 	defer f.Close()
 	s.cmd.Stdout, s.cmd.Stderr = f, f
+	s.cmd.Env = append(os.Environ(), env...)
 	// Its own process group, so that a Ctrl-C meant for the lab leaves the end of
 	// the server to the lab; and it dies with the lab whatever happens.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}

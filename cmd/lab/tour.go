@@ -362,7 +362,10 @@ func demo(ctx context.Context, bin, why string) error {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
-	s, err := startServer(ctx, bin, "", dir, config, "-p", demoPort)
+	demoArgs := []string{filepath.Join(bin, "peregrine"), "serve", "-c", config, "-p", demoPort}
+	// The relay is on a port of its own, as this user may not have port 67.
+	const answerSource = "KEA_TEST_SEND_RESPONSES_TO_SOURCE=ENABLE"
+	s, err := startServerArgs(ctx, "", dir, demoArgs, answerSource)
 	if err != nil {
 		return err
 	}
@@ -383,7 +386,7 @@ func demo(ctx context.Context, bin, why string) error {
 	}
 	say("   %d leases. Now kill -9, and start again.", len(before))
 	s.kill()
-	if s, err = startServer(ctx, bin, "", dir, config, "-p", demoPort); err != nil {
+	if s, err = startServerArgs(ctx, "", dir, demoArgs, answerSource); err != nil {
 		return err
 	}
 	after, err := s.leases(ctx)

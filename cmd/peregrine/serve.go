@@ -157,7 +157,8 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 			lib, _ := hooksall.New(name)
 			return lib
 		},
-		Kernel: p.kernel, Dataplane: p.status, Sockets: p.sockets,
+		AnswerSource: os.Getenv("KEA_TEST_SEND_RESPONSES_TO_SOURCE") == "ENABLE",
+		Kernel:       p.kernel, Dataplane: p.status, Sockets: p.sockets,
 		Log: log, Port: p.port, Version: keaVersion, Extended: extendedVersion(), Build: buildReport(),
 	})
 	if err != nil {

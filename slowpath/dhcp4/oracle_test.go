@@ -1,5 +1,3 @@
-//go:build oracle
-
 // Until go.mod has what insomniacslk/dhcp itself imports, this needs -tags oracle.
 
 package dhcp4
