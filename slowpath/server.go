@@ -212,7 +212,7 @@ func (s *Server) openStore() error {
 	}
 	store, rec, err := leasestore.Open(leasestore.Options{
 		Dir: dir, FS: s.opt.FS, Sync: sync, SegmentBytes: int64(dp.JournalSizeMB) << 20,
-		Load: s.table.Load, Parallel: true, Event: s.storeEvent,
+		Load: s.table.Load, Parallel: true, Event: s.storeEvent, Quiesce: s.table.Quiesce,
 	})
 	if err != nil {
 		return fmt.Errorf("open lease database in %s: %w", dir, err)
