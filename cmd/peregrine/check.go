@@ -22,7 +22,7 @@ func loadFile(path string, lenient bool) (*config.Snapshot, error) {
 		return nil, err
 	}
 	if snap.Dhcp4 == nil {
-		return nil, fmt.Errorf("%s: expected a \"Dhcp4\" part", path)
+		return nil, fmt.Errorf("%s:1:1: expected a \"Dhcp4\" part", path)
 	}
 	return snap, nil
 }

@@ -48,14 +48,23 @@ func leaseMain(args []string, stdout, stderr io.Writer) int {
 		*dir = slowpath.LeaseDir(snap)
 	}
 	out := bufio.NewWriter(stdout)
-	fmt.Fprintf(out, "%-15s  %-17s  %-9s  %-17s  %-20s  %s\n", "address", "hw-address", "subnet-id", "state", "expires", "client-id")
+	header := func() {
+		fmt.Fprintf(out, "%-15s  %-17s  %-9s  %-17s  %-20s  %s\n", "address", "hw-address", "subnet-id", "state", "expires", "client-id")
+	}
+	n := 0
 	_, err := leasestore.Inspect(*dir, func(l *lease.Lease4) {
+		if n++; n == 1 {
+			header() // not above an error
+		}
 		expires := "never"
 		if l.ValidLifetimeS != lease.InfiniteLifetime {
 			expires = time.Unix(l.ExpiresUnixS(), 0).UTC().Format("2006-01-02 15:04:05Z")
 		}
 		fmt.Fprintf(out, "%-15s  %-17s  %-9d  %-17s  %-20s  %s\n", l.Addr, colons(l.HW()), l.SubnetID, stateNames[l.State], expires, colons(l.CID()))
 	})
+	if err == nil && n == 0 {
+		header()
+	}
 	if err = errors.Join(err, out.Flush()); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/netio/netiotest"
+)
+
+// TestInterfaceComesAndGoes: down and up, deleted and made anew, under the eyes
+// of a running server, which was started before there was an interface.
+func TestInterfaceComesAndGoes(t *testing.T) {
+	t.Parallel()
+	for _, m := range modes {
+		t.Run(m.configured, func(t *testing.T) {
+			t.Parallel()
+			b := newBedWithoutLink(t)
+			b.startWith(b.newConf(m.configured))
+			if got := b.mode(); got != "" {
+				t.Errorf("an interface that does not exist is served in mode %q", got)
+			}
+			b.addLink()
+			until(t, "the new interface to be served", func() bool { return b.mode() == m.inUse })
+			w := b.newWire()
+			mac := netiotest.ClientMAC(1)
+			addr := w.lease(mac).View.YIAddr()
+
+			b.srv.down(t, serverIf)
+			time.Sleep(50 * time.Millisecond) // something in between; right with any
+			b.srv.up(t, serverIf)
+			w.ask("after down and up", netiotest.Renew(mac, addr, serverIP), dhcp4.MsgAck)
+			for range 5 {
+				b.srv.down(t, serverIf)
+				b.srv.up(t, serverIf)
+			}
+			w.ask("after many downs and ups", netiotest.Renew(mac, addr, serverIP), dhcp4.MsgAck)
+
+			for range 2 {
+				w.close()
+				if err := b.srv.nl.LinkDel(b.srv.link(t, serverIf)); err != nil {
+					t.Fatal(err)
+				}
+				until(t, "the deleted interface not to be served", func() bool { return b.mode() == "" })
+				b.addLink()
+				until(t, "the interface made anew to be served", func() bool { return b.mode() == m.inUse })
+				w = b.newWire()
+				w.ask("after delete and add", netiotest.Renew(mac, addr, serverIP), dhcp4.MsgAck)
+			}
+			if b.p.ended() {
+				t.Fatalf("the server ended\n%s", b.p.text())
+			}
+			b.p.terminate()
+		})
+	}
+}
+
+// TestAddressComesAndGoes: the server identifier follows the interface.
+func TestAddressComesAndGoes(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(t *testing.T, b *bed, c *conf) {
+		b.startWith(c)
+		w := b.newWire()
+		mac := netiotest.ClientMAC(1)
+		addr := w.lease(mac).View.YIAddr()
+
+		const second = serverIP + 4 // 10.77.0.5
+		b.srv.addAddr(t, serverIf, "10.77.0.5/16")
+		a := w.ask("to a new address", netiotest.Renew(mac, addr, second), dhcp4.MsgAck)
+		if id, _ := a.View.ServerID(); id != second {
+			t.Errorf("asked at %v, answered as %v", second, id)
+		}
+		b.srv.delAddr(t, serverIf, serverCIDR)
+		// With a primary address the kernel takes its secondaries; put one back.
+		if l, err := b.srv.nl.AddrList(b.srv.link(t, serverIf), netlink.FAMILY_V4); err != nil {
+			t.Fatal(err)
+		} else if len(l) == 0 {
+			b.srv.addAddr(t, serverIf, "10.77.0.5/16")
+		}
+		until(t, "the server to answer as its new address", func() bool {
+			a := w.once(netiotest.Discover(netiotest.ClientMAC(2)), time.Second)
+			if a == nil {
+				return false
+			}
+			id, _ := a.View.ServerID()
+			return id == second
+		})
+		b.srv.delAddr(t, serverIf, "10.77.0.5/16")
+		until(t, "the server without address to be silent", func() bool {
+			return w.once(netiotest.Discover(netiotest.ClientMAC(3)), 200*time.Millisecond) == nil
+		})
+		until(t, "the silence to be counted", func() bool {
+			return b.metrics().sum("peregrine_packets_dropped_total", `reason="no-local-address"`)+
+				b.metrics().sum("peregrine_packets_dropped_total", `reason="no-subnet"`) > 0
+		})
+		b.srv.addAddr(t, serverIf, serverCIDR)
+		w.ask("with its address again", netiotest.Renew(mac, addr, serverIP), dhcp4.MsgAck)
+	})
+}
