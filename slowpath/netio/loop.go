@@ -23,7 +23,10 @@ const maxWaitNs = 100_000_000
 
 // LoopOptions tune a Loop. The zero value is the default.
 type LoopOptions struct {
-	// SpinNs is how long empty rings are polled before the thread sleeps. 0
+	// SpinNs is the longest that empty rings are polled before the thread
+	// sleeps. How long they really are adapts: it halves each time polling found
+	// nothing and doubles when it did. While replies wait for their commit there
+	// is no polling at all: the processor is better left to the committer. 0
 	// means DefaultSpinNs; a negative value never spins.
 	SpinNs int64
 	// MaxHeld is the most replies that wait for their commit; it is rounded up
@@ -190,23 +193,54 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer unhook()
 
 	idleSinceNs := int64(0)
+	spin := spinner{maxNs: max(l.opt.SpinNs, 0), ns: max(l.opt.SpinNs, 0)}
 	for !l.stop.Load() {
 		nowNs := l.opt.Now()
 		if l.turn(nowNs) {
-			idleSinceNs = 0
+			if idleSinceNs != 0 {
+				spin.found()
+				idleSinceNs = 0
+			}
 			continue
 		}
 		if idleSinceNs == 0 {
 			idleSinceNs = nowNs
 		}
-		if l.opt.SpinNs > 0 && nowNs-idleSinceNs < l.opt.SpinNs && nowNs >= idleSinceNs {
-			continue
+		if l.head == l.tail {
+			if nowNs-idleSinceNs < spin.ns && nowNs >= idleSinceNs {
+				continue
+			}
+			spin.missed()
 		}
 		l.sleep(nowNs)
 		idleSinceNs = 0
 	}
 	l.drain()
 	return nil
+}
+
+// spinner adapts how long to poll before sleeping.
+type spinner struct {
+	maxNs, ns int64
+	sleeps    uint32
+}
+
+// minSpinNs is below what a look at the rings costs: polling that short is none.
+const minSpinNs = 1_000
+
+// found: polling paid.
+func (s *spinner) found() { s.ns = min(s.maxNs, max(2*s.ns, minSpinNs)) }
+
+// missed: it did not. Every sixteenth sleep polls a little again, to notice when
+// it would pay.
+func (s *spinner) missed() {
+	s.ns /= 2
+	if s.ns < minSpinNs {
+		s.ns = 0
+		if s.sleeps++; s.sleeps%16 == 0 {
+			s.ns = min(s.maxNs, 4*minSpinNs)
+		}
+	}
 }
 
 // turn does one round and reports whether there was anything to do.

@@ -250,8 +250,8 @@ func TestLoopKeepsPositionsOrdered(t *testing.T) {
 	}
 }
 
-// The loop spins for SpinNs, then sleeps no longer than the oldest held reply may
-// wait.
+// While a reply is held the loop does not poll and sleeps no longer than the
+// reply may wait; with nothing held it polls for SpinNs before it sleeps.
 func TestLoopWaits(t *testing.T) {
 	c := newFakeConn(t)
 	now := int64(1000)
@@ -261,11 +261,9 @@ func TestLoopWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := NewLoop(c, h, LoopOptions{SpinNs: 1000, HoldTimeoutNs: 50_000, DrainNs: -1, Now: func() int64 { return now }})
 	c.inject(1)
-	var firstTurns int
+	var turnsAt []int
 	c.onWait = func(timeoutNs int64) {
-		if len(c.waits) == 1 {
-			firstTurns = turns
-		}
+		turnsAt = append(turnsAt, turns)
 		now += timeoutNs
 		if len(c.waits) == 3 {
 			cancel()
@@ -277,8 +275,12 @@ func TestLoopWaits(t *testing.T) {
 	if err := l.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if firstTurns < 11 || firstTurns > 13 {
-		t.Errorf("%d turns of 100 ns before the first sleep, want about 11 to spin 1000 ns", firstTurns)
+	if turnsAt[0] > 3 {
+		t.Errorf("%d turns before the first sleep with a reply held, want no polling", turnsAt[0])
+	}
+	// The first sleep is with the reply held, the second after it was given up.
+	if n := turnsAt[1] - turnsAt[0]; n < 11 || n > 14 {
+		t.Errorf("turns %v: %d of 100 ns before the first sleep with nothing held, want about 12 to poll 1000 ns", turnsAt, n)
 	}
 	if w := c.waits[0]; w <= 0 || w > 50_001 {
 		t.Errorf("first sleep is %d ns with a reply that may wait 50000", w)
@@ -382,5 +384,35 @@ func TestPrefix4Broadcast(t *testing.T) {
 		if got, ok := tc.p.Broadcast(); got != tc.want || ok != tc.ok {
 			t.Errorf("%+v: %#x %t, want %#x %t", tc.p, got, ok, tc.want, tc.ok)
 		}
+	}
+}
+
+func TestSpinAdapts(t *testing.T) {
+	s := spinner{maxNs: 20_000, ns: 20_000}
+	for range 5 {
+		s.missed()
+	}
+	if s.ns != 0 {
+		t.Errorf("after polling in vain five times it still polls %d ns", s.ns)
+	}
+	probes := 0
+	for range 64 {
+		if s.missed(); s.ns > 0 {
+			probes++
+			s.ns = 0
+		}
+	}
+	if probes != 4 {
+		t.Errorf("%d probes in 64 sleeps, want one in sixteen", probes)
+	}
+	for range 6 {
+		s.found()
+	}
+	if s.ns != 20_000 {
+		t.Errorf("after polling paid six times it polls %d ns, want the most", s.ns)
+	}
+	never := spinner{}
+	if never.found(); never.ns != 0 {
+		t.Error("a loop that must not poll polls")
 	}
 }
