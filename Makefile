@@ -27,8 +27,13 @@ test:
 	$(GO) test -timeout 5m ./fastpath/xsk
 	$(GO) test -tags invariants -timeout 5m ./fastpath/... ./slowpath/netio/...
 
+# Figures of this machine, each against a yardstick measured in the same run.
 bench: build
-	@bin/lab bench
+	@bin/lab bench -o bench/results/latest.json
+
+# The same with Debian's kea-dhcp4 beside it; says how to install it.
+bench-kea: build
+	@bin/lab bench -only reflector,dora,latency,overload,kea -o bench/results/kea.json
 
 generate:
 	$(GO) generate ./bpf ./hooks

@@ -118,6 +118,9 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 		if err != nil {
 			return err
 		}
+		if err := os.MkdirAll(filepath.Dir(*out), 0o755); err != nil {
+			return err
+		}
 		if err := os.WriteFile(*out, append(j, '\n'), 0o644); err != nil {
 			return err
 		}
