@@ -254,7 +254,11 @@ func (s *Server) parseConfig(args json.RawMessage) (*config.Snapshot, error) {
 }
 
 func (s *Server) configTest(args json.RawMessage) control.Response {
-	if _, err := s.parseConfig(args); err != nil {
+	snap, err := s.parseConfig(args)
+	if err == nil {
+		err = CheckHooks(snap, s.opt.Hooks)
+	}
+	if err != nil {
 		return fail("%v", err)
 	}
 	return ok("Configuration seems sane. Control-socket, hook-libraries, and D2 configuration were sanity checked, but not applied.", nil)

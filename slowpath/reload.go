@@ -10,22 +10,24 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
 
 // retireWait is how long an old configuration's hook libraries stay loaded when
 // a worker or a parked query does not let go of them.
 const retireWait = 10 * time.Second
 
-// compile loads the hook libraries of a configuration.
-func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
+// configured finds the hook libraries of a configuration and what they may know
+// of it.
+func configured(snap *config.Snapshot, find func(name string) hooks.Library) ([]hooks.Configured, *hooks.Config4, error) {
 	var libs []hooks.Configured
 	for _, h := range snap.Dhcp4.HooksLibraries {
 		var lib hooks.Library
-		if s.opt.Hooks != nil {
-			lib = s.opt.Hooks(h.Name)
+		if find != nil {
+			lib = find(h.Name)
 		}
 		if lib == nil {
-			return nil, fmt.Errorf("load hook library %s: there is no built-in library %q", h.Library, h.Name)
+			return nil, nil, fmt.Errorf("load hook library %s: there is no built-in library %q", h.Library, h.Name)
 		}
 		libs = append(libs, hooks.Configured{Library: lib, Params: h.Parameters})
 	}
@@ -35,6 +37,37 @@ func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
 	}
 	for _, x := range snap.Dhcp4.Subnets {
 		c4.Subnets = append(c4.Subnets, hooks.SubnetInfo{ID: x.ID, Prefix: x.Text, UserContext: x.UserContext})
+	}
+	return libs, c4, nil
+}
+
+// CheckHooks says whether the hook libraries of a configuration would load: only
+// they understand their parameters and their part of user-contexts. They are
+// loaded without leases and unloaded again. find is Options.Hooks.
+func CheckHooks(snap *config.Snapshot, find func(name string) hooks.Library) error {
+	if len(snap.Dhcp4.HooksLibraries) == 0 {
+		return nil
+	}
+	libs, c4, err := configured(snap, find)
+	if err != nil {
+		return err
+	}
+	pipe, err := hooks.Compile(libs, &hooks.Server{
+		Config4: c4, Leases: lease.NewTable(lease.Options{MaxLeases: 1}), Points: servedPoints,
+		Logger:    func(string) *slog.Logger { return slog.New(slog.DiscardHandler) },
+		NowUnixNs: func() int64 { return time.Now().UnixNano() },
+	})
+	if err != nil {
+		return err
+	}
+	return pipe.Close()
+}
+
+// compile loads the hook libraries of a configuration.
+func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
+	libs, c4, err := configured(snap, s.opt.Hooks)
+	if err != nil {
+		return nil, err
 	}
 	pipe, err := hooks.Compile(libs, &hooks.Server{
 		Config4: c4, Leases: s.table, Points: servedPoints,

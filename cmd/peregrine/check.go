@@ -5,8 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 
+	"github.com/peregrine-dhcp/peregrine/hooks"
 	hooksall "github.com/peregrine-dhcp/peregrine/hooks/all"
+	"github.com/peregrine-dhcp/peregrine/slowpath"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 )
 
@@ -25,6 +28,24 @@ func loadFile(path string, lenient bool) (*config.Snapshot, error) {
 		return nil, fmt.Errorf("%s:1:1: expected a \"Dhcp4\" part", path)
 	}
 	return snap, nil
+}
+
+// checkFile is loadFile with everything else that a start would find wrong.
+func checkFile(path string, lenient bool) (*config.Snapshot, error) {
+	snap, err := loadFile(path, lenient)
+	if err != nil {
+		return nil, err
+	}
+	if err := slowpath.CheckHooks(snap, newHook); err != nil {
+		return nil, fmt.Errorf("%s:1:1: %s", path, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return snap, nil
+}
+
+// newHook gives a hook library by name, nil if there is none.
+func newHook(name string) hooks.Library {
+	lib, _ := hooksall.New(name)
+	return lib
 }
 
 func knownHook(name string) bool {
@@ -54,7 +75,7 @@ func checkMain(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "peregrine check: -c FILE is missing")
 		return 2
 	}
-	snap, err := loadFile(*file, *lenient)
+	snap, err := checkFile(*file, *lenient)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1

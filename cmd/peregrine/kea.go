@@ -95,7 +95,7 @@ func keaMain(name string, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case f.check != "" || f.checkAll != "":
 		file := f.check + f.checkAll
-		snap, err := loadFile(file, f.relaxed)
+		snap, err := checkFile(file, f.relaxed)
 		if err != nil {
 			// Scripts look for these words.
 			for _, line := range strings.Split(err.Error(), "\n") {

@@ -21,8 +21,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/peregrine-dhcp/peregrine/fastpath"
-	"github.com/peregrine-dhcp/peregrine/hooks"
-	hooksall "github.com/peregrine-dhcp/peregrine/hooks/all"
 	"github.com/peregrine-dhcp/peregrine/slowpath"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/logging"
@@ -153,10 +151,7 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 				shutdown <- v
 			}
 		},
-		Hooks: func(name string) hooks.Library {
-			lib, _ := hooksall.New(name)
-			return lib
-		},
+		Hooks:        newHook,
 		AnswerSource: os.Getenv("KEA_TEST_SEND_RESPONSES_TO_SOURCE") == "ENABLE",
 		Kernel:       p.kernel, Dataplane: p.status, Sockets: p.sockets,
 		Log: log, Port: p.port, Version: keaVersion, Extended: extendedVersion(), Build: buildReport(),
