@@ -208,7 +208,7 @@ func (c *Conns) openXDP(k *Link, ports []uint16) error {
 		mode = "native"
 	}
 	for i := range k.Queues {
-		q, err := xsk.Open(xsk.Options{IfIndex: uint32(k.Index), QueueID: uint32(i)})
+		q, err := xsk.Open(xsk.Options{IfIndex: uint32(k.Index), QueueID: uint32(i), RingSize: 8192, Frames: 32768})
 		if err != nil {
 			return err
 		}

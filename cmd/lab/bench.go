@@ -46,14 +46,17 @@ type row struct {
 
 // trial is one run of the generator against one server.
 type trial struct {
-	Server    string          `json:"server"`
-	Scenario  string          `json:"scenario"`
-	Offered   float64         `json:"offered-per-second"`
-	Done      float64         `json:"done-per-second"` // exchanges completed
-	Begun     uint64          `json:"begun"`
-	Completed uint64          `json:"completed"`
-	CPUUs     float64         `json:"server-cpu-us-per-exchange"`
-	LossPct   float64         `json:"loss-percent"`
+	Server    string  `json:"server"`
+	Scenario  string  `json:"scenario"`
+	Offered   float64 `json:"offered-per-second"`
+	Done      float64 `json:"done-per-second"` // exchanges completed
+	Begun     uint64  `json:"begun"`
+	Completed uint64  `json:"completed"`
+	CPUUs     float64 `json:"server-cpu-us-per-exchange"`
+	LossPct   float64 `json:"loss-percent"`
+	// StolenPct is how much of the machine's time its hypervisor gave to others
+	// meanwhile: above a few per cent a trial says nothing about the server.
+	StolenPct float64         `json:"stolen-percent"`
 	Result    *loadgen.Result `json:"result"`
 }
 
@@ -254,8 +257,65 @@ func rss(pid int) (uint64, error) {
 	return 0, errors.New("no VmRSS")
 }
 
-// fire runs the generator once against u.
-func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, clients int, extra ...string) (trial, error) {
+// quietPct is the stolen time up to which a trial counts; maxTries how often one
+// that was disturbed is repeated.
+const (
+	quietPct = 3.0
+	maxTries = 4
+)
+
+// stolen is the machine's time so far and what of it the hypervisor took, in
+// ticks.
+func stolen() (steal, total float64) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 1
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	for i, f := range strings.Fields(line)[1:] {
+		n, err := strconv.ParseFloat(f, 64)
+		if err != nil || i >= 8 {
+			break
+		}
+		total += n
+		if i == 7 {
+			steal = n
+		}
+	}
+	return steal, total
+}
+
+// fire runs the generator against u, again if the machine was disturbed
+// meanwhile, and keeps the run that was disturbed least.
+func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, clients int, extra ...string) (best trial, err error) {
+	tries := maxTries
+	if secs == 0 {
+		tries = 1 // a run of a fixed number of exchanges changes the server's state
+	}
+	for i := range tries {
+		s0, t0 := stolen()
+		tr, err := b.fireOnce(u, scenario, rate, secs, clients, extra...)
+		if err != nil {
+			return tr, err
+		}
+		s1, t1 := stolen()
+		tr.StolenPct = 100 * (s1 - s0) / math.Max(t1-t0, 1)
+		ex := tr.Result.Exchanges
+		say("   %-22s %-16s offered %8.0f/s  done %8.0f/s  loss %5.2f %%  server %6.2f us/exchange  p99 %-10s stolen %.1f %%",
+			u.name, scenario, tr.Offered, tr.Done, tr.LossPct, tr.CPUUs, time.Duration(ex[len(ex)-1].Response.P99).Round(time.Microsecond), tr.StolenPct)
+		b.rep.Trials = append(b.rep.Trials, tr)
+		if i == 0 || tr.StolenPct < best.StolenPct {
+			best = tr
+		}
+		if tr.StolenPct <= quietPct {
+			break
+		}
+	}
+	return best, nil
+}
+
+// fireOnce runs the generator once against u.
+func (b *bencher) fireOnce(u *under, scenario string, rate float64, secs float64, clients int, extra ...string) (trial, error) {
 	tr := trial{Server: u.name, Scenario: scenario, Offered: rate}
 	file := filepath.Join(b.dir, "gun.json")
 	args := []string{filepath.Join(b.bin, "dhcpgun"), "-4", "-l", b.t.clientIf, "--xdp", "--scenario", scenario, "--json", file, "-R", strconv.Itoa(clients)}
@@ -315,9 +375,6 @@ func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, cl
 	if tr.Completed > 0 {
 		tr.CPUUs = float64((after - before).Microseconds()) / float64(tr.Completed)
 	}
-	b.rep.Trials = append(b.rep.Trials, tr)
-	say("   %-22s %-16s offered %8.0f/s  done %8.0f/s  loss %5.2f %%  server %6.2f us/exchange  p99 %s",
-		u.name, scenario, tr.Offered, tr.Done, tr.LossPct, tr.CPUUs, time.Duration(ex[len(ex)-1].Response.P99).Round(time.Microsecond))
 	return tr, nil
 }
 

@@ -12,7 +12,7 @@ import (
 // Defaults of LoopOptions.
 const (
 	DefaultSpinNs        = 20_000
-	DefaultMaxHeld       = 4096
+	DefaultMaxHeld       = 8192
 	DefaultHoldTimeoutNs = 2_000_000_000
 	DefaultDrainNs       = 200_000_000
 )
