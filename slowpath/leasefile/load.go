@@ -1,0 +1,159 @@
+package leasefile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+)
+
+// ErrCleanupRunning: Kea's lease file cleanup is at work on the files.
+var ErrCleanupRunning = errors.New("Kea's lease file cleanup is running")
+
+// LoadOptions of Load4; the zero value reads everything that can be read.
+type LoadOptions struct {
+	// MaxRowErrors is how many bad rows a file may have; 0 is any number (LS-006).
+	MaxRowErrors uint32
+	// RowError is told of each bad row, which is skipped; may be nil. It must not
+	// keep e.
+	RowError func(e *RowError)
+}
+
+// Loaded is what Load4 found.
+type Loaded struct {
+	Files     []string // read, in order
+	Rows      int      // good ones, deletions included
+	RowErrors int
+	Deletions int // rows that ended a lease
+	Leases    int
+	// Conversion says that some file has other columns than Header4.
+	Conversion bool
+}
+
+// fileSet lists the files that make up the lease file at path, in the order in
+// which Kea loads them (LS-009).
+func fileSet(path string) ([]string, error) {
+	if pid, running := cleanupRunning(path + suffixPID); running {
+		return nil, fmt.Errorf("load %s: %w as process %d; try again when it has ended", path, ErrCleanupRunning, pid)
+	}
+	order := []string{path + suffixPrevious, path + suffixInput, path}
+	if is, err := exists(path + suffixCompleted); err != nil {
+		return nil, err
+	} else if is {
+		order = []string{path + suffixCompleted, path}
+	}
+	var files []string
+	for _, f := range order {
+		is, err := exists(f)
+		if err != nil {
+			return nil, err
+		}
+		if is {
+			files = append(files, f)
+		}
+	}
+	if len(files) == 0 {
+		return nil, &fs.PathError{Op: "load", Path: path, Err: fs.ErrNotExist}
+	}
+	return files, nil
+}
+
+func exists(path string) (bool, error) {
+	switch _, err := os.Stat(path); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// cleanupRunning says whether the process that a pid file names is a cleanup. The
+// number alone is not believed: it may be anybody's by now.
+func cleanupRunning(pidFile string) (pid int, running bool) {
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		return 0, false
+	}
+	pid, err = strconv.Atoi(string(bytes.TrimSpace(text)))
+	if err != nil || pid <= 0 {
+		return 0, false
+	}
+	comm, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+	return pid, err == nil && string(bytes.TrimSpace(comm)) == "kea-lfc"
+}
+
+// Load4 puts into the empty table t the leases that Kea would have if it started
+// with the lease file at path, and numbers them from 1 (lease.Lease4.Version). It
+// reads the files that a cleanup of Kea's left beside it too. Nobody may use t
+// meanwhile; after an error it is to be thrown away.
+func Load4(path string, t *lease.Table, o LoadOptions) (*Loaded, error) {
+	files, err := fileSet(path)
+	if err != nil {
+		return nil, err
+	}
+	sum := &Loaded{Files: files}
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		err = sum.load(f, name, t, o)
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	sum.Leases = t.Len()
+	return sum, nil
+}
+
+// load reads one file. Rows must be in order: the table keeps the last one.
+func (sum *Loaded) load(in io.Reader, name string, t *lease.Table, o LoadOptions) error {
+	r, err := NewReader4(in, name)
+	if err != nil {
+		return err
+	}
+	sum.Conversion = sum.Conversion || r.Schema() != SchemaCurrent
+	errs := uint32(0)
+	var l, old lease.Lease4
+	for {
+		err := r.Next(&l)
+		var bad *RowError
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.As(err, &bad):
+			sum.RowErrors++
+			if o.RowError != nil {
+				o.RowError(bad)
+			}
+			if errs++; o.MaxRowErrors > 0 && errs > o.MaxRowErrors {
+				return fmt.Errorf("%w; this is more than the %d bad rows that max-row-errors allows", bad, o.MaxRowErrors)
+			}
+			continue
+		default:
+			return err
+		}
+		sum.Rows++
+		if l.ValidLifetimeS == 0 {
+			if t.Get(l.Addr, &old) {
+				if _, err := t.Delete(l.Addr, old.Version, nil); err != nil {
+					return err
+				}
+				sum.Deletions++
+			}
+			continue
+		}
+		l.Version = t.Version() + 1
+		t.Load(&l)
+	}
+}

@@ -1,0 +1,14 @@
+package leasefile
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+func owner(i fs.FileInfo) (uid, gid int, ok bool) {
+	st, ok := i.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
+	return int(st.Uid), int(st.Gid), true
+}

@@ -1,0 +1,132 @@
+package leasefile
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+)
+
+// queue takes changes from whoever holds a lock of the lease table to the
+// mirror's goroutine. It is divided by address, so that the changes of an address
+// stay in order and callers hardly ever meet; what does not fit is lost, and the
+// part remembers that.
+type queue struct {
+	parts []queuePart
+	kick  chan struct{} // signalled when a part is half full
+	// The taker's.
+	spare []byte
+	row   row4
+}
+
+type queuePart struct {
+	mu   sync.Mutex
+	buf  []byte // records; its capacity is the limit
+	half int
+	// lost counts changes that did not fit since it was last taken.
+	lost uint64
+	_    [128 - 8 - 24 - 8 - 8]byte // neighbours are on other cache lines
+}
+
+// queueParts is a power of two.
+const queueParts = 64
+
+func newQueue(bytes int) *queue {
+	q := &queue{parts: make([]queuePart, queueParts), kick: make(chan struct{}, 1)}
+	each := max(bytes/queueParts, queueRecord)
+	for i := range q.parts {
+		q.parts[i].buf = make([]byte, 0, each)
+		q.parts[i].half = each / 2
+	}
+	q.spare = make([]byte, 0, each)
+	return q
+}
+
+// A queued record, little endian:
+//
+//	 0 u32 length of the whole record
+//	 4 u8  flags, 5 u8 state, 6 u8 hwlen, 7 u8 client-id length, 8 u8 host name length
+//	12 u32 address, 16 u32 subnet, 20 u32 pool, 24 u32 valid lifetime
+//	28 i64 CLTT
+//	36     hardware address, client-id, host name, user context (the rest)
+const queueRecord = 36
+
+const (
+	queuedFwd = 1 << iota
+	queuedRev
+)
+
+// put queues that valid is now the lifetime of l, which is otherwise as given.
+func (q *queue) put(l *lease.Lease4, valid uint32) {
+	n := queueRecord + int(l.HWLen) + int(l.ClientIDLen) + int(l.HostnameLen) + len(l.UserContext)
+	p := &q.parts[uint32(l.Addr)*0x9E3779B1>>26&(queueParts-1)]
+	p.mu.Lock()
+	at := len(p.buf)
+	if n > cap(p.buf)-at {
+		p.lost++
+		p.mu.Unlock()
+		return
+	}
+	p.buf = p.buf[:at+n]
+	b := p.buf[at:]
+	flags := byte(0)
+	if l.FQDNFwd {
+		flags |= queuedFwd
+	}
+	if l.FQDNRev {
+		flags |= queuedRev
+	}
+	binary.LittleEndian.PutUint32(b, uint32(n))
+	b[4], b[5], b[6], b[7], b[8] = flags, byte(l.State), l.HWLen, l.ClientIDLen, l.HostnameLen
+	binary.LittleEndian.PutUint32(b[12:], uint32(l.Addr))
+	binary.LittleEndian.PutUint32(b[16:], l.SubnetID)
+	binary.LittleEndian.PutUint32(b[20:], l.PoolID)
+	binary.LittleEndian.PutUint32(b[24:], valid)
+	binary.LittleEndian.PutUint64(b[28:], uint64(l.CLTTUnixS))
+	i := queueRecord
+	i += copy(b[i:], l.HW())
+	i += copy(b[i:], l.CID())
+	i += copy(b[i:], l.Host())
+	copy(b[i:], l.UserContext)
+	p.mu.Unlock()
+	if at < p.half && at+n >= p.half {
+		select {
+		case q.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take gives f each change of part i, in order, and returns how many were lost.
+// The slices of the row are valid until f returns. One goroutine takes at a time.
+func (q *queue) take(i int, f func(*row4)) (lost uint64) {
+	p := &q.parts[i]
+	p.mu.Lock()
+	lost, p.lost = p.lost, 0
+	if len(p.buf) == 0 {
+		p.mu.Unlock()
+		return lost
+	}
+	full := p.buf
+	p.buf = q.spare
+	p.mu.Unlock()
+	q.spare = full[:0]
+	for b := full; len(b) > 0; {
+		n := binary.LittleEndian.Uint32(b)
+		r := b[:n]
+		b = b[n:]
+		hw := r[queueRecord:]
+		cid := hw[r[6]:]
+		host := cid[r[7]:]
+		context := host[r[8]:]
+		q.row = row4{
+			addr: binary.LittleEndian.Uint32(r[12:]), subnet: binary.LittleEndian.Uint32(r[16:]),
+			pool: binary.LittleEndian.Uint32(r[20:]), valid: binary.LittleEndian.Uint32(r[24:]),
+			cltt: int64(binary.LittleEndian.Uint64(r[28:])),
+			fwd:  r[4]&queuedFwd != 0, rev: r[4]&queuedRev != 0, state: lease.State(r[5]),
+			hw: hw[:r[6]], cid: cid[:r[7]], host: host[:r[8]], context: string(context),
+		}
+		f(&q.row)
+	}
+	return lost
+}
