@@ -200,7 +200,7 @@ func TestOptionsRefused(t *testing.T) {
 		}
 	}
 	o, err := Options{Sockets: 3}.withDefaults()
-	if err != nil || o.Frames != 16384 || o.FrameSize != 2048 || o.RingSize != 2048 {
+	if err != nil || o.Frames != 32768 || o.FrameSize != 2048 || o.RingSize != DefaultRingSize {
 		t.Errorf("defaults are %+v, %v", o, err)
 	}
 }
