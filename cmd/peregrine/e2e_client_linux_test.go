@@ -78,6 +78,7 @@ func TestUdhcpc(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, b *bed, c *conf) {
 		udhcpc := lookProgram(t, "udhcpc", "udhcpc")
+		c.dhcp4["cache-threshold"] = 0.0 // every renewal is stored
 		b.startWith(c)
 		p := spawn(t, b.cli, filepath.Join(b.dir, "udhcpc.log"), udhcpc, "-f", "-i", clientIf, "-s", b.script(), "-t", "20", "-T", "1", "-A", "1", "-x", "hostname:modem")
 		seen := 0
@@ -114,6 +115,7 @@ func TestDhclient(t *testing.T) {
 	eachMode(t, func(t *testing.T, b *bed, c *conf) {
 		dhclient := lookProgram(t, "dhclient", "isc-dhcp-client")
 		c.dhcp4["valid-lifetime"], c.dhcp4["renew-timer"], c.dhcp4["rebind-timer"] = 40, 2, 30
+		c.dhcp4["cache-threshold"] = 0.0 // every renewal is stored
 		b.startWith(c)
 		empty := filepath.Join(b.dir, "dhclient.conf")
 		if err := os.WriteFile(empty, []byte("timeout 30;\nretry 1;\ninitial-interval 1;\nbackoff-cutoff 1;\n"), 0o600); err != nil {

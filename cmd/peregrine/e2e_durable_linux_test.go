@@ -140,6 +140,7 @@ func TestKill(t *testing.T) {
 	eachMode(t, func(t *testing.T, b *bed, c *conf) {
 		seed := testSeed(t)
 		r := rand.New(rand.NewPCG(seed, 99))
+		c.dhcp4["cache-threshold"] = 0.0 // renewals are written, too
 		b.startWith(c)
 		crowd := newCrowd(b.newWire())
 		const rounds, clients = 4, 800
