@@ -124,9 +124,10 @@ func (p *plane) applied(old, snap *config.Snapshot) error {
 		}
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.snap = snap
 	p.tell()
+	p.mu.Unlock()
+	p.warn()
 	return nil
 }
 
@@ -199,17 +200,66 @@ func (p *plane) status() any {
 	return map[string]any{"interfaces": out}
 }
 
-// sockets are the interfaces that are selected and not served.
+// sockets are the interfaces that are configured and not served, and why.
 func (p *plane) sockets() []string {
+	dp := p.dataplane()
+	if dp == nil {
+		return nil
+	}
 	var out []string
-	if dp := p.dataplane(); dp != nil {
-		for _, i := range dp.Status() {
-			if i.Mode == "" {
-				out = append(out, i.Name+": "+strings.Join(i.Reasons, "; "))
-			}
+	known := map[string]bool{}
+	for _, i := range dp.Status() {
+		known[i.Name] = true
+		if i.Mode == "" {
+			out = append(out, i.Name+": "+strings.Join(i.Reasons, "; "))
 		}
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.snap.Dhcp4.Interfaces {
+		if known[c.Name] {
+			continue
+		}
+		known[c.Name] = true
+		why := "there is no such interface; it will be served when it appears"
+		if p.iface(c.Name) != nil {
+			why = "the interface is down; it will be served when it is up"
+		}
+		out = append(out, c.Name+": "+why)
+	}
+	if len(known) == 0 && p.snap.Dhcp4.AllInterfaces {
+		out = append(out, "no interface is up and has an IPv4 address")
+	}
 	return out
+}
+
+// iface finds an interface of the machine; with mu held.
+func (p *plane) iface(name string) *netio.Interface {
+	for i := range p.ifaces {
+		if p.ifaces[i].Name == name {
+			return &p.ifaces[i]
+		}
+	}
+	return nil
+}
+
+// warn tells the operator what of the configured interfaces does not work.
+func (p *plane) warn() {
+	for _, e := range p.sockets() {
+		p.log.Warn("DHCPSRV_OPEN_SOCKET_FAIL an interface is not served", "reason", e)
+	}
+	dp := p.dataplane()
+	if dp == nil {
+		return
+	}
+	status := dp.Status()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range status {
+		if i := p.iface(s.Name); s.Mode != "" && i != nil && len(i.Addrs4) == 0 {
+			p.log.Warn("PEREGRINE_NO_ADDRESS the interface has no IPv4 address: clients on it get no answer", "interface", s.Name)
+		}
+	}
 }
 
 func modeName(i fastpath.InterfaceStatus) string {

@@ -96,7 +96,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"ctl", "-s", filepath.Join(dir, "no.sock"), "lease4-get", "{nonsense"}, 2, "", `no valid JSON: \{nonsense`},
 		{[]string{"ctl", "-s", filepath.Join(dir, "no.sock"), "lease4-get", "@" + missing}, 2, "", `missing\.json: no such file`},
 		{[]string{"lease"}, 2, "", `usage: peregrine lease list`},
-		{[]string{"lease", "export"}, 2, "", `not supported yet`},
+		{[]string{"lease", "frobnicate"}, 2, "", `peregrine lease`},
 		{[]string{"lease", "list"}, 2, "", `give -d DIR or -c FILE`},
 		{[]string{"lease", "list", "-d", filepath.Join(dir, "nothing")}, 1, "", `nothing.*no such file`},
 		{[]string{"lease", "list", "-c", missing}, 1, "", `missing\.json.*no such file`},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,8 +24,23 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 			if got := b.mode(); got != "" {
 				t.Errorf("an interface that does not exist is served in mode %q", got)
 			}
+			if n := b.logs(`WARN .*` + serverIf + `: there is no such interface`); n != 1 {
+				t.Errorf("%d warnings of an interface that does not exist\n%s", n, b.p.text())
+			}
+			if status, text := b.ready(); status != 503 || !strings.Contains(text, serverIf) {
+				t.Errorf("readyz without an interface: %d %s", status, text)
+			}
+			if s := b.socketStatus(); s.Status != "failed" || len(s.Errors) != 1 || !strings.Contains(s.Errors[0], serverIf) {
+				t.Errorf("status-get without an interface: sockets %+v", s)
+			}
 			b.addLink()
 			until(t, "the new interface to be served", func() bool { return b.mode() == m.inUse })
+			if status, text := b.ready(); status != 200 {
+				t.Errorf("readyz with the interface: %d %s", status, text)
+			}
+			if s := b.socketStatus(); s.Status != "ready" {
+				t.Errorf("status-get with the interface: sockets %+v", s)
+			}
 			w := b.newWire()
 			mac := netiotest.ClientMAC(1)
 			addr := w.lease(mac).View.YIAddr()
@@ -55,6 +72,52 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 			b.p.terminate()
 		})
 	}
+}
+
+// ready asks as an orchestrator does.
+func (b *bed) ready() (status int, text string) {
+	b.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, "http://"+metricsAt+"/readyz", nil)
+	if err == nil {
+		status, text, err = b.get(req)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return status, text
+}
+
+type socketStatus struct {
+	Status string
+	Errors []string
+}
+
+func (b *bed) socketStatus() socketStatus {
+	b.t.Helper()
+	var st struct{ Sockets socketStatus }
+	b.command("status-get", nil, &st)
+	return st.Sockets
+}
+
+// TestInterfaceDown: a server on an interface that is down, then without address.
+func TestInterfaceDown(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.srv.down(t, serverIf)
+	b.srv.delAddr(t, serverIf, serverCIDR)
+	b.startWith(b.newConf("auto"))
+	if n := b.logs(`WARN .*` + serverIf + `: the interface is down`); n != 1 {
+		t.Errorf("%d warnings of an interface that is down\n%s", n, b.p.text())
+	}
+	b.srv.up(t, serverIf)
+	until(t, "the interface to be served", func() bool { return b.socketStatus().Status == "ready" })
+	b.command("config-reload", nil, nil)
+	if n := b.logs(`WARN .*PEREGRINE_NO_ADDRESS .*` + serverIf); n != 1 {
+		t.Errorf("%d warnings of an interface without address\n%s", n, b.p.text())
+	}
+	b.srv.addAddr(t, serverIf, serverCIDR)
+	b.newWire().lease(netiotest.ClientMAC(1))
+	b.p.terminate()
 }
 
 // TestAddressComesAndGoes: the server identifier follows the interface.

@@ -185,6 +185,7 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 	for _, i := range dp.Status() {
 		l4.Info("DHCP4_OPEN_SOCKETS", "interface", i.Name, "mode", modeName(i), "queues", i.Queues, "sockets", i.Sockets, "reasons", strings.Join(i.Reasons, "; "))
 	}
+	p.warn()
 	notify("READY=1")
 	l4.Info("DHCP4_STARTED the server answers", "subnets", len(snap.Dhcp4.Subnets), "leases", leases(s))
 	for {
