@@ -112,8 +112,10 @@ func (m *Mirror) drain(next *mirrorFile) error {
 	for i := range m.queue.parts {
 		lost += m.queue.take(i, func(r *row4) {
 			if !r.writable() {
+				// Kea would skip the row and keep the one before it. Without a
+				// client it takes a row of a declined lease only.
 				m.stats.left.Add(1)
-				return
+				r.valid, r.state, r.cid = 0, lease.StateDeclined, nil
 			}
 			m.out = r.append(m.out)
 			m.outRows++

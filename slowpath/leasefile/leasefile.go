@@ -15,6 +15,8 @@
 // Kea has no column for a DHCPv4 client's hardware type: it is Ethernet when
 // read. Kea refuses rows without hardware address and client identifier unless
 // they are declined, and client identifiers of a single octet; see Writable4.
+// Kea 2.2 also refuses client identifiers of more than 128 octets, which later
+// versions take.
 package leasefile
 
 import (

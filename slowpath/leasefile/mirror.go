@@ -61,7 +61,7 @@ type MirrorStats struct {
 	Bytes    uint64 // appended
 	Batches  uint64 // writes that appended
 	Lost     uint64 // changes that found the queue full; a rewrite made up for them
-	Left     uint64 // rows left out because Kea could not read them, see Writable4
+	Left     uint64 // rows for which there is none or a deletion, as Kea could not read them; see Writable4
 	Rewrites uint64
 	Errors   uint64
 	// FileBytes is the length of the file.
