@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath"
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 )
@@ -19,52 +21,108 @@ var stateNames = map[lease.State]string{
 	lease.StateExpiredReclaimed: "expired-reclaimed", lease.StateReleased: "released",
 }
 
-// leaseMain reads a lease directory without a server.
+const leaseUsage = `usage: peregrine lease COMMAND {-c FILE | -d DIR} ...
+
+  list                                 print the leases
+  export [-f csv|json] [-o OUT]        write the leases as Kea's lease file, or as JSON
+  import [--force] [-n] IN.csv         take over the leases of Kea's lease file
+
+The server must not be running. -d names its lease directory, -c a
+configuration that does.
+`
+
+// leaseMain works on a lease directory without a server.
 func leaseMain(args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 || args[0] != "list" {
-		fmt.Fprintln(stderr, "usage: peregrine lease list {-c FILE | -d DIR}\nimport and export of lease files are not supported yet")
+	if len(args) == 0 {
+		fmt.Fprint(stderr, leaseUsage)
 		return 2
 	}
-	fs := flag.NewFlagSet("peregrine lease list", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	file := fs.String("c", "", "configuration `file` that names the lease directory")
-	dir := fs.String("d", "", "lease `directory`")
-	if err := fs.Parse(args[1:]); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return 2
+	switch args[0] {
+	case "list":
+		return leaseListMain(args[1:], stdout, stderr)
+	case "export":
+		return leaseExportMain(args[1:], stdout, stderr)
+	case "import":
+		return leaseImportMain(args[1:], stdout, stderr)
+	case "help", "-h", "--help":
+		fmt.Fprint(stdout, leaseUsage)
+		return 0
 	}
-	if *dir == "" {
-		if *file == "" {
-			fmt.Fprintln(stderr, "peregrine lease list: give -d DIR or -c FILE")
-			return 2
+	fmt.Fprintf(stderr, "peregrine lease: there is no command %q\n%s", args[0], leaseUsage)
+	return 2
+}
+
+// leaseFlags are the flags of every lease command.
+type leaseFlags struct {
+	*flag.FlagSet
+	file, dir string
+	// snap is the configuration, nil with -d alone.
+	snap *config.Snapshot
+}
+
+func newLeaseFlags(command string, stderr io.Writer) *leaseFlags {
+	f := &leaseFlags{FlagSet: flag.NewFlagSet("peregrine lease "+command, flag.ContinueOnError)}
+	f.SetOutput(stderr)
+	f.StringVar(&f.file, "c", "", "configuration `file` that names the lease directory")
+	f.StringVar(&f.dir, "d", "", "lease `directory`")
+	return f
+}
+
+// parse takes flags before and after so many other arguments, and finds the
+// directory. With ok false, code is the exit status.
+func (f *leaseFlags) parse(args []string, want ...string) (rest []string, code int, ok bool) {
+	for {
+		if err := f.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, 0, false
+			}
+			return nil, 2, false
 		}
-		snap, err := loadFile(*file, true)
+		if f.NArg() == 0 {
+			break
+		}
+		rest = append(rest, f.Arg(0))
+		args = f.Args()[1:]
+	}
+	switch {
+	case len(rest) > len(want):
+		fmt.Fprintf(f.Output(), "%s: unexpected argument %q\n", f.Name(), rest[len(want)])
+		return nil, 2, false
+	case len(rest) < len(want):
+		fmt.Fprintf(f.Output(), "%s: %s is missing\n", f.Name(), strings.Join(want[len(rest):], " "))
+		return nil, 2, false
+	case f.dir == "" && f.file == "":
+		fmt.Fprintf(f.Output(), "%s: give -d DIR or -c FILE\n", f.Name())
+		return nil, 2, false
+	}
+	if f.file != "" {
+		snap, err := loadFile(f.file, true)
 		if err != nil {
-			fmt.Fprintln(stderr, err)
-			return 1
+			fmt.Fprintln(f.Output(), err)
+			return nil, 1, false
 		}
-		*dir = slowpath.LeaseDir(snap)
+		f.snap = snap
+		if f.dir == "" {
+			f.dir = slowpath.LeaseDir(snap)
+		}
+	}
+	return rest, 0, true
+}
+
+func leaseListMain(args []string, stdout, stderr io.Writer) int {
+	fs := newLeaseFlags("list", stderr)
+	if _, code, ok := fs.parse(args); !ok {
+		return code
 	}
 	out := bufio.NewWriter(stdout)
-	header := func() {
-		fmt.Fprintf(out, "%-15s  %-17s  %-9s  %-17s  %-20s  %s\n", "address", "hw-address", "subnet-id", "state", "expires", "client-id")
-	}
-	n := 0
-	_, err := leasestore.Inspect(*dir, func(l *lease.Lease4) {
-		if n++; n == 1 {
-			header() // not above an error
-		}
+	fmt.Fprintf(out, "%-15s  %-17s  %-9s  %-17s  %-20s  %s\n", "address", "hw-address", "subnet-id", "state", "expires", "client-id")
+	_, err := leasestore.Inspect(fs.dir, func(l *lease.Lease4) {
 		expires := "never"
 		if l.ValidLifetimeS != lease.InfiniteLifetime {
 			expires = time.Unix(l.ExpiresUnixS(), 0).UTC().Format("2006-01-02 15:04:05Z")
 		}
 		fmt.Fprintf(out, "%-15s  %-17s  %-9d  %-17s  %-20s  %s\n", l.Addr, colons(l.HW()), l.SubnetID, stateNames[l.State], expires, colons(l.CID()))
 	})
-	if err == nil && n == 0 {
-		header()
-	}
 	if err = errors.Join(err, out.Flush()); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
