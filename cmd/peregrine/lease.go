@@ -21,7 +21,7 @@ var stateNames = map[lease.State]string{
 	lease.StateExpiredReclaimed: "expired-reclaimed", lease.StateReleased: "released",
 }
 
-const leaseUsage = `usage: peregrine lease COMMAND {-c FILE | -d DIR} ...
+const leaseUsage = `usage: peregrine lease list|export|import {-c FILE | -d DIR} ...
 
   list                                 print the leases
   export [-f csv|json] [-o OUT]        write the leases as Kea's lease file, or as JSON
