@@ -2,7 +2,6 @@ package loadgen
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +9,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
@@ -23,14 +24,29 @@ const (
 	DiscoverOffer Exchange = iota
 	RequestAck
 	RequestAckRenewal
-	Release // has no answer
+	RequestAckRebinding
+	RequestAckReboot
+	Release // has no answer in DHCPv4
+	Decline // has no answer in DHCPv4
+	SolicitAdvertise
+	RequestReply
+	RenewReply
+	RebindReply
+	ReleaseReply
+	Junk // wants no answer
 	numExchanges
 )
 
-var exchangeNames = [numExchanges]string{"DISCOVER-OFFER", "REQUEST-ACK", "REQUEST-ACK (renewal)", "RELEASE"}
+var exchangeNames = [numExchanges]string{
+	"DISCOVER-OFFER", "REQUEST-ACK", "REQUEST-ACK (renewal)", "REQUEST-ACK (rebinding)", "REQUEST-ACK (init-reboot)", "RELEASE", "DECLINE",
+	"SOLICIT-ADVERTISE", "REQUEST-REPLY", "RENEW-REPLY", "REBIND-REPLY", "RELEASE-REPLY", "MALFORMED",
+}
 
-// String is perfdhcp's name.
+// String is perfdhcp's name, or one in its manner.
 func (x Exchange) String() string { return exchangeNames[x] }
+
+// answered says that the message has an answer.
+func (x Exchange) answered() bool { return x != Release && x != Decline && x != Junk }
 
 // Stats are the counters of one exchange.
 type Stats struct {
@@ -61,40 +77,41 @@ func (s *Stats) Drops() uint64 {
 
 // Checks count what a correct server never does.
 type Checks struct {
-	// DuplicateAddresses: an address was acknowledged to a client while
-	// another one of ours had it.
+	// DuplicateAddresses: an address or prefix was acknowledged to a client
+	// while another one of ours had it.
 	DuplicateAddresses uint64 `json:"duplicate-addresses"`
 	// AckDiffers: an ACK has another address than its OFFER, or a renewal than
 	// the lease.
 	AckDiffers uint64 `json:"ack-differs"`
 	// RAIMissing: option 82 did not come back as it was sent.
 	RAIMissing uint64 `json:"relay-agent-information-missing"`
-	// WrongClient: the chaddr is not that of the question.
+	// WrongClient: the chaddr or DUID is not that of the question.
 	WrongClient uint64 `json:"wrong-client"`
 	// WrongVLAN: an answer came with other VLAN tags than the questions have.
 	WrongVLAN uint64 `json:"wrong-vlan"`
+	// OutsidePools: an address or prefix is in none of Options.Pools.
+	OutsidePools uint64 `json:"outside-pools"`
 }
 
 // Failed reports whether any check failed.
 func (c *Checks) Failed() bool { return *c != Checks{} }
 
-// stages of a slot.
-const (
-	idle uint8 = iota
-	waitOffer
-	waitAck
-	waitRenewal
-	released // stands for a RELEASE, which has no slot
-)
+// stages of a slot: idle, or 1 + the Exchange whose answer is waited for.
+const idle uint8 = 0
+
+func stageOf(x Exchange) uint8        { return uint8(x) + 1 }
+func exchangeOf(stage uint8) Exchange { return Exchange(stage - 1) }
 
 // slot is an exchange that waits for an answer, or has had it.
 type slot struct {
-	sentNs, dueNs   int64
-	xid, client     uint32
-	offered, server uint32
-	giaddr          uint32
-	stage           uint8
-	expired         bool // TimedOut was counted
+	begunNs, sentNs, dueNs int64
+	xid, client            uint32
+	offered, server        uint32 // server: in DHCPv6 a number from six.servers
+	giaddr                 uint32 // in DHCPv6 1 + the place in Options.Links6
+	stage                  uint8
+	op                     Op
+	epoch                  uint8
+	expired                bool // TimedOut was counted
 }
 
 // Generator runs a scenario. It belongs to the goroutine that calls Run.
@@ -102,10 +119,12 @@ type Generator struct {
 	opt   Options
 	conns []netio.Conn
 
-	discover, request, renew, release *template
-	out                               frame.Out4
-	headLen                           int
-	baseMAC                           uint64
+	messages    [numExchanges]*template // by the exchange they begin
+	out         frame.Out4
+	headLen     int
+	baseMAC     uint64
+	wrongClient bool // the client can be told from the answer
+	six         *six // of DHCPv6, else nil
 
 	// slots[(xid-xidBase)&mask] is the exchange of xid; head is how many were
 	// begun, those before tail are all over.
@@ -115,25 +134,36 @@ type Generator struct {
 	head, tail  uint32
 	outstanding uint32
 
-	leases []lease           // by client
+	leases []lease           // by client; of DHCPv4
 	owner  map[uint32]uint32 // address → client
+	epochs []uint8           // by client: changes when it gives its lease up
 	seen   [2]map[uint32]struct{}
+	pools  pools
 
-	next    uint32 // client of the next exchange
-	random  *rand.Rand
-	macs    []uint64 // Options.MACs
-	held    []acked  // leases to renew or release, each once
-	streams [2]stream
-	server  uint32 // of the first OFFER
-	hdr     frame.Headers
-	view    dhcp4.View
-	raiWant []byte
-	pkts    [netio.BatchSize]netio.Packet
-	toSend  [netio.BatchSize]netio.Packet
-	toFree  [netio.BatchSize]netio.Packet
-	preload bool
-	most    uint64   // exchanges to begin; 0: no limit
-	pending []uint32 // clients the preload still has to serve
+	next     uint32 // client of the next exchange
+	bound    clientSet
+	unbound  clientSet
+	mix      mixer
+	random   *rand.Rand
+	macs     []uint64 // Options.MACs
+	held     []acked  // leases to renew or release, each once
+	streams  [2]stream
+	junk     *junk
+	server   uint32 // of the first OFFER
+	secs     uint16 // pretended for first messages (perfdhcp -y)
+	hdr      frame.Headers
+	view     dhcp4.View
+	raiWant  []byte
+	pkts     [netio.BatchSize]netio.Packet
+	toSend   [netio.BatchSize]netio.Packet
+	toFree   [netio.BatchSize]netio.Packet
+	preload  bool
+	most     uint64   // exchanges to begin; 0: no limit
+	pending  []uint32 // clients the preload still has to serve
+	begun    uint64   // exchanges of this phase
+	kept     *records
+	samples  [numExchanges][]byte // first message sent of each kind
+	exchange []Exchange           // Exchanges()
 
 	// The results, readable after Run and in OnReport.
 	Stats     [numExchanges]Stats
@@ -144,27 +174,39 @@ type Generator struct {
 	// NoRoom counts how often an exchange was due and could not begin yet,
 	// since too many were outstanding or no frame was free.
 	NoRoom uint64
+	// LateSends are exchanges begun more than LateSend after they were due; Lag
+	// is how much later each was begun. Without a rate there are none.
+	LateSends uint64
+	Lag       Hist
+	// ShortWaits counts turns of the loop in which nothing was due (perfdhcp -x i).
+	ShortWaits uint64
 	// Resent are repetitions, in scenarios that have them.
 	Resent uint64
 	// StartNs and EndNs are the measured time, by the clock of time.Now.
 	StartNs, EndNs int64
 	// Reason says why the run ended, in perfdhcp's words.
 	Reason string
-	// WithoutLease are clients the preload of scenario Renew could not serve.
+	// WithoutLease are clients the preload could not serve.
 	WithoutLease uint32
 }
+
+// LateSend is how late the beginning of an exchange may be before it is counted.
+const LateSend = time.Millisecond
 
 // lease is what a client has; addr 0: nothing.
 type lease struct{ addr, server uint32 }
 
 // acked is a lease as it was acknowledged.
-type acked struct{ client, addr, server, giaddr uint32 }
+type acked struct {
+	client, addr, server, giaddr uint32
+	epoch                        uint8
+}
 
 // stream is a second schedule beside that of the exchanges.
 type stream struct {
 	rate  uint64
 	begun uint64
-	stage uint8
+	op    Op
 }
 
 // New prepares a run over conns, which the caller closes after it.
@@ -176,20 +218,8 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 	if len(conns) == 0 {
 		return nil, errors.New("check options: no connection")
 	}
-	g := &Generator{opt: opt, conns: conns, out: headers(&opt), xidBase: rand.Uint32(), baseMAC: macNumber(opt.BaseMAC[:])}
+	g := &Generator{opt: opt, conns: conns, out: headers(&opt), xidBase: rand.Uint32(), baseMAC: macNumber(opt.BaseMAC[:]), wrongClient: true}
 	g.headLen = frame.HeaderLen4(g.out.VLANCount)
-	if g.discover, err = newTemplate(&opt, dhcp4.MsgDiscover, false); err != nil {
-		return nil, err
-	}
-	if g.request, err = newTemplate(&opt, dhcp4.MsgRequest, true); err != nil {
-		return nil, err
-	}
-	if g.renew, err = newTemplate(&opt, dhcp4.MsgRequest, false); err != nil {
-		return nil, err
-	}
-	if g.release, err = newTemplate(&opt, dhcp4.MsgRelease, false); err != nil {
-		return nil, err
-	}
 	seed := opt.Seed
 	if seed == 0 {
 		seed = rand.Uint64()
@@ -200,16 +230,44 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 	for i := range opt.MACs {
 		g.macs = append(g.macs, macNumber(opt.MACs[i][:]))
 	}
-	g.streams = [2]stream{{rate: opt.RenewRate, stage: waitRenewal}, {rate: opt.ReleaseRate, stage: released}}
+	if g.pools, err = newPools(opt.Pools, opt.V6); err != nil {
+		return nil, err
+	}
+	if opt.V6 {
+		g.xidBase &= sixIndexMask
+		err = g.newSix()
+	} else {
+		err = g.newFour()
+	}
+	if err != nil {
+		return nil, err
+	}
+	g.epochs = make([]uint8, opt.Clients)
+	g.streams = [2]stream{{rate: opt.RenewRate, op: OpRenew}, {rate: opt.ReleaseRate, op: OpRelease}}
 	if opt.RenewRate+opt.ReleaseRate > 0 {
 		g.held = make([]acked, 0, max(opt.Clients, 1<<16))
 	}
+	if opt.Scenario.leased() {
+		g.bound, g.unbound = newClientSet(opt.Clients), newClientSet(opt.Clients)
+		for c := range opt.Clients {
+			g.unbound.add(c)
+		}
+	}
+	g.mix = newMixer(opt.Mix)
+	if opt.JunkRate > 0 || opt.Scenario == MalformedFlood {
+		g.junk = newJunk(g)
+	}
+	if opt.Keep {
+		g.kept = newRecords(opt.V6)
+	}
+	g.exchange = opt.exchanges()
 	// An exchange without an answer holds up the reuse of the slots behind it
 	// for the drop time, so there are many more of them than may be outstanding.
 	want := max(uint64(opt.Window), 1<<19)
 	if opt.Rate > 0 {
 		// All that can be outstanding when nothing is answered, with some room.
-		want = uint64(float64(opt.Rate+opt.RenewRate) * (opt.DropTime[0] + opt.DropTime[1]).Seconds() * 1.25)
+		want = uint64(float64(opt.Rate+opt.RenewRate+opt.ReleaseRate) * (opt.DropTime[0] + opt.DropTime[1]).Seconds() * 1.25)
+		want = max(want, 2*uint64(opt.Window))
 	}
 	if opt.Scenario.retransmits() {
 		want = uint64(opt.Clients)
@@ -218,6 +276,30 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 	n := uint32(1) << bits.Len64(want-1)
 	g.slots = make([]slot, n)
 	g.mask = n - 1
+	if g.six != nil {
+		g.six.offers = make([]lease6, n)
+	}
+	return g, nil
+}
+
+// newFour prepares what only DHCPv4 needs.
+func (g *Generator) newFour() (err error) {
+	opt := &g.opt
+	for _, x := range []Exchange{DiscoverOffer, RequestAck, RequestAckRenewal, RequestAckRebinding, RequestAckReboot, Release, Decline} {
+		if g.messages[x], err = newTemplate(opt, x); err != nil {
+			return err
+		}
+	}
+	for i := range opt.Templates {
+		x := []Exchange{DiscoverOffer, RequestAck}[i]
+		if g.messages[x], err = fileTemplate(&opt.Templates[i], i); err != nil {
+			return err
+		}
+		// The answer has the template's chaddr, which need not be the client's.
+		if opt.Templates[i].RandomOffset != offCHAddr+5 {
+			g.wrongClient = false
+		}
+	}
 	g.owner = make(map[uint32]uint32, opt.Clients)
 	if opt.Unique {
 		for i := range g.seen {
@@ -226,49 +308,45 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 	}
 	g.leases = make([]lease, opt.Clients)
 	if opt.RAI {
-		rai := g.discover.rai
-		g.raiWant = bytes.Clone(g.discover.msg[rai-4-len(circuitID) : rai+6])
+		x := g.messages[DiscoverOffer]
+		g.raiWant = bytes.Clone(x.msg[x.rai-4-len(circuitID) : x.rai+6])
 	}
-	return g, nil
+	return nil
 }
 
-// ServerID is the server identifier of the first OFFER, if one came.
+// ServerID is the server identifier of the first OFFER, if one came; of DHCPv6
+// see ServerDUID.
 func (g *Generator) ServerID() (dhcp4.IPv4, bool) { return dhcp4.IPv4(g.server), g.server != 0 }
 
 // Exchanges are the kinds the scenario has, in perfdhcp's order.
-func (g *Generator) Exchanges() []Exchange {
-	switch {
-	case g.opt.Scenario == Renew:
-		return []Exchange{RequestAckRenewal}
-	case g.opt.TwoWay || g.opt.Scenario == DiscoverFlood:
-		return []Exchange{DiscoverOffer}
-	}
-	x := []Exchange{DiscoverOffer, RequestAck}
-	if g.opt.RenewRate > 0 {
-		x = append(x, RequestAckRenewal)
-	}
-	if g.opt.ReleaseRate > 0 {
-		x = append(x, Release)
-	}
-	return x
-}
+func (g *Generator) Exchanges() []Exchange { return g.exchange }
 
 // Options are those in force, with their defaults.
 func (g *Generator) Options() Options { return g.opt }
+
+// Preloading says that leases are being made for the scenario, untimed.
+func (g *Generator) Preloading() bool { return g.preload }
 
 var epoch = time.Now()
 
 // now is nanoseconds of the monotonic clock.
 func now() int64 { return int64(time.Since(epoch)) }
 
-// Run runs the scenario to its end. It locks its thread.
+// Run runs the scenario to its end. It locks its thread, to Options.CPUs if
+// there are any.
 func (g *Generator) Run() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if g.opt.Scenario == Renew {
-		if err := g.preloadLeases(); err != nil {
-			return err
-		}
+	restore, err := pin(g.opt.CPUs)
+	if err != nil {
+		return err
+	}
+	defer restore()
+	if err := g.preloadLeases(); err != nil {
+		return err
+	}
+	if g.opt.Started != nil {
+		g.opt.Started()
 	}
 	if g.opt.Scenario.retransmits() {
 		g.storm()
@@ -282,503 +360,101 @@ func (g *Generator) Run() error {
 	return nil
 }
 
-// preloadLeases gives every client a lease with ordinary exchanges and forgets
-// their statistics.
+// pin binds the calling thread to cpus; restore undoes it.
+func pin(cpus []int) (restore func(), err error) {
+	if len(cpus) == 0 {
+		return func() {}, nil
+	}
+	var before, set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return nil, fmt.Errorf("read affinity: %w", err)
+	}
+	for _, c := range cpus {
+		set.Set(c)
+	}
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("bind thread to cpus %v: %w", cpus, err)
+	}
+	return func() { _ = unix.SchedSetaffinity(0, &before) }, nil
+}
+
+// preloadWindow is how many exchanges of a preload are outstanding at a time.
+const preloadWindow = 256
+
+// preloadLeases gives every client a lease where the scenario needs it, begins
+// Options.Preload exchanges, and forgets the statistics of both.
 func (g *Generator) preloadLeases() error {
 	const rounds = 5
-	g.pending = make([]uint32, g.opt.Clients)
-	for i := range g.pending {
-		g.pending[i] = uint32(i)
+	if !g.opt.needsLeases() && g.opt.Preload == 0 {
+		return nil
 	}
-	for range rounds {
-		g.preload = true
+	rate, window, wait := g.opt.Rate, g.opt.Window, g.opt.Wait
+	g.opt.Rate, g.opt.Window, g.opt.Wait = 0, min(window, preloadWindow), 0
+	g.preload = true
+	phase := func(n uint64) {
 		g.StartNs, g.Reason = now(), ""
-		n := uint64(len(g.pending))
-		g.Stats = [numExchanges]Stats{}
 		g.next = 0
 		g.most = n
-		g.loop(func(int64) bool { return g.Stats[DiscoverOffer].Sent >= n || g.interrupted() })
+		g.loop(func(int64) bool { return g.begun >= n || g.interrupted() })
 		g.settle()
-		left := g.pending[:0]
-		for _, c := range g.pending {
-			if g.leases[c].addr == 0 {
-				left = append(left, c)
+	}
+	if g.opt.needsLeases() {
+		g.pending = make([]uint32, g.opt.Clients)
+		for i := range g.pending {
+			g.pending[i] = uint32(i)
+		}
+		for range rounds {
+			phase(uint64(len(g.pending)))
+			left := g.pending[:0]
+			for _, c := range g.pending {
+				if !g.hasLease(c) {
+					left = append(left, c)
+				}
+			}
+			g.pending = left
+			if len(left) == 0 || g.Reason != "" {
+				break
 			}
 		}
-		g.pending = left
-		if len(left) == 0 || g.Reason != "" {
-			break
+		g.WithoutLease = uint32(len(g.pending))
+		if g.WithoutLease == g.opt.Clients && !g.mix.begins() && g.Reason == "" {
+			return fmt.Errorf("preload: none of %d clients got a lease", g.opt.Clients)
 		}
+		g.pending = nil
 	}
-	g.WithoutLease = uint32(len(g.pending))
-	if g.WithoutLease == g.opt.Clients {
-		return fmt.Errorf("preload: none of %d clients got a lease", g.opt.Clients)
+	if g.opt.Preload > 0 {
+		phase(g.opt.Preload)
 	}
-	g.pending = nil
 	g.preload = false
+	g.opt.Rate, g.opt.Window, g.opt.Wait = rate, window, wait
 	g.next = 0
 	g.Stats = [numExchanges]Stats{}
-	g.Malformed, g.Other, g.NoRoom = 0, 0, 0
+	g.Malformed, g.Other, g.NoRoom, g.ShortWaits = 0, 0, 0, 0
+	if g.kept != nil {
+		g.kept.clear()
+	}
+	for i := range g.seen {
+		clear(g.seen[i])
+	}
 	return nil
 }
 
-// loop sends what is due and takes what comes until end says so.
-func (g *Generator) loop(end func(nowNs int64) bool) {
-	begun := uint64(0)
-	lastReport := g.StartNs
-	idle := 0
-	for turn := uint(0); ; turn++ {
-		t := now()
-		got := g.receive(t)
-		g.expire(t)
-		if end(t) {
-			return
-		}
-		due := g.due(t, begun)
-		if g.most > 0 {
-			due = min(due, g.most-min(begun, g.most))
-		}
-		if due > 0 {
-			n := g.begin(t, begun, due)
-			begun += n
-			// What there was no room for stays due, and shows in Response.
-			if n < due && g.opt.Rate > 0 {
-				g.NoRoom++
-			}
-		}
-		for i := range g.streams {
-			g.follow(&g.streams[i], t)
-		}
-		for _, c := range g.conns {
-			c.Flush()
-		}
-		if g.opt.Report > 0 && t-lastReport >= int64(g.opt.Report) && !g.preload {
-			lastReport = t
-			g.opt.OnReport(g)
-		}
-		if got > 0 || due > 0 {
-			idle = 0
-		} else if idle++; idle > spinTurns {
-			g.rest(t, begun)
-		}
+func (g *Generator) hasLease(client uint32) bool {
+	if g.six != nil {
+		return g.six.leases[client].held
 	}
-}
-
-// due is how many exchanges should have begun by now and have not, at most a
-// batch.
-func (g *Generator) due(t int64, begun uint64) uint64 {
-	if g.opt.Rate == 0 {
-		if g.outstanding >= g.opt.Window {
-			return 0
-		}
-		return min(uint64(g.opt.Window-g.outstanding), netio.BatchSize)
-	}
-	want := mulDiv(uint64(t-g.StartNs), g.opt.Rate, uint64(time.Second)) + 1
-	if want <= begun {
-		return 0
-	}
-	return min(want-begun, netio.BatchSize)
-}
-
-// dueNs is when exchange i should begin.
-func (g *Generator) dueNs(i uint64) int64 {
-	return g.StartNs + int64(mulDiv(i, uint64(time.Second), g.opt.Rate))
-}
-
-const (
-	// spinTurns is how many empty turns pass before the thread sleeps: some
-	// 20 µs, in which most answers come.
-	spinTurns = 200
-	// wakeNs is how much later than asked for a sleep may end.
-	wakeNs = 100_000
-	// restNs bounds a sleep, so that further connections, time-outs and
-	// interrupts are looked after.
-	restNs = 1_000_000
-)
-
-// rest sleeps until a packet comes or the next exchange is nearly due. A
-// generator that spins all the time would take its core from a server on the
-// same machine.
-func (g *Generator) rest(t int64, begun uint64) {
-	ns := int64(restNs)
-	if g.opt.Rate > 0 {
-		ns = min(ns, g.dueNs(begun)-t-wakeNs)
-	}
-	if len(g.conns) > 1 { // it is woken by the first only
-		ns = min(ns, wakeNs)
-	}
-	if ns > 0 {
-		g.conns[0].Wait(ns)
-	}
-}
-
-// mulDiv is a*b/c without overflow; the quotient fits.
-func mulDiv(a, b, c uint64) uint64 {
-	hi, lo := bits.Mul64(a, b)
-	q, _ := bits.Div64(hi, lo, c)
-	return q
-}
-
-// begin sends the first messages of up to n exchanges and returns of how many.
-func (g *Generator) begin(t int64, begun, n uint64) uint64 {
-	conn := g.conns[0]
-	k := uint64(0)
-	for ; k < n; k++ {
-		p := &g.toSend[k]
-		if !conn.Alloc(p) {
-			break
-		}
-		client, ok := g.nextClient()
-		due := t
-		if g.opt.Rate > 0 {
-			due = g.dueNs(begun + k)
-		}
-		stage := waitOffer
-		if g.opt.Scenario == Renew && !g.preload {
-			stage = waitRenewal
-		}
-		a := acked{client: client}
-		if stage == waitRenewal {
-			a.addr, a.server = g.leases[client].addr, g.leases[client].server
-		}
-		if !ok || !g.start(p, t, due, a, stage) {
-			conn.Release(g.toSend[k : k+1])
-			break
-		}
-	}
-	if k > 0 {
-		conn.Send(g.toSend[:k])
-	}
-	return k
-}
-
-// start writes the first message of an exchange to p, about the lease a if it
-// has an address. It reports false if there is no slot for it.
-func (g *Generator) start(p *netio.Packet, t, due int64, a acked, stage uint8) bool {
-	// The slot about to be used again must be over.
-	if g.head-g.tail > g.mask {
-		return false
-	}
-	i := g.head & g.mask
-	s := &g.slots[i]
-	*s = slot{sentNs: t, dueNs: due, xid: g.xidBase + g.head, client: a.client, offered: a.addr, server: a.server, giaddr: a.giaddr, stage: stage}
-	if r := g.opt.Relays; len(r) > 0 && a.giaddr == 0 {
-		s.giaddr = r[g.random.IntN(len(r))]
-	}
-	x := g.discover
-	switch stage {
-	case waitRenewal:
-		x = g.renew
-	case released:
-		x = g.release
-	}
-	g.fill(p, x, s)
-	g.Stats[exchangeOf(stage)].Sent++
-	g.head++
-	if stage == released {
-		s.stage = idle
-		return true
-	}
-	g.outstanding++
-	return true
-}
-
-// follow sends what is due of the renewals or releases. What there is no lease
-// for is not made up for.
-func (g *Generator) follow(st *stream, t int64) {
-	if st.rate == 0 || g.preload {
-		return
-	}
-	want := mulDiv(uint64(t-g.StartNs), st.rate, uint64(time.Second))
-	n := min(want-st.begun, netio.BatchSize)
-	st.begun = want
-	conn := g.conns[0]
-	k := uint64(0)
-	for ; k < n && len(g.held) > 0; k++ {
-		p := &g.toSend[k]
-		if !conn.Alloc(p) {
-			break
-		}
-		i := g.random.IntN(len(g.held))
-		a := g.held[i]
-		if !g.start(p, t, t, a, st.stage) {
-			conn.Release(g.toSend[k : k+1])
-			break
-		}
-		g.held[i] = g.held[len(g.held)-1]
-		g.held = g.held[:len(g.held)-1]
-		if st.stage == released {
-			if owner, ok := g.owner[a.addr]; ok && owner == a.client {
-				delete(g.owner, a.addr)
-			}
-			if l := &g.leases[a.client]; l.addr == a.addr {
-				l.addr = 0
-			}
-		}
-	}
-	if k > 0 {
-		conn.Send(g.toSend[:k])
-	}
-}
-
-// nextClient is whose turn it is.
-func (g *Generator) nextClient() (uint32, bool) {
-	if g.preload {
-		if int(g.next) == len(g.pending) {
-			return 0, false
-		}
-		g.next++
-		return g.pending[g.next-1], true
-	}
-	if g.macs != nil && g.opt.Scenario != Renew && !g.opt.Scenario.retransmits() {
-		return uint32(g.random.IntN(len(g.macs))), true
-	}
-	for range g.opt.Clients {
-		c := g.next
-		if g.next++; g.next == g.opt.Clients {
-			g.next = 0
-		}
-		if g.opt.Scenario != Renew || g.leases[c].addr != 0 {
-			return c, true
-		}
-	}
-	return 0, false
-}
-
-// mac is the hardware address of a client.
-func (g *Generator) mac(client uint32) uint64 {
-	if g.macs != nil {
-		return g.macs[client]
-	}
-	return g.baseMAC + uint64(client)
-}
-
-// fill writes the packet of an exchange.
-func (g *Generator) fill(p *netio.Packet, x *template, s *slot) {
-	b := p.Data[:g.headLen+len(x.msg)]
-	m := b[g.headLen:]
-	n := x.put(m, s.xid, g.mac(s.client))
-	if s.giaddr != 0 {
-		binary.BigEndian.PutUint32(m[offGIAddr:], s.giaddr)
-	}
-	if x.requested != 0 {
-		binary.BigEndian.PutUint32(m[x.requested:], s.offered)
-	} else if s.offered != 0 {
-		binary.BigEndian.PutUint32(m[offCIAddr:], s.offered)
-	}
-	if x.server != 0 {
-		binary.BigEndian.PutUint32(m[x.server:], s.server)
-	}
-	p.Data = b[:frame.Write4(b, &g.out, n)]
-	p.IfIndex = g.opt.IfIndex
-}
-
-func exchangeOf(stage uint8) Exchange {
-	switch stage {
-	case waitAck:
-		return RequestAck
-	case waitRenewal:
-		return RequestAckRenewal
-	case released:
-		return Release
-	}
-	return DiscoverOffer
+	return g.leases[client].addr != 0
 }
 
 func (g *Generator) dropNs(stage uint8) int64 {
 	if g.opt.Scenario.retransmits() {
 		return math.MaxInt64
 	}
-	if stage == waitAck {
+	switch exchangeOf(stage) {
+	case RequestAck, RequestReply:
 		return int64(g.opt.DropTime[1])
 	}
 	return int64(g.opt.DropTime[0])
-}
-
-// receive handles what has come and answers offers, in the frames they came in.
-func (g *Generator) receive(t int64) int {
-	total := 0
-	for _, c := range g.conns {
-		n := c.Recv(g.pkts[:])
-		if n == 0 {
-			continue
-		}
-		total += n
-		ns, nf := 0, 0
-		for i := range g.pkts[:n] {
-			if g.handle(&g.pkts[i], t) {
-				g.toSend[ns] = g.pkts[i]
-				ns++
-			} else {
-				g.toFree[nf] = g.pkts[i]
-				nf++
-			}
-		}
-		if nf > 0 {
-			c.Release(g.toFree[:nf])
-		}
-		if ns > 0 {
-			c.Send(g.toSend[:ns])
-		}
-	}
-	return total
-}
-
-// handle takes one packet; it reports true if p is now a message to be sent.
-func (g *Generator) handle(p *netio.Packet, t int64) bool {
-	g.hdr.VLANs = [frame.MaxVLANs]frame.VLAN{} // Decode writes only those there are
-	if frame.Decode(p.Data, &g.hdr) != frame.ReasonOK {
-		g.Malformed++
-		return false
-	}
-	if g.hdr.VLANs != g.out.VLANs || g.hdr.VLANCount != g.out.VLANCount {
-		g.Checks.WrongVLAN++
-		return false
-	}
-	if g.hdr.Family != 4 || g.hdr.DstPort != dhcp4.ClientPort && g.hdr.DstPort != g.opt.LocalPort {
-		g.Other++
-		return false
-	}
-	v := &g.view
-	switch v.ParseReply(p.Data[g.hdr.PayloadOff:][:g.hdr.PayloadLen]) {
-	case dhcp4.ReasonOK:
-	case dhcp4.ReasonNotBootRequest:
-		g.Other++
-		return false
-	default:
-		g.Malformed++
-		return false
-	}
-	typ := v.Type()
-	if g.opt.Scenario == DiscoverFlood {
-		typ = dhcp4.MsgOffer
-	}
-	xid := v.XID()
-	i := xid - g.xidBase
-	s := &g.slots[i&g.mask]
-	if g.head-i-1 > g.mask || s.xid != xid || s.stage == idle || !stageTakes(s.stage, typ) {
-		g.Stats[orphanExchange(typ)].Orphans++
-		return false
-	}
-	st := &g.Stats[exchangeOf(s.stage)]
-	if t-s.sentNs > g.dropNs(s.stage) {
-		st.Late++
-		if !s.expired {
-			st.TimedOut++
-		}
-		g.over(s)
-		return false
-	}
-	if mac := v.CHAddr(); len(mac) != 6 || macNumber(mac) != g.mac(s.client) {
-		g.Checks.WrongClient++
-		return false
-	}
-	if g.raiWant != nil {
-		putMAC(g.raiWant[len(g.raiWant)-6:], g.mac(s.client))
-		if !bytes.Equal(v.Option(dhcp4.OptRelayAgentInformation), g.raiWant) {
-			g.Checks.RAIMissing++
-		}
-	}
-	addr := uint32(v.YIAddr())
-	if typ == dhcp4.MsgNak {
-		// As perfdhcp, for which it is no answer: it stays a drop.
-		st.Rejected++
-		if g.opt.Scenario.retransmits() {
-			s.stage, s.offered, s.sentNs = waitOffer, 0, t // RFC 2131 §3.1: begin again
-			return false
-		}
-		g.over(s)
-		return false
-	}
-	st.Received++
-	st.RTT.Add(t - s.sentNs)
-	st.Response.Add(t - s.dueNs)
-	if g.opt.Scenario == DiscoverFlood {
-		g.over(s)
-		return false
-	}
-	if addr == 0 {
-		st.Rejected++
-		g.over(s)
-		return false
-	}
-	switch s.stage {
-	case waitOffer:
-		g.unique(0, addr, st)
-		server, ok := v.ServerID()
-		if g.opt.TwoWay {
-			g.over(s)
-			return false
-		}
-		if !ok {
-			g.Malformed++ // RFC 2131 table 3: MUST
-			g.over(s)
-			return false
-		}
-		if g.headLen+len(g.request.msg) > cap(p.Data) {
-			g.NoRoom++
-			g.over(s)
-			return false
-		}
-		if g.server == 0 {
-			g.server = uint32(server)
-		}
-		s.offered, s.server = addr, uint32(server)
-		if g.opt.FirstServer {
-			s.server = g.server
-		}
-		s.stage = waitAck
-		s.sentNs, s.dueNs = t, t
-		g.fill(p, g.request, s)
-		g.Stats[RequestAck].Sent++
-		return true
-	default:
-		g.unique(1, addr, st)
-		if addr != s.offered {
-			g.Checks.AckDiffers++
-		}
-		if old, had := g.owner[addr]; had && old != s.client {
-			g.Checks.DuplicateAddresses++
-		}
-		l := &g.leases[s.client]
-		if l.addr != 0 && l.addr != addr && g.owner[l.addr] == s.client {
-			delete(g.owner, l.addr)
-		}
-		g.owner[addr] = s.client
-		*l = lease{addr, s.server}
-		if s.stage == waitAck && len(g.held) < cap(g.held) {
-			g.held = append(g.held, acked{s.client, addr, s.server, s.giaddr})
-		}
-		g.over(s)
-		return false
-	}
-}
-
-// stageTakes reports whether a message of that type answers that stage.
-func stageTakes(stage uint8, t dhcp4.MsgType) bool {
-	if stage == waitOffer {
-		return t == dhcp4.MsgOffer
-	}
-	return t == dhcp4.MsgAck || t == dhcp4.MsgNak
-}
-
-func orphanExchange(t dhcp4.MsgType) Exchange {
-	if t == dhcp4.MsgOffer {
-		return DiscoverOffer
-	}
-	return RequestAck
-}
-
-// unique counts addresses that were seen before (perfdhcp -u).
-func (g *Generator) unique(stage int, addr uint32, st *Stats) {
-	if g.seen[stage] == nil {
-		return
-	}
-	if _, ok := g.seen[stage][addr]; ok {
-		st.NonUnique++
-		return
-	}
-	g.seen[stage][addr] = struct{}{}
 }
 
 // over ends the exchange of s.
@@ -819,15 +495,22 @@ func (g *Generator) interrupted() bool {
 // checkEnd is perfdhcp's list of conditions, in its order.
 func (g *Generator) checkEnd(t int64) bool {
 	o := &g.opt
-	x := g.Exchanges()
 	switch {
 	case g.interrupted():
 		return true
 	case o.Period > 0 && t-g.StartNs >= int64(o.Period):
 		g.Reason = "reached test-period."
 		return true
+	case g.opt.Scenario.gives() && len(g.bound.list) == 0:
+		g.Reason = "No client has a lease left."
+		return true
+	case g.opt.Scenario == Mixed || g.opt.Scenario == MalformedFlood:
+		if o.Exchanges[0] > 0 && g.begun >= o.Exchanges[0] {
+			g.Reason = "Reached max requests limit."
+			return true
+		}
 	}
-	for i, e := range x[:min(len(x), 2)] {
+	for i, e := range g.exchange[:min(len(g.exchange), 2)] {
 		s := &g.Stats[e]
 		switch {
 		case o.Exchanges[i] > 0 && s.Sent >= o.Exchanges[i]:

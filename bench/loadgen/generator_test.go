@@ -484,7 +484,7 @@ func (m *memory) Close() error               { return nil }
 func offerFrame(tb testing.TB, g *Generator, m *memory) []byte {
 	tb.Helper()
 	var h frame.Headers
-	b := m.buf[:g.headLen+len(g.discover.msg)]
+	b := m.buf[:g.headLen+len(g.messages[DiscoverOffer].msg)]
 	if r := frame.Decode(b, &h); r != frame.ReasonOK {
 		tb.Fatal(r)
 	}
@@ -504,15 +504,15 @@ func TestNoAllocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.begin(0, 0, 1)
+	g.begin(0, 1)
 	p := netio.Packet{Data: append(make([]byte, 0, 2048), offerFrame(t, g, m)...)}
 	kept := bytes.Clone(p.Data)
 	requests := 0
 	if n := testing.AllocsPerRun(200, func() {
-		g.begin(0, 0, 1)
+		g.begin(0, 1)
 		// The first exchange again and again: its slot is set back.
 		s := &g.slots[0]
-		s.stage, s.sentNs = waitOffer, 0
+		s.stage, s.sentNs = stageOf(DiscoverOffer), 0
 		p.Data = append(p.Data[:0], kept...)
 		if g.handle(&p, 1) {
 			requests++
@@ -532,7 +532,7 @@ func BenchmarkBegin(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		g.begin(0, 0, 64)
+		g.begin(0, 64)
 		g.tail = g.head
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(m.sent), "ns/packet")
@@ -545,12 +545,12 @@ func BenchmarkHandleOffer(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	g.begin(0, 0, 1)
+	g.begin(0, 1)
 	kept := offerFrame(b, g, m)
 	p := netio.Packet{Data: make([]byte, 0, 2048)}
 	b.ReportAllocs()
 	for b.Loop() {
-		g.slots[0].stage = waitOffer
+		g.slots[0].stage = stageOf(DiscoverOffer)
 		p.Data = append(p.Data[:0], kept...)
 		g.handle(&p, 1)
 	}

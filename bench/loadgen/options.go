@@ -1,4 +1,4 @@
-// Package loadgen simulates DHCPv4 clients and relays: it sends on a schedule
+// Package loadgen simulates DHCP clients and relays: it sends on a schedule
 // that does not wait for answers (open loop), matches every answer to its query
 // by transaction identifier and client, measures the time between, and checks
 // what the server promised.
@@ -42,13 +42,64 @@ const (
 	// Storm is the same with the times of RFC 2131 §4.1 (4, 8, 16, 32, 64 s,
 	// give or take one) and what real clients send.
 	Storm Scenario = "storm"
+	// Rebind and InitReboot are as Renew, with what clients in these states
+	// send (RFC 2131 §4.3.2).
+	Rebind     Scenario = "rebind"
+	InitReboot Scenario = "init-reboot"
+	// ReleaseAll and DeclineAll give every client a lease first, then give
+	// them up at the rate until there are none.
+	ReleaseAll Scenario = "release"
+	DeclineAll Scenario = "decline"
+	// Mixed draws what to do next by the weights of Options.Mix.
+	Mixed Scenario = "mixed"
+	// MalformedFlood sends nothing but mutated packets, at Options.Rate.
+	MalformedFlood Scenario = "malformed-flood"
+	// SARR and Renew6 are DORA and Renew in DHCPv6.
+	SARR   Scenario = "sarr"
+	Renew6 Scenario = "renew6"
 )
 
 // Scenarios are all there are.
-var Scenarios = []Scenario{Basic, DORA, Renew, DiscoverFlood, Avalanche, Storm}
+var Scenarios = []Scenario{Basic, DORA, Renew, Rebind, InitReboot, ReleaseAll, DeclineAll, Mixed, DiscoverFlood, MalformedFlood, Avalanche, Storm, SARR, Renew6}
 
 // retransmits says that clients ask until they are served.
 func (s Scenario) retransmits() bool { return s == Avalanche || s == Storm }
+
+// op is what every exchange of the scenario is.
+func (s Scenario) op() Op {
+	switch s {
+	case Renew, Renew6:
+		return OpRenew
+	case Rebind:
+		return OpRebind
+	case InitReboot:
+		return OpInitReboot
+	case ReleaseAll:
+		return OpRelease
+	case DeclineAll:
+		return OpDecline
+	case DiscoverFlood:
+		return OpDiscover
+	}
+	return OpDORA
+}
+
+// leased says that it matters which clients have a lease.
+func (s Scenario) leased() bool { return s == Mixed || s.op().leased() }
+
+// gives says that the scenario ends when all leases are given up.
+func (s Scenario) gives() bool { return s.op().gives() }
+
+// versions says with which version of the protocol the scenario works.
+func (s Scenario) versions() (four, six bool) {
+	switch s {
+	case SARR, Renew6:
+		return false, true
+	case Basic, Renew, Rebind, ReleaseAll, Mixed, MalformedFlood, Avalanche, Storm:
+		return true, true
+	}
+	return true, false
+}
 
 // Limits of Options.
 const (
@@ -58,6 +109,9 @@ const (
 	// maxOutstanding is the most exchanges that are waited for at a time.
 	maxOutstanding = 1 << 22
 )
+
+// DefaultMAC is perfdhcp's first hardware address.
+var DefaultMAC = [6]byte{0x00, 0x0c, 0x01, 0x02, 0x03, 0x04}
 
 // Options of a Generator. Addresses are numbers, in host order.
 type Options struct {
@@ -119,6 +173,56 @@ type Options struct {
 	FirstServer bool
 	// ExtraOptions are added to every message as they are (perfdhcp -o).
 	ExtraOptions []ExtraOption
+	// RelayByClient puts every client behind one of Relays (or Links6) for good,
+	// which then also is the source of its packets.
+	RelayByClient bool
+	// Mix are the weights of scenario Mixed.
+	Mix []Weight
+	// JunkRate is how many mutated packets per second are sent beside the
+	// scenario.
+	JunkRate uint64
+	// Pools are where every address given must lie; none: anywhere.
+	Pools []Range
+	// Preload is how many exchanges are made before the measured ones
+	// (perfdhcp -P).
+	Preload uint64
+	// Templates are messages to send in place of the own DISCOVER (SOLICIT) and
+	// REQUEST (perfdhcp -T); at most two.
+	Templates []Template
+	// SecsFor is how long first messages pretend to have waited, ever longer,
+	// beginning SecsAfter into the run (perfdhcp -y and -Y).
+	SecsFor, SecsAfter time.Duration
+	// Keep records every answer for WriteLeases and WriteTimestamps (perfdhcp
+	// -x l and t); Samples keeps the first message of each kind (-x T).
+	Keep, Samples bool
+	// CPUs are those the generator's thread may run on; none: all.
+	CPUs []int
+	// Started is called when the untimed part is over (perfdhcp -w).
+	Started func()
+	// Tick calls OnTick at this interval, also during the untimed part.
+	Tick   time.Duration
+	OnTick func(*Generator)
+
+	// V6 is DHCPv6; the fields above that speak of IPv4 addresses are not used
+	// then, these are.
+	V6 bool
+	// Prefixes and NoAddresses say what is asked for (perfdhcp -e): an address
+	// alone, a prefix alone, or both.
+	Prefixes, NoAddresses bool
+	// RapidCommit is perfdhcp -c.
+	RapidCommit bool
+	// Relayed wraps every message in a RELAY-FORW (perfdhcp -A 1).
+	Relayed bool
+	// Local6 and Server6 address the packets. Local6 is link and peer address
+	// of a RELAY-FORW; Links6 are link addresses to choose from (perfdhcp -J).
+	Local6, Server6 [16]byte
+	Links6          [][16]byte
+	// DUID is that of the clients, whose last six octets are the client's
+	// hardware address if there are several. Default: a DUID-LLT.
+	DUID []byte
+	// RelayOptions are added to every RELAY-FORW (perfdhcp --or).
+	RelayOptions []ExtraOption
+
 	// Seed makes the random choices repeatable; 0: they are not.
 	Seed uint64
 	// Unique counts addresses seen before in the same exchange (perfdhcp -u).
@@ -132,11 +236,73 @@ type Options struct {
 
 // ExtraOption is an option for every message.
 type ExtraOption struct {
-	Code uint8
-	Data []byte // at most 255 octets
+	Code uint16
+	Data []byte // at most 255 octets, in DHCPv6 at most 1024
+}
+
+// needsLeases says that the measured part begins with leases.
+func (o *Options) needsLeases() bool {
+	if o.Scenario != Mixed {
+		return o.Scenario.op().leased()
+	}
+	for _, w := range o.Mix {
+		if w.Weight > 0 && w.Op.leased() {
+			return true
+		}
+	}
+	return false
+}
+
+// exchanges are the kinds the scenario has, in perfdhcp's order.
+func (o *Options) exchanges() (x []Exchange) {
+	has := [numExchanges]bool{}
+	add := func(op Op) {
+		has[op.first(o.V6)] = true
+		if op == OpDORA && !o.TwoWay {
+			if o.V6 {
+				has[RequestReply] = true
+			} else {
+				has[RequestAck] = true
+			}
+		}
+	}
+	switch o.Scenario {
+	case MalformedFlood:
+	case Mixed:
+		leased := false
+		for _, w := range o.Mix {
+			if w.Weight > 0 {
+				add(w.Op)
+				leased = leased || w.Op.leased()
+			}
+		}
+		if leased { // what there is no lease for begins with one
+			add(OpDORA)
+		}
+	default:
+		add(o.Scenario.op())
+	}
+	if o.RenewRate > 0 {
+		add(OpRenew)
+	}
+	if o.ReleaseRate > 0 {
+		add(OpRelease)
+	}
+	if o.JunkRate > 0 || o.Scenario == MalformedFlood {
+		has[Junk] = true
+	}
+	for e, h := range has {
+		if h {
+			x = append(x, Exchange(e))
+		}
+	}
+	return x
 }
 
 func (o Options) withDefaults() (Options, error) {
+	if o.Scenario == SARR || o.Scenario == Renew6 {
+		o.V6 = true
+	}
 	if len(o.MACs) > 0 {
 		if len(o.MACs) > MaxClients {
 			return o, fmt.Errorf("check options: %d hardware addresses, the most is %d", len(o.MACs), MaxClients)
@@ -147,7 +313,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Clients = 1
 	}
 	if o.BaseMAC == ([6]byte{}) {
-		o.BaseMAC = [6]byte{0x00, 0x0c, 0x01, 0x02, 0x03, 0x04}
+		o.BaseMAC = DefaultMAC
 	}
 	for i := range o.DropTime {
 		if o.DropTime[i] == 0 {
@@ -167,6 +333,35 @@ func (o Options) withDefaults() (Options, error) {
 	if !known {
 		return o, fmt.Errorf("check options: scenario %q is unknown", o.Scenario)
 	}
+	if four, six := o.Scenario.versions(); o.V6 && !six || !o.V6 && !four {
+		return o, fmt.Errorf("check options: scenario %s is not one of this version of the protocol", o.Scenario)
+	}
+	if err := o.checkMix(); err != nil {
+		return o, err
+	}
+	if o.Scenario == MalformedFlood {
+		if o.Rate == 0 {
+			return o, fmt.Errorf("check options: scenario %s needs a rate", o.Scenario)
+		}
+		o.JunkRate = o.Rate
+	}
+	if o.JunkRate > MaxRate {
+		return o, fmt.Errorf("check options: junk rate %d, the most is %d", o.JunkRate, MaxRate)
+	}
+	if o.JunkRate > 0 && o.Scenario.retransmits() {
+		return o, fmt.Errorf("check options: no junk beside scenario %s", o.Scenario)
+	}
+	if o.Preload > 0 && (o.Scenario != Basic && o.Scenario != DORA && o.Scenario != SARR) {
+		return o, fmt.Errorf("check options: a preload is not for scenario %s", o.Scenario)
+	}
+	if len(o.Templates) > 0 && (o.Scenario != Basic || o.Prefixes || len(o.Templates) > 2 || o.TwoWay && len(o.Templates) > 1) {
+		return o, fmt.Errorf("check options: templates are for scenario %s without prefixes, one for each message", Basic)
+	}
+	for _, r := range o.Relays {
+		if r == 0 {
+			return o, errors.New("check options: a relay without an address")
+		}
+	}
 	if o.Clients > MaxClients {
 		return o, fmt.Errorf("check options: %d clients, the most is %d", o.Clients, MaxClients)
 	}
@@ -179,8 +374,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.LocalPort == 0 || o.ServerPort == 0 {
 		return o, errors.New("check options: no local or server port")
 	}
-	if o.RenewRate+o.ReleaseRate > 0 && (o.TwoWay || o.Scenario != Basic && o.Scenario != DORA) {
-		return o, fmt.Errorf("check options: renewals and releases need four-way exchanges of scenario %s or %s", Basic, DORA)
+	if o.RenewRate+o.ReleaseRate > 0 && (o.TwoWay || o.Scenario != Basic && o.Scenario != DORA && o.Scenario != SARR) {
+		return o, fmt.Errorf("check options: renewals and releases need four-way exchanges of scenario %s, %s or %s", Basic, DORA, SARR)
 	}
 	if o.Scenario.retransmits() && o.Clients > maxOutstanding {
 		return o, fmt.Errorf("check options: %d clients at once, the most is %d", o.Clients, maxOutstanding)
@@ -194,11 +389,11 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	for _, x := range o.ExtraOptions {
-		if len(x.Data) > 255 || x.Code == 0 || x.Code == 255 {
+		if !o.V6 && (len(x.Data) > 255 || x.Code == 0 || x.Code >= 255) || o.V6 && (len(x.Data) > 1024 || x.Code == 0) {
 			return o, fmt.Errorf("check options: no option %d of %d octets can be added", x.Code, len(x.Data))
 		}
 	}
-	if o.TwoWay && o.Scenario != Basic && o.Scenario != DORA && !o.Scenario.retransmits() {
+	if o.TwoWay && o.Scenario != Basic && o.Scenario != DORA && o.Scenario != SARR && !o.Scenario.retransmits() {
 		return o, fmt.Errorf("check options: two-way exchanges are not for scenario %s", o.Scenario)
 	}
 	return o, nil

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -13,22 +14,36 @@ import (
 // set to BOOTREPLY, the UDP checksum set to "none". It looks at nothing else and
 // decides nothing: the yardstick of a machine, an end without a server.
 type Reflector struct {
+	// CPUs are those the threads are bound to, in turn; none: all.
+	CPUs    []int
 	Packets atomic.Uint64
 	// Short are packets too short to be turned around.
 	Short atomic.Uint64
 }
 
 // Run reflects on all conns, each in a locked thread, until stop is closed.
-func (r *Reflector) Run(conns []netio.Conn, stop <-chan struct{}) {
+func (r *Reflector) Run(conns []netio.Conn, stop <-chan struct{}) error {
+	errs := make([]error, len(conns))
 	var wg sync.WaitGroup
-	for _, c := range conns {
+	for i, c := range conns {
 		wg.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
+			var cpus []int
+			if n := len(r.CPUs); n > 0 {
+				cpus = r.CPUs[i%n : i%n+1]
+			}
+			restore, err := pin(cpus)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			defer restore()
 			r.serve(c, stop)
 		})
 	}
 	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func (r *Reflector) serve(c netio.Conn, stop <-chan struct{}) {

@@ -12,14 +12,8 @@ import (
 // perfdhcp does not know.
 func (g *Generator) WriteReport(w io.Writer) {
 	x := g.Exchanges()
-	// Of the exchanges' last stage, also beside renewals and releases.
-	e := x[min(len(x)-1, 1)]
-	last := &g.Stats[e]
-	name := "4-way exchanges"
-	if e != RequestAck {
-		name = e.String()
-	}
-	fmt.Fprintf(w, "***Rate statistics***\nRate: %s %s/second", float(float64(last.Received)/g.seconds()), name)
+	done, name := g.Goodput()
+	fmt.Fprintf(w, "***Rate statistics***\nRate: %s %s/second", float(done), name)
 	if g.opt.Rate > 0 {
 		fmt.Fprintf(w, ", expected rate: %d\n", g.opt.Rate)
 	}
@@ -44,10 +38,42 @@ func (g *Generator) WriteReport(w io.Writer) {
 	}
 }
 
+// Goodput is how many exchanges per second were completed, and what perfdhcp
+// calls them.
+func (g *Generator) Goodput() (perSecond float64, name string) {
+	x := g.Exchanges()
+	// Of the exchanges' last stage, also beside renewals and releases.
+	e := x[min(len(x)-1, 1)]
+	if !e.answered() {
+		e = x[0]
+	}
+	n := g.Stats[e].Received
+	switch {
+	case g.opt.Scenario == Mixed:
+		name, n = "exchanges", 0
+		for _, e := range x {
+			if e.answered() && e != DiscoverOffer && e != SolicitAdvertise {
+				n += g.Stats[e].Received
+			}
+		}
+	case !e.answered():
+		name, n = e.String(), g.Stats[e].Sent
+	case e == RequestAck || e == RequestReply:
+		name = "4-way exchanges"
+	case e == SolicitAdvertise && g.opt.RapidCommit:
+		name = "Solicit-Reply"
+	case e == SolicitAdvertise:
+		name = "Solicit-Advertise"
+	default:
+		name = e.String()
+	}
+	return float64(n) / g.seconds(), name
+}
+
 // WriteDetails writes latencies, losses and checks: what perfdhcp does not have.
 func (g *Generator) WriteDetails(w io.Writer) {
 	for _, e := range g.Exchanges() {
-		if e == Release {
+		if !e.answered() {
 			continue
 		}
 		s := &g.Stats[e]
@@ -57,10 +83,16 @@ func (g *Generator) WriteDetails(w io.Writer) {
 		fmt.Fprintf(w, "unanswered: %d late: %d\n\n", s.TimedOut, s.Late)
 	}
 	c := &g.Checks
-	fmt.Fprintf(w, "***Checks***\nduplicate addresses: %d\nack differs from offer: %d\nrelay agent information not echoed: %d\nwrong client: %d\nwrong vlan: %d\n",
-		c.DuplicateAddresses, c.AckDiffers, c.RAIMissing, c.WrongClient, c.WrongVLAN)
+	fmt.Fprintf(w, "***Checks***\nduplicate addresses: %d\nack differs from offer: %d\nrelay agent information not echoed: %d\nwrong client: %d\nwrong vlan: %d\naddresses outside the pools: %d\n",
+		c.DuplicateAddresses, c.AckDiffers, c.RAIMissing, c.WrongClient, c.WrongVLAN, c.OutsidePools)
 	if g.WithoutLease > 0 {
 		fmt.Fprintf(w, "clients without a lease to renew: %d\n", g.WithoutLease)
+	}
+	if g.junk != nil {
+		fmt.Fprintf(w, "malformed packets sent: %d answered: %d not sent in time: %d\n", g.Stats[Junk].Sent, g.Stats[Junk].Received, g.junk.Missed)
+	}
+	if g.LateSends > 0 {
+		fmt.Fprintf(w, "exchanges begun more than %v late: %d (p99 %s, max %s)\n", LateSend, g.LateSends, dur(g.Lag.Quantile(0.99)), dur(g.Lag.Max()))
 	}
 	if g.NoRoom > 0 {
 		fmt.Fprintf(w, "generator was not ready: %d times\n", g.NoRoom)
@@ -93,8 +125,8 @@ func (g *Generator) WriteInterim(w io.Writer, sep string) {
 }
 
 // ExitCode is perfdhcp's: 3 if anything was dropped (to which it counts every
-// RELEASE, for those have no answer), but 0 after an avalanche; and 3 if a check
-// failed.
+// RELEASE of -F, for those have no answer), but 0 after an avalanche; and 3 if a
+// check failed.
 func (g *Generator) ExitCode() int {
 	if g.Checks.Failed() {
 		return 3
@@ -103,6 +135,9 @@ func (g *Generator) ExitCode() int {
 		return 0
 	}
 	for _, e := range g.Exchanges() {
+		if e == Junk || !e.answered() && g.opt.Scenario != Basic {
+			continue
+		}
 		if g.Stats[e].Drops() > 0 {
 			return 3
 		}

@@ -38,6 +38,26 @@ type Result struct {
 	TxDropped         uint64  `json:"tx-dropped"`
 	RxDropped         uint64  `json:"rx-dropped"`
 	ExitCode          int     `json:"exit-code"`
+	// LateSends are exchanges begun more than a millisecond after they were due;
+	// SendLag is how much later each was begun.
+	LateSends uint64     `json:"late-sends"`
+	SendLag   Quantiles  `json:"send-lag-ns"`
+	Resent    uint64     `json:"resent"`
+	Junk      JunkResult `json:"junk"`
+	// ClientsWithoutLease could not be given one before the measured part.
+	ClientsWithoutLease uint32 `json:"clients-without-lease"`
+	// Sweep are the points of --sweep; the rest is then of the last of them.
+	Sweep []Point `json:"sweep,omitempty"`
+}
+
+// JunkResult is what was sent beside the exchanges.
+type JunkResult struct {
+	Rate uint64 `json:"rate"`
+	Sent uint64 `json:"sent"`
+	// Answered were well-formed enough for the server to answer.
+	Answered uint64 `json:"answered"`
+	// Missed could not be sent in time.
+	Missed uint64 `json:"missed"`
 }
 
 // ExchangeResult is one exchange; times are nanoseconds.
@@ -77,7 +97,10 @@ func (g *Generator) Result(program string, k *Link, c *Conns) *Result {
 		Schema: SchemaVersion, Program: program, Time: time.Now().UTC(), Machine: ThisMachine(),
 		Scenario: g.opt.Scenario, Rate: g.opt.Rate, Clients: g.opt.Clients, Seconds: g.seconds(), EndReason: g.Reason,
 		Checks: g.Checks, Malformed: g.Malformed, Other: g.Other, NoRoom: g.NoRoom, ExitCode: g.ExitCode(),
-		Backend: c.Mode,
+		Backend: c.Mode, LateSends: g.LateSends, SendLag: quantiles(&g.Lag), Resent: g.Resent, ClientsWithoutLease: g.WithoutLease,
+	}
+	if g.junk != nil {
+		r.Junk = JunkResult{g.junk.rate, g.Stats[Junk].Sent, g.Stats[Junk].Received, g.junk.Missed}
 	}
 	if k != nil {
 		r.Interface = k.Driver

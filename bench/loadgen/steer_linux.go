@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steer is a minimal XDP program on one interface: UDP over IPv4 to a DHCP port
-// goes to the AF_XDP socket of its queue, all else passes. The server's own
+// steer is a minimal XDP program on one interface: UDP to a DHCP port, over IPv4
+// or IPv6 as asked, goes to the AF_XDP socket of its queue, all else passes. The server's own
 // program would not do: it takes what clients send, not what servers answer.
 type steer struct {
 	prog   *ebpf.Program
@@ -24,7 +24,7 @@ type steer struct {
 
 // newSteer loads and attaches it, in native mode if the driver can. ports are
 // the UDP destination ports taken, in host order.
-func newSteer(ifIndex, queues int, ports []uint16) (s *steer, err error) {
+func newSteer(ifIndex, queues int, v6 bool, ports []uint16) (s *steer, err error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("remove memlock limit: %w", err)
 	}
@@ -40,7 +40,7 @@ func newSteer(ifIndex, queues int, ports []uint16) (s *steer, err error) {
 		return s, fmt.Errorf("make socket map: %w", err)
 	}
 	s.prog, err = ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "dhcpgun", Type: ebpf.XDP, License: "Apache-2.0", Instructions: steerProgram(s.socks.FD(), ports)})
+		Name: "dhcpgun", Type: ebpf.XDP, License: "Apache-2.0", Instructions: steerProgram(s.socks.FD(), v6, ports)})
 	if err != nil {
 		return s, fmt.Errorf("load XDP program: %w", err)
 	}
@@ -83,8 +83,12 @@ func inFrame(v uint16) int32 {
 
 // steerProgram assembles the program. Registers: R6 context, R7 start and R8 end
 // of the frame.
-func steerProgram(mapFD int, ports []uint16) asm.Instructions {
+func steerProgram(mapFD int, v6 bool, ports []uint16) asm.Instructions {
 	const pass = 2 // XDP_PASS
+	etherType, headers := int32(unix.ETH_P_IP), int32(20+8)
+	if v6 {
+		etherType, headers = unix.ETH_P_IPV6, 40+8
+	}
 	ins := asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
 		asm.LoadMem(asm.R7, asm.R6, 0, asm.Word), // data
@@ -99,10 +103,10 @@ func steerProgram(mapFD int, ports []uint16) asm.Instructions {
 		}
 		ins = append(ins,
 			first,
-			asm.Add.Imm(asm.R2, int32(l3)+28),
+			asm.Add.Imm(asm.R2, int32(l3)+headers),
 			asm.JGT.Reg(asm.R2, asm.R8, "pass"),
 			asm.LoadMem(asm.R3, asm.R7, l3-2, asm.Half),
-			asm.JEq.Imm(asm.R3, inFrame(unix.ETH_P_IP), label("ip", depth)),
+			asm.JEq.Imm(asm.R3, inFrame(uint16(etherType)), label("ip", depth)),
 		)
 		if depth < 2 {
 			ins = append(ins,
@@ -114,16 +118,24 @@ func steerProgram(mapFD int, ports []uint16) asm.Instructions {
 	}
 	for depth := range 3 {
 		l3 := int16(14 + 4*depth)
-		ins = append(ins,
-			asm.LoadMem(asm.R3, asm.R7, l3, asm.Byte).WithSymbol(label("ip", depth)),
-			asm.JNE.Imm(asm.R3, 0x45, "pass"),
-			asm.LoadMem(asm.R3, asm.R7, l3+9, asm.Byte),
-			asm.JNE.Imm(asm.R3, unix.IPPROTO_UDP, "pass"),
-			asm.LoadMem(asm.R3, asm.R7, l3+6, asm.Half), // a fragment has no ports
-			asm.And.Imm(asm.R3, inFrame(0x3fff)),
-			asm.JNE.Imm(asm.R3, 0, "pass"),
-			asm.LoadMem(asm.R3, asm.R7, l3+22, asm.Half),
-		)
+		if v6 {
+			ins = append(ins,
+				asm.LoadMem(asm.R3, asm.R7, l3+6, asm.Byte).WithSymbol(label("ip", depth)),
+				asm.JNE.Imm(asm.R3, unix.IPPROTO_UDP, "pass"),
+				asm.LoadMem(asm.R3, asm.R7, l3+42, asm.Half),
+			)
+		} else {
+			ins = append(ins,
+				asm.LoadMem(asm.R3, asm.R7, l3, asm.Byte).WithSymbol(label("ip", depth)),
+				asm.JNE.Imm(asm.R3, 0x45, "pass"),
+				asm.LoadMem(asm.R3, asm.R7, l3+9, asm.Byte),
+				asm.JNE.Imm(asm.R3, unix.IPPROTO_UDP, "pass"),
+				asm.LoadMem(asm.R3, asm.R7, l3+6, asm.Half), // a fragment has no ports
+				asm.And.Imm(asm.R3, inFrame(0x3fff)),
+				asm.JNE.Imm(asm.R3, 0, "pass"),
+				asm.LoadMem(asm.R3, asm.R7, l3+22, asm.Half),
+			)
+		}
 		for _, p := range ports {
 			ins = append(ins, asm.JEq.Imm(asm.R3, inFrame(p), "redirect"))
 		}

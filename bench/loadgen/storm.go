@@ -20,13 +20,13 @@ func (g *Generator) storm() {
 	retries := make([]retry, len(g.slots))
 	g.StartNs = now()
 	nextScan := g.StartNs
-	lastReport := g.StartNs
+	lastReport, lastTick := g.StartNs, g.StartNs
 	for {
 		t := now()
 		got := g.receive(t)
 		begun := uint64(0)
 		if left := uint64(g.opt.Clients - g.head); left > 0 {
-			begun = g.begin(t, 0, min(left, netio.BatchSize))
+			begun = g.begin(t, min(left, netio.BatchSize))
 		}
 		for _, c := range g.conns {
 			c.Flush()
@@ -46,6 +46,10 @@ func (g *Generator) storm() {
 			// As often as perfdhcp looks: no client is in a greater hurry.
 			nextScan = t + int64(200*time.Millisecond)
 			g.resend(retries)
+		}
+		if g.opt.Tick > 0 && t-lastTick >= int64(g.opt.Tick) {
+			lastTick = t
+			g.opt.OnTick(g)
 		}
 		if g.opt.Report > 0 && t-lastReport >= int64(g.opt.Report) {
 			lastReport = t
@@ -87,11 +91,11 @@ func (g *Generator) resend(retries []retry) {
 		if !conn.Alloc(&g.toSend[k]) {
 			break
 		}
-		x := g.discover
-		if s.stage == waitAck {
-			x = g.request
+		if g.six != nil {
+			g.fill6(&g.toSend[k], exchangeOf(s.stage), s, t)
+		} else {
+			g.fill(&g.toSend[k], g.messages[exchangeOf(s.stage)], s, t)
 		}
-		g.fill(&g.toSend[k], x, s)
 		k++
 		g.Resent++
 		r.tries++

@@ -18,11 +18,16 @@ const (
 	offCHAddr = 28
 )
 
+// maxPayload is the longest message sent: a UDP datagram in an ordinary frame.
+const maxPayload = 1472
+
 // template is an encoded message with the places that differ per packet. A
 // place of 0 means the message has no such field.
 type template struct {
-	msg                              []byte
-	clientID, requested, server, rai int // of the values; clientID: of the address in it; rai: of the remote-id's
+	msg                               []byte
+	xid, secs, chaddr, giaddr, ciaddr int
+	clientID, requested, server, rai  int // of the values; clientID: of the address in it; rai: of the remote-id's
+	broadcast                         bool
 }
 
 // perfPRL is what perfdhcp asks for.
@@ -34,31 +39,47 @@ var perfPRL = []byte{
 // circuitID is the sub-option 1 of every simulated port.
 const circuitID = "dhcpgun"
 
-// newTemplate encodes a message; selecting says that it answers an OFFER.
-func newTemplate(o *Options, t dhcp4.MsgType, selecting bool) (*template, error) {
+// newTemplate encodes the message that begins the exchange x.
+func newTemplate(o *Options, x Exchange) (*template, error) {
 	var r dhcp4.Reply
 	r.Op = dhcp4.BootRequest
-	r.Type = t
 	r.HType, r.HLen = dhcp4.HTypeEthernet, 6
+	requested, server, ciaddr := false, false, false
+	switch x {
+	case DiscoverOffer:
+		r.Type = dhcp4.MsgDiscover
+	case RequestAck:
+		r.Type, requested, server = dhcp4.MsgRequest, true, true
+	case RequestAckRenewal, RequestAckRebinding:
+		r.Type, ciaddr = dhcp4.MsgRequest, true
+	case RequestAckReboot:
+		r.Type, requested = dhcp4.MsgRequest, true
+	case Release:
+		r.Type, ciaddr, server = dhcp4.MsgRelease, true, true
+	case Decline: // RFC 2131 table 5
+		r.Type, requested, server = dhcp4.MsgDecline, true, true
+	}
 	if o.Broadcast {
 		r.Flags = dhcp4.FlagBroadcast
 	}
-	if o.GIAddr != 0 || len(o.Relays) > 0 {
+	relayed := o.GIAddr != 0 || len(o.Relays) > 0
+	if relayed {
 		r.GIAddr = dhcp4.IPv4(o.GIAddr)
 		r.Hops = 1
 	}
 	r.Set(dhcp4.OptParameterRequestList, perfPRL)
 	r.Set(dhcp4.OptClientIdentifier, append([]byte{dhcp4.HTypeEthernet}, make([]byte, 6)...))
-	if selecting {
+	if requested {
 		r.SetIP(dhcp4.OptRequestedIPAddress, 0)
 	}
-	if selecting || t == dhcp4.MsgRelease {
+	if server {
 		r.SetIP(dhcp4.OptServerIdentifier, 0)
 	}
-	if t == dhcp4.MsgRelease || t == dhcp4.MsgRequest && !selecting && o.Scenario == Basic {
+	asks := x != Release && x != Decline
+	if !asks || ciaddr && o.Scenario == Basic {
 		r.Del(dhcp4.OptParameterRequestList) // as perfdhcp
 	}
-	if o.Scenario != Basic && o.Scenario != Avalanche && t != dhcp4.MsgRelease {
+	if o.Scenario != Basic && o.Scenario != Avalanche && asks {
 		r.SetU16(dhcp4.OptMaxMessageSize, 1500)
 		r.Set(dhcp4.OptVendorClassIdentifier, []byte("dhcpgun"))
 	}
@@ -67,56 +88,142 @@ func newTemplate(o *Options, t dhcp4.MsgType, selecting bool) (*template, error)
 		b = append(append(b, dhcp4.RAIRemoteID, 6), make([]byte, 6)...)
 		r.Set(dhcp4.OptRelayAgentInformation, b)
 	}
-	x := &template{}
-	x.msg, _ = r.Append(nil, dhcp4.MaxMessageLen, nil)
-	if len(o.ExtraOptions) > 0 {
+	var more []byte
+	for _, e := range o.ExtraOptions {
+		if prl := r.Get(dhcp4.OptParameterRequestList); e.Code == dhcp4.OptParameterRequestList && prl != nil {
+			r.Set(dhcp4.OptParameterRequestList, append(slices.Clone(prl), e.Data...)) // as perfdhcp
+			continue
+		}
+		more = append(append(more, byte(e.Code), byte(len(e.Data))), e.Data...)
+	}
+	m := &template{xid: offXID, secs: offSecs, chaddr: offCHAddr}
+	if relayed {
+		m.giaddr = offGIAddr
+	}
+	if ciaddr {
+		m.ciaddr = offCIAddr
+	}
+	m.broadcast = x == RequestAckRebinding && !relayed
+	m.msg, _ = r.Append(nil, dhcp4.MaxMessageLen, nil)
+	if len(more) > 0 {
 		// Second to last stays option 82, last END.
-		at := len(x.msg) - 1
+		at := len(m.msg) - 1
 		if rai := r.Get(dhcp4.OptRelayAgentInformation); rai != nil {
 			at -= 2 + len(rai)
 		}
-		var more []byte
-		for _, e := range o.ExtraOptions {
-			more = append(append(more, e.Code, byte(len(e.Data))), e.Data...)
-		}
-		x.msg = slices.Insert(x.msg, at, more...)
+		m.msg = slices.Insert(m.msg, at, more...)
 	}
-	for i := dhcp4.HeaderLen; x.msg[i] != dhcp4.OptEnd; i += 2 + int(x.msg[i+1]) {
-		v, n := i+2, int(x.msg[i+1])
+	for i := dhcp4.HeaderLen; m.msg[i] != dhcp4.OptEnd; i += 2 + int(m.msg[i+1]) {
+		v, n := i+2, int(m.msg[i+1])
 		set := func(at *int, v int) { // an extra option of the same code stays as it is
 			if *at == 0 {
 				*at = v
 			}
 		}
-		switch x.msg[i] {
+		switch m.msg[i] {
 		case dhcp4.OptClientIdentifier:
-			set(&x.clientID, v+1)
+			set(&m.clientID, v+1)
 		case dhcp4.OptRequestedIPAddress:
-			if selecting {
-				set(&x.requested, v)
+			if requested {
+				set(&m.requested, v)
 			}
 		case dhcp4.OptServerIdentifier:
-			if selecting || t == dhcp4.MsgRelease {
-				set(&x.server, v)
+			if server {
+				set(&m.server, v)
 			}
 		case dhcp4.OptRelayAgentInformation:
 			if o.RAI {
-				x.rai = v + n - 6
+				m.rai = v + n - 6
 			}
 		}
 	}
-	if room := 1472; len(x.msg) > room {
-		return nil, fmt.Errorf("build %v: %d octets do not fit a packet of %d", t, len(x.msg), room)
+	if len(m.msg) > maxPayload {
+		return nil, fmt.Errorf("build %v: %d octets do not fit a packet of %d", r.Type, len(m.msg), maxPayload)
 	}
-	return x, nil
+	return m, nil
+}
+
+// Template is a message of the user's, sent as it is but for the fields at these
+// places. They are as perfdhcp's: a place of 0 means its default, which fits
+// hardly any message but for the first two.
+type Template struct {
+	Name string // of the file
+	Data []byte
+	// XIDOffset is that of the transaction identifier (-X; default 4, in DHCPv6 1).
+	XIDOffset int
+	// RandomOffset is that of the last octet of the client's hardware address
+	// or DUID (-O; default 35, in DHCPv6 21).
+	RandomOffset int
+	// ElapsedOffset is that of secs, in DHCPv6 of the whole option Elapsed Time
+	// (-E; default 8 and 84). Of the second template alone, as the rest.
+	ElapsedOffset int
+	// ServerIDOffset is that of the whole option (-S; default 54 and 22).
+	ServerIDOffset int
+	// IPOffset is that of the whole option Requested IP Address or IA_NA (-I;
+	// default 240 and 40).
+	IPOffset int
+}
+
+// place checks that n octets at off lie in the message.
+func (t *Template) place(what string, off, n int) error {
+	if off < 0 || off+n > len(t.Data) {
+		return fmt.Errorf("use template %s: %s at offset %d is out of bounds of %d octets", t.Name, what, off, len(t.Data))
+	}
+	return nil
+}
+
+func orDefault(v *int, d int) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// fileTemplate makes a template of DHCPv4; second says of a REQUEST.
+func fileTemplate(t *Template, i int) (*template, error) {
+	orDefault(&t.XIDOffset, offXID)
+	orDefault(&t.RandomOffset, 35)
+	m := &template{msg: slices.Clone(t.Data), xid: t.XIDOffset, chaddr: t.RandomOffset - 5}
+	if len(m.msg) > maxPayload {
+		return nil, fmt.Errorf("use template %s: %d octets do not fit a packet of %d", t.Name, len(m.msg), maxPayload)
+	}
+	if err := t.place("the transaction identifier", m.xid, 4); err != nil {
+		return nil, err
+	}
+	if err := t.place("what is randomised", m.chaddr, 6); err != nil {
+		return nil, err
+	}
+	if i == 0 {
+		return m, nil
+	}
+	orDefault(&t.ElapsedOffset, offSecs)
+	orDefault(&t.ServerIDOffset, 54)
+	orDefault(&t.IPOffset, 240)
+	m.secs, m.server, m.requested = t.ElapsedOffset, t.ServerIDOffset+2, t.IPOffset+2
+	if err := t.place("the elapsed time", m.secs, 2); err != nil {
+		return nil, err
+	}
+	if err := t.place("the server identifier", t.ServerIDOffset, 6); err != nil {
+		return nil, err
+	}
+	if err := t.place("the requested address", t.IPOffset, 6); err != nil {
+		return nil, err
+	}
+	copy(m.msg[t.ServerIDOffset:], []byte{dhcp4.OptServerIdentifier, 4})
+	copy(m.msg[t.IPOffset:], []byte{dhcp4.OptRequestedIPAddress, 4})
+	return m, nil
 }
 
 // put writes the message for a client at b and returns its length.
-func (x *template) put(b []byte, xid uint32, mac uint64) int {
+func (x *template) put(b []byte, xid uint32, mac uint64, secs uint16) int {
 	n := copy(b, x.msg)
-	binary.BigEndian.PutUint32(b[offXID:], xid)
-	putMAC(b[offCHAddr:], mac)
-	putMAC(b[x.clientID:], mac)
+	binary.BigEndian.PutUint32(b[x.xid:], xid)
+	if secs != 0 && x.secs != 0 {
+		binary.BigEndian.PutUint16(b[x.secs:], secs)
+	}
+	putMAC(b[x.chaddr:], mac)
+	if x.clientID != 0 {
+		putMAC(b[x.clientID:], mac)
+	}
 	if x.rai != 0 {
 		putMAC(b[x.rai:], mac)
 	}

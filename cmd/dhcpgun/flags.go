@@ -20,21 +20,34 @@ const shortFlags = "huvV46A:r:t:R:b:n:p:d:D:l:P:a:L:N:M:s:iBc1J:T:X:O:o:E:S:I:x:
 var longFlags = map[string]bool{
 	"scenario": true, "or": true, // perfdhcp's
 	"xdp": false, "packet": false, "reflect": true, "json": true, "window": true, "rai": false, "direct": false, "vlan": true,
+	"mix": true, "junk": true, "relays": true, "pools": true, "sweep": true, "plot": true, "cpu": true,
 }
 
 // config is the command line.
 type config struct {
 	loadgen.Options
-	local, server string // server: "" is broadcast
+	local, server string // server: "" is broadcast, or the multicast group of all
 	backend       loadgen.Backend
+	multi         bool // -g multi
 	reflect       string
 	json          string
-	exitReason    bool
-	showServer    bool
+	plot          string
+	sweep         []uint64
+	script        string // -w
+	diags         string // keys of -x
 	clean         string
 	direct        bool
+	version       byte   // '4', '6', 0 if not said
+	ownRelays     uint32 // --relays N
+	leases        string // -e
+	templates     []string
+	xids, randoms []int
+	offsets       [3]int // -E -S -I
+	base          []string
 	action        action
 }
+
+func (c *config) diag(key string) bool { return strings.Contains(c.diags, key) }
 
 type action int
 
@@ -47,16 +60,14 @@ const (
 
 // errNotHonoured is wrapped by the refusal of a flag that perfdhcp has and this
 // program does not serve.
-var errNotHonoured = errors.New("not supported yet")
+var errNotHonoured = errors.New("not supported")
 
 // parse reads the command line as getopt does: short flags may be joined, values
 // may follow directly, arguments may stand anywhere.
 func parse(args []string) (*config, error) {
 	c := &config{backend: loadgen.UDP}
 	c.Scenario = loadgen.Basic
-	c.ServerPort = 67
 	seen := map[string]int{}
-	v6 := false
 	var rest []string
 	for i := 0; i < len(args); i++ {
 		a := args[i]
@@ -81,6 +92,7 @@ func parse(args []string) (*config, error) {
 			if err := c.long(name, val); err != nil {
 				return nil, err
 			}
+			seen["--"+name]++
 		case len(a) > 1 && a[0] == '-':
 			for j := 1; j < len(a); j++ {
 				k := strings.IndexByte(shortFlags, a[j])
@@ -98,9 +110,6 @@ func parse(args []string) (*config, error) {
 					}
 					j = len(a)
 				}
-				if name == "6" {
-					v6 = true
-				}
 				if err := c.short(name, val, seen[name]); err != nil {
 					return nil, err
 				}
@@ -113,9 +122,6 @@ func parse(args []string) (*config, error) {
 	if c.action != run {
 		return c, nil
 	}
-	if v6 {
-		return nil, fmt.Errorf("option -6: %w", errNotHonoured)
-	}
 	if len(rest) > 1 {
 		return nil, fmt.Errorf("extra arguments: %s", strings.Join(rest[1:], " "))
 	}
@@ -125,29 +131,177 @@ func parse(args []string) (*config, error) {
 	return c, c.check(rest, seen)
 }
 
-// check finds contradictions.
+// check finds contradictions and completes what depends on several flags.
 func (c *config) check(rest []string, seen map[string]int) error {
 	if len(rest) == 1 {
 		c.server = rest[0]
 	}
-	if c.server == "all" {
+	switch {
+	case c.server == "all":
 		c.server = ""
-	} else if c.server == "" && c.local == "" {
+	case c.server == "" && c.local == "":
 		return errors.New("without an interface (-l) the server has to be named")
 	}
-	if c.TwoWay {
-		for _, f := range []string{"n", "d", "D"} {
-			if seen[f] > 1 {
-				return fmt.Errorf("a second -%s needs four-way exchanges, so not -i", f)
-			}
-		}
+	if seen["--mix"] > 0 && seen["--scenario"] == 0 {
+		c.Scenario = loadgen.Mixed
 	}
-	if c.TwoWay && (seen["1"] > 0 || seen["f"] > 0 || seen["F"] > 0) {
-		return errors.New("options -1, -f and -F need four-way exchanges, so not -i")
+	if c.Scenario == loadgen.SARR || c.Scenario == loadgen.Renew6 {
+		if c.version == '4' {
+			return fmt.Errorf("scenario %s is one of DHCPv6, so not with -4", c.Scenario)
+		}
+		c.version = '6'
+	}
+	c.V6 = c.version == '6'
+	for _, check := range []func(map[string]int) error{c.checkVersion, c.checkTwoWay, c.checkTemplates, c.checkRates, c.checkOurs} {
+		if err := check(seen); err != nil {
+			return err
+		}
 	}
 	if seen["b"] > 0 && seen["M"] > 0 {
 		return errors.New("options -b and -M exclude each other")
 	}
+	if (seen["y"] > 0) != (seen["Y"] > 0) {
+		return errors.New("options -y and -Y need each other")
+	}
+	if c.Report == 0 && c.clean != "" {
+		return errors.New("option -C needs -t")
+	}
+	if c.multi && c.backend != loadgen.UDP {
+		return fmt.Errorf("option -g multi: %w with this kind of socket: the kernel fills its ring while packets are sent, so there is nothing for a second thread to receive", errNotHonoured)
+	}
+	c.Keep, c.Samples = c.diag("l") || c.diag("t"), c.diag("T")
+	if c.LocalPort == 0 {
+		switch {
+		case !c.V6:
+			c.LocalPort = 67
+		case c.Relayed:
+			c.LocalPort = loadgen.ServerPort6
+		default:
+			c.LocalPort = loadgen.ClientPort6
+		}
+	}
+	if c.ServerPort == 0 {
+		c.ServerPort = 67
+		if c.V6 {
+			c.ServerPort = loadgen.ServerPort6
+		}
+	}
+	return nil
+}
+
+// checkVersion checks what is of one version of the protocol only.
+func (c *config) checkVersion(seen map[string]int) error {
+	if c.V6 {
+		for _, f := range []string{"B", "--rai", "--direct", "--relays", "--packet"} {
+			if seen[f] > 0 {
+				return fmt.Errorf("option %s is one of DHCPv4, so not with -6", dashed(f))
+			}
+		}
+		if len(c.Links6) > 0 && !c.Relayed {
+			return errors.New("option -J needs -A with -6")
+		}
+		if len(c.Relays) > 0 {
+			return errors.New("option -J: addresses of DHCPv4 with -6")
+		}
+		if len(c.RelayOptions) > 0 && !c.Relayed {
+			return errors.New("option --or needs -A")
+		}
+		if c.RapidCommit && !c.TwoWay {
+			return errors.New("option -c needs -i")
+		}
+		return nil
+	}
+	for _, f := range []string{"A", "c", "--or"} {
+		if seen[f] > 0 {
+			return fmt.Errorf("option %s is one of DHCPv6, so it needs -6", dashed(f))
+		}
+	}
+	switch {
+	case c.Prefixes:
+		return fmt.Errorf("option -e %s needs -6", c.leases)
+	case len(c.DUID) > 0:
+		return errors.New("option -b duid= needs -6")
+	case c.server == "servers":
+		return errors.New("server \"servers\" needs -6")
+	case len(c.Links6) > 0:
+		return errors.New("option -J: addresses of DHCPv6 without -6")
+	}
+	for _, x := range c.ExtraOptions {
+		if x.Code > 254 || len(x.Data) > 255 {
+			return fmt.Errorf("option -o: code %d with %d octets is one of DHCPv6, so it needs -6", x.Code, len(x.Data))
+		}
+	}
+	return nil
+}
+
+func dashed(f string) string {
+	if strings.HasPrefix(f, "--") {
+		return f
+	}
+	return "-" + f
+}
+
+// checkTwoWay checks what -i excludes.
+func (c *config) checkTwoWay(seen map[string]int) error {
+	if !c.TwoWay {
+		return nil
+	}
+	for _, f := range []string{"n", "d", "D", "T", "X", "O"} {
+		if seen[f] > 1 {
+			return fmt.Errorf("a second -%s needs four-way exchanges, so not -i", f)
+		}
+	}
+	for _, f := range []string{"1", "f", "F", "E", "S", "I"} {
+		if seen[f] > 0 {
+			return fmt.Errorf("option -%s needs four-way exchanges, so not -i", f)
+		}
+	}
+	return nil
+}
+
+// checkTemplates completes -T with its offsets.
+func (c *config) checkTemplates(seen map[string]int) error {
+	n := len(c.templates)
+	switch {
+	case len(c.xids) > n:
+		return errors.New("option -X needs a -T for each")
+	case len(c.randoms) > n:
+		return errors.New("option -O needs a -T for each")
+	case n > 0 && c.Prefixes:
+		return errors.New("option -T is only for -e address-only")
+	case n > 0 && c.Scenario != loadgen.Basic:
+		return fmt.Errorf("option -T is only for scenario %s", loadgen.Basic)
+	case n > 0 && c.Relayed:
+		return errors.New("options -T and -A exclude each other: a template is sent as it is")
+	case n > 0 && len(c.ExtraOptions) > 0 && (n == 2 || c.TwoWay):
+		return errors.New("options -T and -o exclude each other: a template is sent as it is")
+	}
+	for _, f := range []string{"E", "S", "I"} {
+		if seen[f] > 0 && n < 2 {
+			return fmt.Errorf("option -%s needs a second -T", f)
+		}
+	}
+	for i, name := range c.templates {
+		t, err := readTemplate(name)
+		if err != nil {
+			return err
+		}
+		// One offset is that of both.
+		if len(c.xids) > 0 {
+			t.XIDOffset = c.xids[min(i, len(c.xids)-1)]
+		}
+		if len(c.randoms) > 0 {
+			t.RandomOffset = c.randoms[min(i, len(c.randoms)-1)]
+		}
+		if i == 1 {
+			t.ElapsedOffset, t.ServerIDOffset, t.IPOffset = c.offsets[0], c.offsets[1], c.offsets[2]
+		}
+		c.Templates = append(c.Templates, t)
+	}
+	return nil
+}
+
+func (c *config) checkRates(map[string]int) error {
 	if c.RenewRate+c.ReleaseRate > 0 {
 		if c.Rate == 0 {
 			return errors.New("options -f and -F need -r")
@@ -159,11 +313,40 @@ func (c *config) check(rest []string, seen map[string]int) error {
 	if (c.Scenario == loadgen.Avalanche || c.Scenario == loadgen.Storm) && c.Clients == 0 && c.MACs == nil {
 		return fmt.Errorf("scenario %s needs -R", c.Scenario)
 	}
+	if c.Scenario == loadgen.MalformedFlood && c.Rate == 0 && c.sweep == nil {
+		return fmt.Errorf("scenario %s needs -r", c.Scenario)
+	}
+	return nil
+}
+
+// checkOurs checks the flags perfdhcp does not have.
+func (c *config) checkOurs(seen map[string]int) error {
 	if len(c.VLANs) > 0 && c.backend == loadgen.UDP {
 		return errors.New("option --vlan needs --xdp or --packet: a UDP socket writes no tags")
 	}
-	if c.Report == 0 && c.clean != "" {
-		return errors.New("option -C needs -t")
+	if (c.Scenario == loadgen.Mixed) != (seen["--mix"] > 0) {
+		return fmt.Errorf("scenario %s and option --mix need each other", loadgen.Mixed)
+	}
+	if seen["--relays"] > 0 && (seen["J"] > 0 || c.direct) {
+		return errors.New("option --relays excludes -J and --direct")
+	}
+	if c.plot != "" && c.sweep == nil {
+		return errors.New("option --plot needs --sweep")
+	}
+	if c.sweep != nil {
+		switch {
+		case c.Rate > 0:
+			return errors.New("options --sweep and -r exclude each other")
+		case c.Scenario == loadgen.Avalanche || c.Scenario == loadgen.Storm:
+			return fmt.Errorf("option --sweep is not for scenario %s", c.Scenario)
+		case c.Keep || c.Samples:
+			return errors.New("option --sweep is not for -x l, t and T")
+		case c.clean != "" || c.Report > 0:
+			return errors.New("option --sweep is not for -t: it prints a line for each rate")
+		}
+		if c.Period == 0 && c.Exchanges[0] == 0 {
+			c.Period = 5 * time.Second
+		}
 	}
 	return nil
 }
@@ -173,7 +356,42 @@ func (c *config) long(name, val string) error {
 	case "scenario":
 		c.Scenario = loadgen.Scenario(val)
 	case "or":
-		return fmt.Errorf("option --or: %w", errNotHonoured)
+		return c.relayOption(val)
+	case "mix":
+		m, err := loadgen.ParseMix(val)
+		if err != nil {
+			return fmt.Errorf("option --mix: %w", err)
+		}
+		c.Mix = m
+	case "junk":
+		n, err := positive("--junk", val)
+		c.JunkRate = n
+		return err
+	case "relays":
+		return c.relays(val)
+	case "pools":
+		p, err := loadgen.ParsePools(val)
+		if err != nil {
+			return fmt.Errorf("option --pools: %w", err)
+		}
+		c.Pools = append(c.Pools, p...)
+	case "sweep":
+		r, err := loadgen.ParseSweep(val)
+		if err != nil {
+			return fmt.Errorf("option --sweep: %w", err)
+		}
+		c.sweep = r
+	case "plot":
+		c.plot = val
+	case "cpu":
+		c.CPUs = nil
+		for _, f := range strings.Split(val, ",") {
+			n, err := strconv.ParseUint(f, 10, 10)
+			if err != nil {
+				return fmt.Errorf("option --cpu: %q is not a CPU, or several with commas between them", val)
+			}
+			c.CPUs = append(c.CPUs, int(n))
+		}
 	case "xdp":
 		c.backend = loadgen.AFXDP
 	case "packet":
@@ -213,12 +431,16 @@ func (c *config) short(name, val string, again int) (err error) {
 	case "V":
 		c.action = longVersion
 	case "4", "6":
+		if c.version != 0 && c.version != name[0] {
+			return errors.New("options -4 and -6 exclude each other")
+		}
+		c.version = name[0]
 	case "l":
 		c.local = val
 	case "r":
 		c.Rate, err = positive("-r", val)
 	case "R":
-		n, err = positive("-R", val)
+		n, err = natural("-R", val)
 		if n > loadgen.MaxClients {
 			return fmt.Errorf("option -R: %d clients, the most is %d", n, loadgen.MaxClients)
 		}
@@ -261,7 +483,11 @@ func (c *config) short(name, val string, again int) (err error) {
 		}
 		c.MaxDrops[again], err = positive("-D", val)
 	case "b":
-		return c.base(val)
+		if again > 3 {
+			return errors.New("option -b: more than four")
+		}
+		c.base = append(c.base, val)
+		return c.parseBase(val)
 	case "B":
 		c.Broadcast = true
 	case "i":
@@ -277,12 +503,57 @@ func (c *config) short(name, val string, again int) (err error) {
 		}
 	case "g":
 		switch val {
-		case "single":
-		case "multi":
-			return fmt.Errorf("option -g multi: %w", errNotHonoured)
+		case "single", "multi":
+			c.multi = val == "multi"
 		default:
 			return fmt.Errorf("option -g: %q is neither single nor multi", val)
 		}
+	case "A":
+		if val != "1" {
+			return fmt.Errorf("option -A: %q relays; there can be 1", val)
+		}
+		c.Relayed = true
+	case "c":
+		c.RapidCommit = true
+	case "P":
+		c.Preload, err = natural("-P", val)
+	case "w":
+		if val == "" {
+			return errors.New("option -w: no command")
+		}
+		c.script = val
+	case "y":
+		n, err = positive("-y", val)
+		c.SecsFor = time.Duration(n) * time.Second
+	case "Y":
+		n, err = natural("-Y", val)
+		c.SecsAfter = time.Duration(n) * time.Second
+	case "T":
+		if again > 1 {
+			return errors.New("option -T: more than two")
+		}
+		c.templates = append(c.templates, val)
+	case "X", "O":
+		if again > 1 {
+			return fmt.Errorf("option -%s: more than two", name)
+		}
+		n, err = positive("-"+name, val)
+		if name == "X" {
+			c.xids = append(c.xids, int(n))
+			break
+		}
+		if err == nil && n < 4 {
+			return fmt.Errorf("option -O: %d is not greater than 3", n)
+		}
+		c.randoms = append(c.randoms, int(n))
+	case "E":
+		n, err = natural("-E", val)
+		c.offsets[0] = int(n)
+	case "S", "I":
+		n, err = positive("-"+name, val)
+		c.offsets[strings.Index("SI", name)+1] = int(n)
+	case "a":
+		return errors.New("option -a: it has no meaning, in perfdhcp neither")
 	case "f":
 		c.RenewRate, err = positive("-f", val)
 	case "F":
@@ -290,7 +561,10 @@ func (c *config) short(name, val string, again int) (err error) {
 	case "M":
 		c.MACs, err = readMACs(val)
 	case "J":
-		c.Relays, err = readRelays(val)
+		if again > 0 {
+			return errors.New("option -J: more than one")
+		}
+		c.Relays, c.Links6, err = readRelays(val)
 	case "o":
 		return c.extra(val)
 	case "L":
@@ -306,20 +580,22 @@ func (c *config) short(name, val string, again int) (err error) {
 		}
 		c.clean = val
 	case "x":
-		for _, k := range val {
-			switch k {
-			case 'e':
-				c.exitReason = true
-			case 's':
-				c.showServer = true
-			default:
-				return fmt.Errorf("option -x %c: %w", k, errNotHonoured)
-			}
+		if k := strings.Trim(val, "aeilstT"); val == "" || k != "" {
+			return fmt.Errorf("option -x: %q is none of the keys a, e, i, l, s, t and T", k)
 		}
+		c.diags = val // the last counts, as in perfdhcp
 	case "e":
-		if val != "address-only" {
-			return fmt.Errorf("option -e %s: %w", val, errNotHonoured)
+		switch val {
+		case "address-only":
+			c.Prefixes, c.NoAddresses = false, false
+		case "prefix-only":
+			c.Prefixes, c.NoAddresses = true, true
+		case "address-and-prefix":
+			c.Prefixes, c.NoAddresses = true, false
+		default:
+			return fmt.Errorf("option -e: %q is none of address-only, prefix-only and address-and-prefix", val)
 		}
+		c.leases = val
 	default:
 		return fmt.Errorf("option -%s: %w", name, errNotHonoured)
 	}
@@ -328,14 +604,80 @@ func (c *config) short(name, val string, again int) (err error) {
 
 // extra is -o code,hex.
 func (c *config) extra(val string) error {
-	code, data, ok := strings.Cut(val, ",")
-	n, err := strconv.ParseUint(code, 10, 8)
-	b, herr := hex.DecodeString(data)
-	if !ok || err != nil || herr != nil || n == 0 || n == 255 || len(b) == 0 || len(b) > 255 {
-		return fmt.Errorf("option -o: %q is not a code from 1 to 254, a comma and 1 to 255 octets in hexadecimal", val)
+	x, err := parseOption(val)
+	if err != nil {
+		return fmt.Errorf("option -o: %w", err)
 	}
-	c.ExtraOptions = append(c.ExtraOptions, loadgen.ExtraOption{Code: uint8(n), Data: b})
+	c.ExtraOptions = append(c.ExtraOptions, x)
 	return nil
+}
+
+// relayOption is --or [level:]code,hex.
+func (c *config) relayOption(val string) error {
+	if level, rest, ok := strings.Cut(val, ":"); ok {
+		if level != "1" {
+			return fmt.Errorf("option --or: level %q; there is but 1", level)
+		}
+		val = rest
+	}
+	x, err := parseOption(val)
+	if err != nil {
+		return fmt.Errorf("option --or: %w", err)
+	}
+	c.RelayOptions = append(c.RelayOptions, x)
+	return nil
+}
+
+func parseOption(val string) (x loadgen.ExtraOption, err error) {
+	code, data, ok := strings.Cut(val, ",")
+	n, err := strconv.ParseUint(code, 10, 16)
+	b, herr := hex.DecodeString(data)
+	if !ok || err != nil || herr != nil || n == 0 || n == 255 || len(b) == 0 || len(b) > 1024 {
+		return x, fmt.Errorf("%q is not a code (with -4 from 1 to 254), a comma and octets in hexadecimal", val)
+	}
+	return loadgen.ExtraOption{Code: uint16(n), Data: b}, nil
+}
+
+// relays is --relays N or FIRST-LAST.
+func (c *config) relays(val string) error {
+	const most = 1 << 16
+	if n, err := strconv.ParseUint(val, 10, 32); err == nil && n > 0 && n <= most {
+		c.ownRelays = uint32(n)
+		return nil
+	}
+	p, err := loadgen.ParsePools(val)
+	if err != nil || len(p) != 1 || !p[0].First.Is4() {
+		return fmt.Errorf("option --relays: %q is neither a number up to %d nor FIRST-LAST", val, most)
+	}
+	first, last := addrNumber(p[0].First), addrNumber(p[0].Last)
+	if last-first >= most {
+		return fmt.Errorf("option --relays: %d addresses, the most is %d", uint64(last-first)+1, most)
+	}
+	c.setRelays(first, last-first+1)
+	return nil
+}
+
+func (c *config) setRelays(first, n uint32) {
+	c.Relays, c.RelayByClient = nil, true
+	for i := range n {
+		c.Relays = append(c.Relays, first+i)
+	}
+}
+
+// readTemplate reads a file of hexadecimal digits and spaces.
+func readTemplate(name string) (t loadgen.Template, err error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return t, fmt.Errorf("option -T: %w", err)
+	}
+	t.Name = name
+	if t.Data, err = hex.DecodeString(strings.Join(strings.Fields(string(b)), "")); err != nil {
+		return t, fmt.Errorf("option -T: read %s: %w", name, err)
+	}
+	if len(t.Data) == 0 {
+		return t, fmt.Errorf("option -T: %s is empty", name)
+	}
+	return t, nil
 }
 
 // readLines hands every line that is not empty to take.
@@ -368,13 +710,20 @@ func readMACs(name string) (macs [][6]byte, err error) {
 	})
 }
 
-func readRelays(name string) (addrs []uint32, err error) {
-	return addrs, readLines("-J", name, func(l string) error {
+func readRelays(name string) (addrs []uint32, addrs6 [][16]byte, err error) {
+	return addrs, addrs6, readLines("-J", name, func(l string) error {
 		a, err := netip.ParseAddr(l)
-		if err != nil || !a.Is4() || a.IsUnspecified() {
-			return fmt.Errorf("%q is not an IPv4 address of a relay", l)
+		if err != nil || a.IsUnspecified() || a.Zone() != "" {
+			return fmt.Errorf("%q is not an address of a relay", l)
 		}
-		addrs = append(addrs, addrNumber(a))
+		if a.Is4() {
+			addrs = append(addrs, addrNumber(a))
+		} else {
+			addrs6 = append(addrs6, a.As16())
+		}
+		if len(addrs) > 0 && len(addrs6) > 0 {
+			return errors.New("addresses of both versions")
+		}
 		return nil
 	})
 }
@@ -395,8 +744,8 @@ func parseMAC(v string) (m [6]byte, err error) {
 	return m, nil
 }
 
-// base is -b type=value.
-func (c *config) base(val string) error {
+// parseBase is -b type=value.
+func (c *config) parseBase(val string) error {
 	kind, v, ok := strings.Cut(val, "=")
 	if !ok {
 		return fmt.Errorf("option -b: %q is not type=value", val)
@@ -410,9 +759,22 @@ func (c *config) base(val string) error {
 		c.BaseMAC = m
 		return nil
 	case "duid":
-		return fmt.Errorf("option -b duid=: %w", errNotHonoured)
+		b, err := hex.DecodeString(v)
+		if err != nil || len(b) < 6 || len(b) > 64 {
+			return fmt.Errorf("option -b: %q is not a DUID of 6 to 64 octets in hexadecimal", v)
+		}
+		c.DUID = b
+		return nil
 	}
 	return fmt.Errorf("option -b: unknown type %q", kind)
+}
+
+func natural(name, val string) (uint64, error) {
+	n, err := strconv.ParseUint(val, 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("option %s: %q is not a number", name, val)
+	}
+	return n, nil
 }
 
 func positive(name, val string) (uint64, error) {
@@ -432,23 +794,23 @@ func port(name, val string) (uint16, error) {
 }
 
 // attach finds the interface and the addresses and completes the options.
-func (c *config) attach() (*loadgen.Link, netip.Addr, error) {
+func (c *config) attach() (*loadgen.Link, error) {
+	if c.V6 {
+		return c.attach6()
+	}
 	server := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	if c.server != "" {
 		var err error
 		if server, err = netip.ParseAddr(c.server); err != nil || !server.Is4() {
-			return nil, server, fmt.Errorf("read server address: %q is not an IPv4 address", c.server)
+			return nil, fmt.Errorf("read server address: %q is not an IPv4 address", c.server)
 		}
 	}
 	k, err := loadgen.FindLink(c.local, server)
 	if err != nil {
-		return nil, server, err
+		return nil, err
 	}
 	if !k.Addr.IsValid() && !c.direct {
-		return nil, server, fmt.Errorf("use %s: it has no IPv4 address, which a relay needs", k.Name)
-	}
-	if c.LocalPort == 0 {
-		c.LocalPort = 67
+		return nil, fmt.Errorf("use %s: it has no IPv4 address, which a relay needs", k.Name)
 	}
 	c.LocalMAC = k.MAC
 	c.IfIndex = uint32(k.Index)
@@ -460,13 +822,62 @@ func (c *config) attach() (*loadgen.Link, netip.Addr, error) {
 	if !c.direct {
 		c.GIAddr = c.LocalAddr
 	}
+	if c.ownRelays > 0 {
+		c.setRelays(c.LocalAddr, c.ownRelays)
+	}
 	if c.server != "" && c.backend != loadgen.UDP && len(c.VLANs) == 0 {
 		if err := k.Resolve(server); err != nil {
-			return nil, server, err
+			return nil, err
 		}
 		c.ServerMAC = k.ServerMAC
 	}
-	return k, server, nil
+	return k, nil
+}
+
+// attach6 is attach for DHCPv6.
+func (c *config) attach6() (*loadgen.Link, error) {
+	server := netip.MustParseAddr("ff02::1:2") // All_DHCP_Relay_Agents_and_Servers
+	switch c.server {
+	case "":
+	case "servers":
+		server = netip.MustParseAddr("ff05::1:3") // All_DHCP_Servers
+	default:
+		var err error
+		if server, err = netip.ParseAddr(c.server); err != nil || !server.Is6() {
+			return nil, fmt.Errorf("read server address: %q is not an IPv6 address", c.server)
+		}
+	}
+	if c.local == "" {
+		c.local = server.Zone()
+	}
+	server = server.WithZone("")
+	if c.local == "" && (server.IsMulticast() || server.IsLinkLocalUnicast()) {
+		return nil, fmt.Errorf("reach %v: it takes an interface (-l)", server)
+	}
+	k, err := loadgen.FindLink(c.local, server)
+	if err != nil {
+		return nil, err
+	}
+	if !k.Addr6.IsValid() {
+		return nil, fmt.Errorf("use %s: it has no IPv6 address", k.Name)
+	}
+	c.LocalMAC, c.IfIndex = k.MAC, uint32(k.Index)
+	c.Local6, c.Server6 = k.Addr6.As16(), server.As16()
+	if !server.IsMulticast() && c.backend != loadgen.UDP {
+		if err := k.Resolve(server); err != nil {
+			return nil, err
+		}
+		c.ServerMAC = k.ServerMAC
+	}
+	return k, nil
+}
+
+// bindAddr is the address to bind to.
+func (c *config) bindAddr(k *loadgen.Link) netip.Addr {
+	if c.V6 {
+		return k.Addr6
+	}
+	return k.Addr
 }
 
 func addrNumber(a netip.Addr) uint32 {
@@ -476,25 +887,36 @@ func addrNumber(a netip.Addr) uint32 {
 
 const usage = `dhcpgun: a load generator for DHCP servers with the command line of perfdhcp.
 
-Usage: dhcpgun [-4] [-l ADDR|IFACE] [-r RATE] [-R CLIENTS] [-n N [-n N]] [-p SECONDS] [-t SECONDS]
-       [-d SECONDS [-d SECONDS]] [-D N|N% [-D N|N%]] [-b mac=BASE | -M FILE] [-J FILE] [-f RATE] [-F RATE]
+Usage: dhcpgun [-4|-6] [-l ADDR|IFACE] [-r RATE] [-R CLIENTS] [-n N [-n N]] [-p SECONDS] [-t SECONDS]
+       [-d SECONDS [-d SECONDS]] [-D N|N% [-D N|N%]] [-b mac=BASE|duid=HEX | -M FILE] [-J FILE] [-f RATE] [-F RATE]
        [-o CODE,HEX]... [-B] [-i] [-1] [-u] [-s SEED] [-L PORT] [-N PORT] [-W MICROSECONDS] [-C SEPARATOR]
-       [-x es] [-g single] [--scenario NAME] [--xdp|--packet] [--rai] [--direct] [--vlan VID[.VID]]
-       [--window N] [--json FILE] [SERVER|all]
+       [-P N] [-w COMMAND] [-y SECONDS -Y SECONDS] [-x KEYS] [-g single|multi] [-A 1] [--or CODE,HEX]... [-c]
+       [-e address-only|prefix-only|address-and-prefix] [-T FILE [-T FILE]] [-X N]... [-O N]... [-E N] [-S N] [-I N]
+       [--scenario NAME] [--mix OP=WEIGHT,...] [--junk RATE] [--xdp|--packet] [--rai] [--direct] [--relays N|A-B]
+       [--vlan VID[.VID]] [--pools A-B,...] [--window N] [--cpu N,...] [--sweep FROM:TO:STEPS] [--plot FILE.svg]
+       [--json FILE] [SERVER|all|servers]
        dhcpgun --reflect IFACE
 
-perfdhcp's: -4 DHCPv4 · -l own address or interface · -r exchanges begun per second, else as many as can be ·
+perfdhcp's: -4 -6 protocol · -l own address or interface · -r exchanges begun per second, else as many as can be ·
   -R simulated clients · -n stop after N first (second) messages · -p stop after a time · -t interim report ·
-  -d drop time · -D stop after drops · -b first hardware address · -M hardware addresses from a file ·
+  -d drop time · -D stop after drops · -b first hardware address, or DUID · -M hardware addresses from a file ·
   -J relay addresses from a file · -f renewals per second · -F releases per second · -o option for every message ·
-  -B broadcast flag · -i DISCOVER and OFFER only · -1 use the first server identifier · -u count addresses given
+  -B broadcast flag · -i the first two messages only · -1 use the first server identifier · -u count addresses given
   twice · -s random seed · -L -N local and server port · -W wait for late answers at the end · -C machine-readable
-  interim report · -x e reason of the end, s server identifier · -h -v -V
-Ours: --scenario basic|avalanche|dora|renew|discover-flood|storm · --xdp AF_XDP · --packet AF_PACKET (default: UDP
-  sockets) · --rai send and check option 82 · --direct clients without a relay · --vlan tags of every packet · --window outstanding exchanges
-  without -r · --json write everything to a file · --reflect answer every packet with itself, the yardstick
-Other flags of perfdhcp are refused by name. Exit status: 0, 1 after an error, 3 if anything was dropped or a check
-of the answers failed.
+  interim report · -P untimed exchanges first · -w command to run with "start" and "stop" · -y for how long clients
+  pretend to have waited, -Y after how long · -x a arguments, e reason of the end, i rate details, l leases, s server
+  identifier, t times, T templates · -g multi receive in a thread of its own · -A through a relay, --or with an option
+  of its own · -c rapid commit · -e what is asked for · -T messages from files, with offsets of the transaction
+  identifier (-X), client (-O), elapsed time (-E), server identifier (-S) and address (-I) · -h -v -V
+Ours: --scenario basic|avalanche|dora|renew|rebind|init-reboot|release|decline|mixed|discover-flood|malformed-flood|
+  storm|sarr|renew6 · --mix weights of dora, discover, renew, rebind, init-reboot, release, decline · --junk mutated
+  packets per second beside the scenario · --xdp AF_XDP · --packet AF_PACKET (default: UDP sockets) · --rai send and
+  check option 82 · --direct clients without a relay · --relays many relays, each with its own clients · --vlan tags
+  of every packet · --pools count addresses outside · --window outstanding exchanges without -r · --cpu where the
+  generator's thread runs · --sweep run at several rates · --plot draw the sweep · --json write everything to a file ·
+  --reflect answer every packet with itself, the yardstick
+What is not honoured is refused by name. Exit status: 0, 1 after an error, 3 if anything was dropped or a check of
+the answers failed; of a sweep, only if a check failed.
 `
 
 func writeUsage(f *os.File) { fmt.Fprint(f, usage) }
