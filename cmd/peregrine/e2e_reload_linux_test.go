@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
@@ -259,5 +261,132 @@ func TestReloadInterfaces(t *testing.T) {
 	w.ask("after a refused reload", renew, dhcp4.MsgAck)
 	if got := b.mode(); got != "packet" {
 		t.Errorf("after a refused reload the interface is served in mode %q", got)
+	}
+}
+
+// TestReloadUnderFlood: configurations that differ in everything come one after
+// the other while clients are served and strangers flood. Nothing is forgotten,
+// and nothing falls over.
+func TestReloadUnderFlood(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	c := b.newConf("auto")
+	b.startWith(c)
+	w := b.newWire()
+	crowd := newCrowd(w)
+	seed := testSeed(t)
+	stop := make(chan struct{})
+	join := crowd.run(0, 200, seed, stop)
+	a := &attacker{r: rand.New(rand.NewPCG(seed, 4)), mac: w.mac}
+	flooded := make(chan struct{})
+	go func() {
+		defer close(flooded)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			w.send(a.frame())
+			if i%32 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}()
+	pools := []any{
+		[]any{object{"pool": "10.77.1.0 - 10.77.16.255"}},
+		[]any{object{"pool": "10.77.1.0 - 10.77.8.255"}, object{"pool": "10.77.9.0 - 10.77.16.255"}},
+		[]any{object{"pool": "10.77.0.128 - 10.77.32.255"}},
+	}
+	for i := range 30 {
+		c.subnet["pools"] = pools[i%len(pools)]
+		c.dataplane["mode"] = modes[i/4%len(modes)].configured
+		delete(c.dhcp4, "hooks-libraries")
+		delete(c.subnet, "user-context")
+		if i%2 == 0 {
+			c.withLimits()
+			c.subnet["user-context"] = limits(object{"rate-limit": "1000000 packets per second", "address-limit": 100_000})
+		}
+		b.write(c)
+		b.command("config-reload", nil, nil)
+		if i%10 == 5 {
+			b.command("kea-lfc-start", nil, nil)
+		}
+	}
+	before := crowd.acks.Load()
+	until(t, "ACKs after the last change", func() bool { return crowd.acks.Load() >= before+20 })
+	close(stop)
+	join()
+	<-flooded
+	crowd.check(t, b)
+	if n := b.logs(`panic|goroutine \d| ERROR | FATAL `); n > 0 {
+		t.Errorf("%d lines of trouble in the log\n%s", n, b.p.text())
+	}
+	var m samples
+	balanced := func() bool {
+		m = b.metrics()
+		return m.sum("peregrine_statistic_total", `name="pkt4-received"`) == m.sum("peregrine_packets_sent_total")+m.sum("peregrine_packets_dropped_total")
+	}
+	for range 100 {
+		if balanced() {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if !balanced() {
+		t.Errorf("received %v, sent %v, dropped %v", m.sum("peregrine_statistic_total", `name="pkt4-received"`), m.sum("peregrine_packets_sent_total"), m.sum("peregrine_packets_dropped_total"))
+	}
+	t.Logf("%d ACKs, %d turns without answer, %v packets", crowd.acks.Load(), crowd.timeout.Load(), m.sum("peregrine_statistic_total", `name="pkt4-received"`))
+	b.p.terminate()
+	b.start()
+	crowd.check(t, b)
+}
+
+// TestTerminateUnderLoad: SIGTERM ends the server soon, with status 0, and what
+// it had promised is true; so does the shutdown command.
+func TestTerminateUnderLoad(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	c := b.newConf("auto")
+	c.dhcp4["cache-threshold"] = 0.0
+	b.startWith(c)
+	crowd := newCrowd(b.newWire())
+	for round := range 3 {
+		stop := make(chan struct{})
+		before := crowd.acks.Load()
+		join := crowd.run(0, 400, testSeed(t), stop)
+		until(t, "some ACKs", func() bool { return crowd.acks.Load() >= before+100 })
+		if round == 1 {
+			b.command("shutdown", nil, nil)
+			if code := b.p.wait(); code != 0 {
+				t.Errorf("shutdown: exit status %d", code)
+			}
+		} else {
+			b.p.terminate()
+		}
+		close(stop)
+		join()
+		b.start()
+		crowd.check(t, b)
+	}
+}
+
+// TestServiceDisabled: dhcp-disable and dhcp-enable, and an end by itself.
+func TestServiceDisabled(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.startWith(b.newConf("auto"))
+	w := b.newWire()
+	mac := netiotest.ClientMAC(1)
+	renew := netiotest.Renew(mac, w.lease(mac).View.YIAddr(), serverIP)
+	b.command("dhcp-disable", nil, nil)
+	w.silence("disabled", renew)
+	b.command("dhcp-enable", nil, nil)
+	w.ask("enabled", renew, dhcp4.MsgAck)
+	b.command("dhcp-disable", object{"max-period": 1}, nil)
+	w.silence("disabled for a second", renew)
+	w.ask("enabled by itself", renew, dhcp4.MsgAck)
+	if n := b.metrics().sum("peregrine_packets_dropped_total", `reason="service-disabled"`); n < 2 {
+		t.Errorf("service-disabled is %v", n)
 	}
 }
