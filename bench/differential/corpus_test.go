@@ -12,17 +12,18 @@ const minConversations = 200
 // TestCorpus needs no server: every file can be read, and what it excuses is
 // explained.
 func TestCorpus(t *testing.T) {
-	used := map[string]bool{everywhere: true}
+	used := map[string]bool{}
+	for _, name := range everywhere {
+		used[name] = true
+	}
 	n := 0
 	for _, s := range corpus(t) {
 		n += len(s.convs)
 		for _, c := range s.convs {
 			for _, st := range c.steps {
-				if st.reason != "" {
-					used[st.reason] = true
-				}
-				for _, d := range st.differ {
-					if strings.HasPrefix(d, "[") {
+				for _, k := range st.known {
+					used[k.reason] = true
+					if strings.HasPrefix(k.text, "[") {
 						t.Errorf("%s:%d: a row's name outside of a table", s.name, st.line)
 					}
 				}

@@ -48,8 +48,8 @@ func readReply(msg []byte) (*reply, error) {
 		if len(b) < 2 || len(b) < 2+int(b[1]) {
 			return nil, fmt.Errorf("option %d is cut off", code)
 		}
-		r.opts = append(r.opts, option{code, b[2 : 2+b[1]]})
-		b = b[2+b[1]:]
+		r.opts = append(r.opts, option{code, b[2 : 2+int(b[1])]})
+		b = b[2+int(b[1]):]
 	}
 	return r, nil
 }
@@ -204,10 +204,22 @@ func sameOption(a, b option) bool {
 	return false
 }
 
-// everywhere is the one difference that so many replies have that it is not
-// listed with each: the station address of packets to 255.255.255.255. Ours must
-// be the broadcast address then.
-const everywhere = "broadcast-station-address"
+// everywhere are the differences that so many replies have that they are not
+// listed with each.
+var everywhere = []string{"broadcast-station-address", "relayed-nak-broadcast-flag"}
+
+// common reports whether the replies differ in the field as everywhere says.
+func common(field string, k, p *reply) bool {
+	switch field {
+	case "ethernet destination":
+		return p.dst == broadcastAddr && p.dstMAC == broadcastMAC
+	case "flags":
+		const broadcast = 0x8000
+		of := func(r *reply) uint16 { return binary.BigEndian.Uint16(r.msg[offFlags:]) }
+		return p.typeName() == "NAK" && p.addr(offGIAddr) != noAddr && of(p) == of(k)|broadcast
+	}
+	return false
+}
 
 // compare says how the replies differ; nil replies are silence.
 func compare(sc *script, kea, ours *side, k, p *reply) []string {
@@ -225,7 +237,7 @@ func compare(sc *script, kea, ours *side, k, p *reply) []string {
 	var out []string
 	kf, pf := kea.fields(sc, k), ours.fields(sc, p)
 	for i := range kf {
-		if kf[i] != pf[i] && !(kf[i].name == "ethernet destination" && p.dst == broadcastAddr && p.dstMAC == broadcastMAC) {
+		if kf[i] != pf[i] && !common(kf[i].name, k, p) {
 			out = append(out, fmt.Sprintf("%s: kea %s, peregrine %s", kf[i].name, kf[i].value, pf[i].value))
 		}
 	}

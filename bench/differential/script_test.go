@@ -36,8 +36,22 @@ type step struct {
 	verb   string // message type, "hex", "wait" or "restart"
 	args   []token
 	wait   time.Duration
-	reason string   // the heading in docs/kea-differences.md
-	differ []string // how the replies are known to differ
+	known  []known
+	reason string // of the "!=" lines that follow, while reading
+}
+
+// known is a difference between the replies to a step that is explained under
+// the heading reason of docs/kea-differences.md.
+type known struct{ reason, text string }
+
+// expectsSilence: one server is known to answer and the other not to.
+func (st *step) expectsSilence() bool {
+	for _, d := range st.known {
+		if strings.HasPrefix(d.text, "answer: kea none") || strings.HasPrefix(d.text, "answer:") && strings.HasSuffix(d.text, "peregrine none") {
+			return true
+		}
+	}
+	return false
 }
 
 // token is one key=value argument; val is "" for a flag.
@@ -159,25 +173,23 @@ func parseScript(text []byte) (*script, error) {
 			if cur == nil {
 				return nil, fail(i, "rows belong to a conversation")
 			}
-			n := 0
-			for i++; i < len(lines); i++ {
-				row := strings.TrimSpace(lines[i])
-				if row == "" {
-					break
-				}
-				if strings.HasPrefix(row, "#") {
-					continue
-				}
-				c, err := expand(cur, pending, row, i+1)
+			names := map[string]bool{}
+			first := i + 1
+			for i++; i < len(lines) && strings.TrimSpace(lines[i]) != ""; i++ {
+				name, _, _ := strings.Cut(lines[i], "|")
+				names[strings.TrimSpace(name)] = true
+			}
+			if len(names) == 0 {
+				return nil, fail(i, "table without rows")
+			}
+			for n, row := range lines[first:i] {
+				c, err := expand(cur, pending, row, names)
 				if err != nil {
-					return nil, fail(i, "%w", err)
+					return nil, fail(first+n, "%w", err)
 				}
+				c.line = first + n + 1
 				c.index = len(s.convs)
 				s.convs = append(s.convs, c)
-				n++
-			}
-			if n == 0 {
-				return nil, fail(i, "table without rows")
 			}
 			cur, pending = nil, nil
 		default:
@@ -231,7 +243,7 @@ func parseStep(word, rest string, last *step) (*step, error) {
 		if last == nil || last.reason == "" {
 			return nil, errors.New("!= wants a because before it")
 		}
-		last.differ = append(last.differ, rest)
+		last.known = append(last.known, known{last.reason, rest})
 		return nil, nil
 	case "wait":
 		d, err := time.ParseDuration(rest)
@@ -278,8 +290,8 @@ func tokens(s string) ([]token, error) {
 
 // expand makes the conversation of one row of a table: the row's name stands
 // for %0 and is put behind the table's, the other cells for %1 to %9. A "!="
-// that begins with [name] is of that row alone.
-func expand(table *conversation, steps []*step, row string, line int) (*conversation, error) {
+// that begins with [name] is of that row alone, which must be among rows.
+func expand(table *conversation, steps []*step, row string, rows map[string]bool) (*conversation, error) {
 	cells := strings.Split(row, "|")
 	for i := range cells {
 		cells[i] = strings.TrimSpace(cells[i])
@@ -292,10 +304,10 @@ func expand(table *conversation, steps []*step, row string, line int) (*conversa
 		pairs = append(pairs, "%"+strconv.Itoa(i), c)
 	}
 	fill := strings.NewReplacer(pairs...)
-	c := &conversation{name: table.name + "/" + cells[0], line: line}
+	c := &conversation{name: table.name + "/" + cells[0]}
 	for _, st := range steps {
 		n := *st
-		n.args, n.differ = nil, nil
+		n.args, n.known = nil, nil
 		for _, t := range st.args {
 			all := t.key
 			if t.val != "" {
@@ -312,18 +324,18 @@ func expand(table *conversation, steps []*step, row string, line int) (*conversa
 			}
 			n.args = append(n.args, more...)
 		}
-		for _, d := range st.differ {
-			if strings.HasPrefix(d, "[") {
-				name, of, ok := strings.Cut(d[1:], "]")
-				if !ok {
-					return nil, fmt.Errorf("bad row name in %q", d)
+		for _, d := range st.known {
+			if strings.HasPrefix(d.text, "[") {
+				name, of, ok := strings.Cut(d.text[1:], "]")
+				if !ok || !rows[name] {
+					return nil, fmt.Errorf("no row %q", d.text)
 				}
 				if name != cells[0] {
 					continue
 				}
-				d = strings.TrimSpace(of)
+				d.text = strings.TrimSpace(of)
 			}
-			n.differ = append(n.differ, d)
+			n.known = append(n.known, d)
 		}
 		c.steps = append(c.steps, &n)
 	}
