@@ -394,7 +394,7 @@ var raiDefs = [256]optionDef{
 	RAIAccessPointBSSID:              {"access-point-bssid", fAny, 0, tHex},
 	RAIOperatorID:                    {"operator-id", fScalar, 4, tUint},
 	RAIOperatorRealm:                 {"operator-realm", fString, 0, tString},
-	RAIRelayPort:                     {"relay-port", fScalar, 2, tUint},
+	RAIRelayPort:                     {"relay-port", fAny, 0, tHex}, // no octets (RFC 8357 §4.1), two as Kea defines it
 	RAIVirtualSubnetSelection:        {"virtual-subnet-select", fAny, 0, tHex},
 	RAIVirtualSubnetSelectionControl: {"virtual-subnet-select-ctrl", fAny, 0, tHex},
 }

@@ -306,6 +306,20 @@ func TestContradictoryTypeIsTheFirst(t *testing.T) {
 	}
 }
 
+// RFC 8357 §4.1: the relay port sub-option has no octets. Kea defines it as a
+// number of two.
+func TestRAIRelayPortLength(t *testing.T) {
+	for _, m := range [][]byte{
+		msg(53, 1, 1, 82, 5, 1, 1, 'p', 19, 0, 255),
+		msg(53, 1, 1, 82, 7, 1, 1, 'p', 19, 2, 0x04, 0x2b, 255),
+	} {
+		var v View
+		if r := v.Parse(m); r != ReasonOK || v.RAI(RAIRelayPort) == nil {
+			t.Errorf("%v, %v: %x", r, v.RAI(RAIRelayPort), m)
+		}
+	}
+}
+
 func TestRAI(t *testing.T) {
 	var v View
 	v.Parse(msg(53, 1, 1, 82, 30,
