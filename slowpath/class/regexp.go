@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,6 +18,9 @@ import (
 // Back-references and look-ahead, which no linear matcher has, are refused, as
 // are more than 1,000 repetitions by one {}. Where ECMAScript leaves an
 // expression open this follows libstdc++, which Kea's packages are built with.
+
+// maxPattern is how long an expression may be, in octets.
+const maxPattern = 4096
 
 // maxProg is how many instructions an expression may become.
 const maxProg = 10000
@@ -74,7 +78,7 @@ func setOf(ranges ...string) (o octets) {
 type translator struct {
 	in  string
 	pos int
-	out strings.Builder
+	out []byte
 	// starts are where the groups around this place begin in out, atom where
 	// the last atom does, -1 if a quantifier has nothing to repeat.
 	starts []int
@@ -82,14 +86,20 @@ type translator struct {
 }
 
 func compileRegexp(pattern string) (*regexp.Regexp, *regexpError) {
+	if len(pattern) > maxPattern {
+		return nil, &regexpError{maxPattern, fmt.Sprintf("it is longer than %d octets", maxPattern)}
+	}
 	t := translator{in: pattern, atom: -1}
 	if err := t.translate(); err != nil {
 		return nil, err
 	}
-	text := `\A(?:` + t.out.String() + `)\z`
+	text := `\A(?:` + string(t.out) + `)\z`
 	re, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil, &regexpError{0, err.(*syntax.Error).Code.String()}
+		if c := err.(*syntax.Error).Code; c != syntax.ErrInvalidRepeatSize && c != syntax.ErrLarge {
+			return nil, &regexpError{0, c.String()}
+		}
+		return nil, &regexpError{0, "it repeats too much"}
 	}
 	prog, err := syntax.Compile(re.Simplify())
 	if err != nil {
@@ -116,13 +126,13 @@ func (t *translator) translate() *regexpError {
 		t.pos++
 		switch c {
 		case '|':
-			t.out.WriteByte('|')
+			t.out = append(t.out, '|')
 			t.atom = -1
 		case '^':
-			t.out.WriteString(`\A`)
+			t.out = append(t.out, `\A`...)
 			t.atom = -1
 		case '$':
-			t.out.WriteString(`\z`)
+			t.out = append(t.out, `\z`...)
 			t.atom = -1
 		case '(':
 			if err := t.open(start); err != nil {
@@ -133,7 +143,7 @@ func (t *translator) translate() *regexpError {
 			if n == 0 {
 				return t.errorf(start, ") without (")
 			}
-			t.out.WriteByte(')')
+			t.out = append(t.out, ')')
 			t.atom = t.starts[n-1]
 			t.starts = t.starts[:n-1]
 		case '*', '+', '?', '{':
@@ -175,22 +185,22 @@ func (t *translator) open(start int) *regexpError {
 	if len(t.starts) == maxGroups {
 		return t.errorf(start, "groups are nested deeper than %d levels", maxGroups)
 	}
-	t.starts = append(t.starts, t.out.Len())
-	t.out.WriteString("(?:")
+	t.starts = append(t.starts, len(t.out))
+	t.out = append(t.out, "(?:"...)
 	t.atom = -1
 	return nil
 }
 
 // octet writes one octet that stands for itself.
 func (t *translator) octet(c byte) {
-	t.atom = t.out.Len()
-	fmt.Fprintf(&t.out, `\x{%x}`, c)
+	t.atom = len(t.out)
+	t.out = fmt.Appendf(t.out, `\x{%x}`, c)
 }
 
 // set writes one octet of a set, or not of it.
 func (t *translator) set(o *octets, not bool) {
-	t.atom = t.out.Len()
-	t.out.WriteByte('[')
+	t.atom = len(t.out)
+	t.out = append(t.out, '[')
 	any := false
 	for c := 0; c < 256; c++ {
 		if o[c] == not {
@@ -200,13 +210,13 @@ func (t *translator) set(o *octets, not bool) {
 		for c+1 < 256 && o[c+1] != not {
 			c++
 		}
-		fmt.Fprintf(&t.out, `\x{%x}-\x{%x}`, lo, c)
+		t.out = fmt.Appendf(t.out, `\x{%x}-\x{%x}`, lo, c)
 		any = true
 	}
 	if !any {
-		t.out.WriteString(`^\x00-\x{10FFFF}`) // no octet
+		t.out = append(t.out, `^\x00-\x{10FFFF}`...) // no octet
 	}
-	t.out.WriteByte(']')
+	t.out = append(t.out, ']')
 }
 
 // repeat writes a quantifier. What it repeats is put in a group, so that
@@ -225,11 +235,8 @@ func (t *translator) repeat(start int, c byte) *regexpError {
 	if strings.HasPrefix(t.in[t.pos:], "?") {
 		t.pos++ // not greedy: the same for a whole match
 	}
-	all := t.out.String()
-	atom := all[t.atom:]
-	t.out.Reset()
-	t.out.WriteString(all[:t.atom])
-	t.out.WriteString("(?:" + atom + q + ")")
+	t.out = slices.Insert(t.out, t.atom, []byte("(?:")...)
+	t.out = append(append(t.out, q...), ')')
 	return nil
 }
 
@@ -279,7 +286,7 @@ func (t *translator) escape(start int) *regexpError {
 	switch c := t.in[t.pos]; c {
 	case 'b', 'B':
 		t.pos++
-		t.out.WriteString(`\` + string(c))
+		t.out = append(t.out, `\`+string(c)...)
 		t.atom = -1
 		return nil
 	case '1', '2', '3', '4', '5', '6', '7', '8', '9':

@@ -1,0 +1,6 @@
+//go:build race
+
+package class
+
+// The race detector allocates by itself.
+const raceEnabled = true
