@@ -129,7 +129,7 @@ var parseCases = []struct {
 	{"82.5 of three", msg(53, 1, 1, 82, 5, 5, 3, 10, 0, 0, 255), ReasonRAILen, 0},
 	{"82.5 of five", msg(53, 1, 1, 82, 7, 5, 5, 10, 0, 0, 1, 1, 255), ReasonRAILen, 0},
 	{"82.11 of zero", msg(53, 1, 1, 82, 2, 11, 0, 255), ReasonRAILen, 0},
-	{"82.19 of one", msg(53, 1, 1, 82, 3, 19, 1, 0, 255), ReasonRAILen, 0},
+	{"82.13 of one", msg(53, 1, 1, 82, 3, 13, 1, 0, 255), ReasonRAILen, 0},
 	{"82.5 in halves", msg(53, 1, 1, 82, 8, 5, 2, 10, 0, 5, 2, 0, 1, 255), ReasonOK, NoteDuplicateOption},
 	{"82.5 twice", msg(53, 1, 1, 82, 12, 5, 4, 10, 0, 0, 1, 5, 4, 10, 0, 0, 2, 255), ReasonOK, NoteDuplicateOption | NoteExcessLength},
 	{"82.5 halves too short", msg(53, 1, 1, 82, 7, 5, 2, 10, 0, 5, 1, 0, 255), ReasonRAILen, 0},
