@@ -243,9 +243,10 @@ func address(q *Query4, r *Reply4) {
 }
 
 // unicastable reports whether chaddr can be the destination of an Ethernet
-// frame.
+// frame. The addresses of all IEEE 802 networks are of one kind.
 func (q *Query4) unicastable() bool {
-	return q.Msg.HType() == dhcp4.HTypeEthernet && len(q.hw) == 6 && q.hw[0]&1 == 0
+	t := q.Msg.HType()
+	return (t == dhcp4.HTypeEthernet || t == dhcp4.HTypeIEEE802) && len(q.hw) == 6 && q.hw[0]&1 == 0
 }
 
 // toRelay addresses the reply to the relay: to its port, or to the one it sent

@@ -533,6 +533,13 @@ func TestRFC2131_4_1_DirectReplies(t *testing.T) {
 	if l.r.Dst != a || l.r.DstPort != 68 {
 		t.Errorf("ciaddr: goes to %v:%d %v", l.r.Dst, l.r.DstPort, l.r.L2)
 	}
+	// Other IEEE 802 networks have the same addresses; others do not.
+	for htype, l2 := range map[uint8]L2Dest{dhcp4.HTypeIEEE802: L2CHAddr, 7: L2Broadcast} {
+		l.want(dhcp4.MsgOffer, nt.Discover(mac(2), func(q *nt.Query) { q.HType = htype }))
+		if l.r.L2 != l2 || l2 == L2CHAddr && l.r.Dst != l.r.YIAddr {
+			t.Errorf("htype %d: goes to %v %v", htype, l.r.Dst, l.r.L2)
+		}
+	}
 	// A chaddr no frame can be sent to one station with.
 	l.want(dhcp4.MsgOffer, nt.Discover(nt.MAC{}, nt.WithClientID(1, 2, 3)))
 	if l.r.Dst != dhcp4.Broadcast || l.r.L2 != L2Broadcast {
