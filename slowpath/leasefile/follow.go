@@ -16,6 +16,7 @@ const (
 	writeBytes = 256 << 10 // a write is about so long at most
 	// rewriteRows is how many leases a rewrite takes between looks at the queue.
 	rewriteRows = 1024
+	eventEvery  = time.Minute
 )
 
 // mirrorFile is an open file that ends with a line end at size.
@@ -127,7 +128,7 @@ func (m *Mirror) drain(next *mirrorFile) error {
 	flush()
 	if lost > 0 {
 		m.stats.lost.Add(lost)
-		if !m.behind {
+		if !m.behind && m.seldom(&m.overrunAt) {
 			m.event("mirror-overrun", fmt.Sprintf("%d lease changes did not fit into the queue of the lease file mirror %s; it will be written anew", lost, m.path), nil)
 		}
 		m.setBehind(nil)
@@ -151,7 +152,9 @@ func (m *Mirror) flush() {
 		m.file = nil
 		m.stats.errors.Add(1)
 		if errors.Is(err, errDisturbed) {
-			m.event("mirror-disturbed", fmt.Sprintf("the lease file mirror %s was replaced or changed by another program; it will be written anew", m.path), nil)
+			if m.seldom(&m.disturbedAt) {
+				m.event("mirror-disturbed", fmt.Sprintf("the lease file mirror %s was replaced or changed by another program; it will be written anew", m.path), nil)
+			}
 		} else {
 			m.notBefore = m.now().Add(m.o.RetryEvery)
 			m.fail(err)
@@ -174,6 +177,16 @@ func (m *Mirror) setBehind(err error) {
 		m.stats.err.Store(nil)
 	}
 	m.stats.behind.Store(true)
+}
+
+// seldom lets an event through that may come again and again.
+func (m *Mirror) seldom(last *time.Time) bool {
+	now := m.now()
+	if now.Sub(*last) < eventEvery {
+		return false
+	}
+	*last = now
+	return true
 }
 
 func (m *Mirror) fail(err error) {

@@ -47,8 +47,9 @@ type MirrorOptions struct {
 	Event func(MirrorEvent)
 }
 
-// MirrorEvent is something to log; Kind is a stable name: "mirror-failed",
-// "mirror-resumed", "mirror-overrun", "mirror-disturbed".
+// MirrorEvent is something to log; Kind is a stable name: "mirror-failed" and
+// "mirror-resumed" in turn, "mirror-overrun" and "mirror-disturbed", each at most
+// once a minute.
 type MirrorEvent struct {
 	Kind string
 	Text string
@@ -114,6 +115,8 @@ type Mirror struct {
 	failed    bool // reported, not resumed
 	rewritten time.Time
 	notBefore time.Time // no rewrite before
+
+	overrunAt, disturbedAt time.Time // last told
 }
 
 const (
