@@ -85,14 +85,7 @@ func (g *generator) inside(outer found, code uint16) found {
 	f := found{space: outer.def.Encapsulates, code: code}
 	f.def, _ = g.env.optionDef(f.space, code)
 	find, late, v6 := outer.find, outer.late, g.env.V6
-	// In option 43 pad and end are what they are in a message, unless the space
-	// defines sub-options of these codes.
-	var padEnd [2]bool
-	if !v6 && outer.space == "dhcp4" && outer.code == optVendorEncapsulated {
-		_, pad := g.env.optionDef(f.space, 0)
-		_, end := g.env.optionDef(f.space, 255)
-		padEnd = [2]bool{!pad, !end}
-	}
+	padEnd := g.padEnd(outer)
 	f.find = func(q Packet, s *Scratch) []byte {
 		if late && !s.Unpacked {
 			return nil
@@ -107,6 +100,18 @@ func (g *generator) inside(outer found, code uint16) found {
 		return find4(b[skip:], uint8(code), padEnd, s)
 	}
 	return f
+}
+
+// padEnd says whether codes 0 and 255 are pad and end in what an option
+// encapsulates: they are in option 43, unless its space defines sub-options of
+// these codes, and are ordinary codes elsewhere.
+func (g *generator) padEnd(outer found) (is [2]bool) {
+	if g.env.V6 || outer.space != "dhcp4" || outer.code != optVendorEncapsulated {
+		return is
+	}
+	_, pad := g.env.optionDef(outer.def.Encapsulates, 0)
+	_, end := g.env.optionDef(outer.def.Encapsulates, 255)
+	return [2]bool{!pad, !end}
 }
 
 // find4 finds a sub-option. Several of one code are one that came in pieces.
@@ -131,22 +136,30 @@ func find4(b []byte, code uint8, padEnd [2]bool, s *Scratch) []byte {
 	return s.since(mark)
 }
 
+// next4 finds the next sub-option of a code, val is nil if there is none.
 func next4(b []byte, code uint8, padEnd [2]bool) (val, rest []byte) {
-	for len(b) > 0 {
-		if padEnd[0] && b[0] == 0 {
-			b = b[1:]
-			continue
-		}
-		if padEnd[1] && b[0] == 255 || len(b) < 2 || len(b) < 2+int(b[1]) {
+	for {
+		c, v, r, ok := nextAny4(b, padEnd)
+		if !ok {
 			return nil, nil
 		}
-		n := 2 + int(b[1])
-		if b[0] == code {
-			return b[2:n:n], b[n:]
+		if c == code {
+			return v, r
 		}
-		b = b[n:]
+		b = r
 	}
-	return nil, nil
+}
+
+// nextAny4 reads a sub-option; what is cut short ends the list.
+func nextAny4(b []byte, padEnd [2]bool) (code uint8, val, rest []byte, ok bool) {
+	for padEnd[0] && len(b) > 0 && b[0] == 0 {
+		b = b[1:]
+	}
+	if len(b) < 2 || padEnd[1] && b[0] == 255 || len(b) < 2+int(b[1]) {
+		return 0, nil, nil, false
+	}
+	n := 2 + int(b[1])
+	return b[0], b[2:n:n], b[n:], true
 }
 
 // find6 finds the first sub-option of a code.

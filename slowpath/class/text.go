@@ -111,6 +111,7 @@ func (g *generator) text(f found) strFn {
 	typed := &printer{v6: v6, def: f.def}
 	if f.def.Encapsulates != "" {
 		typed.subs = g.subDefs(f.def.Encapsulates)
+		typed.padEnd = g.padEnd(f)
 	}
 	plain := &printer{v6: v6}
 	return func(q Packet, s *Scratch) []byte {
@@ -150,10 +151,12 @@ type printer struct {
 	v6   bool
 	def  OptionDef
 	subs map[uint16]OptionDef // of the space it encapsulates, nil if none
+	// padEnd is for next4.
+	padEnd [2]bool
 }
 
 // append prints type, length, and the value by its type.
-func (p *printer) append(dst []byte, code uint16, b []byte, indent int) []byte {
+func (p printer) append(dst []byte, code uint16, b []byte, indent int) []byte {
 	for range indent {
 		dst = append(dst, ' ')
 	}
@@ -182,7 +185,7 @@ func (p *printer) append(dst []byte, code uint16, b []byte, indent int) []byte {
 }
 
 // appendValue prints what follows the colon.
-func (p *printer) appendValue(dst, b []byte) []byte {
+func (p printer) appendValue(dst, b []byte) []byte {
 	d := &p.def
 	info := optionTypes[d.Type]
 	switch {
@@ -326,7 +329,7 @@ func appendName(dst, b []byte) ([]byte, int) {
 }
 
 // appendSubs prints sub-options, one a line, in order of their codes.
-func (p *printer) appendSubs(dst, b []byte, indent int) []byte {
+func (p printer) appendSubs(dst, b []byte, indent int) []byte {
 	if p.v6 {
 		for len(b) >= 4 && len(b) >= 4+int(binary.BigEndian.Uint16(b[2:])) {
 			code, n := binary.BigEndian.Uint16(b), 4+int(binary.BigEndian.Uint16(b[2:]))
@@ -336,11 +339,32 @@ func (p *printer) appendSubs(dst, b []byte, indent int) []byte {
 		}
 		return dst
 	}
-	for code := range 256 {
-		for val, rest := next4(b, uint8(code), [2]bool{}); val != nil; val, rest = next4(rest, uint8(code), [2]bool{}) {
-			sub := printer{def: p.subs[uint16(code)]}
-			dst = sub.append(append(dst, '\n'), uint16(code), val, indent)
+	var seen [256]uint16 // how many octets all pieces of a code have, plus 1
+	for rest := b; ; {
+		code, val, r, ok := nextAny4(rest, p.padEnd)
+		if !ok {
+			break
 		}
+		if seen[code] == 0 {
+			seen[code] = 1
+		}
+		seen[code] += uint16(len(val))
+		rest = r
+	}
+	for code, n := range seen {
+		if n == 0 {
+			continue
+		}
+		// The pieces are put together at the end of dst, printed behind that,
+		// and overwritten.
+		mark := len(dst)
+		for val, rest := next4(b, uint8(code), p.padEnd); val != nil && len(dst)-mark < int(n)-1; val, rest = next4(rest, uint8(code), p.padEnd) {
+			dst = append(dst, val...)
+		}
+		val := dst[mark:]
+		sub := printer{def: p.subs[uint16(code)]}
+		dst = sub.append(append(dst, '\n'), uint16(code), val, indent)
+		dst = append(dst[:mark], dst[mark+len(val):]...)
 	}
 	return dst
 }

@@ -74,7 +74,7 @@ func TestStrings(t *testing.T) {
 		{`option[82].text`, "type=082, len=010:\n  type=001, len=004: 61:62:63:64 'abcd'\n  type=002, len=002: 00:01"},
 		{`option[88].text`, `type=088, len=009: "www.ic." (fqdn) "." (fqdn)`},
 		{`option[159].text`, "type=159, len=004: 4 (uint8) len=8,psid=165 (psid)"},
-		{`option[170].text`, "type=170, len=013: 4660 (uint16)\n  type=001, len=001: 97 (uint8)\n  type=001, len=001: 98 (uint8)\n  type=002, len=003: 01:01:63"},
+		{`option[170].text`, "type=170, len=013: 4660 (uint16)\n  type=001, len=002: 97 (uint8)\n  type=002, len=003: 01:01:63"},
 		{`option[171].text`, `type=171, len=004: "abc" (tuple)`},
 		{`relay4[5].text`, "type=005, len=004: 10.0.0.1 (ipv4-address)"},
 		{`relay4[1].text`, "type=001, len=004: 61:62:63:64 'abcd'"},
@@ -375,6 +375,7 @@ func TestUnpacked(t *testing.T) {
 	for _, tt := range []struct{ expr, before, after string }{
 		{`option[43].option[1].hex`, "", "ab"}, // after a pad
 		{`option[43].option[3].hex`, "", ""},   // behind an end
+		{`option[43].text`, "type=043, len=009: 00:01:02:61:62:ff:03:01:63", "type=043, len=009:\n  type=001, len=002: 61:62 'ab'"},
 		{`option[224].text`, "type=224, len=003: 01:01:61", "\x01\x01a"},
 		{`option[224].hex`, "\x01\x01a", "\x01\x01a"},
 	} {
