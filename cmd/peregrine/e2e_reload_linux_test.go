@@ -296,7 +296,7 @@ func TestReloadUnderFlood(t *testing.T) {
 	pools := []any{
 		[]any{object{"pool": "10.77.1.0 - 10.77.16.255"}},
 		[]any{object{"pool": "10.77.1.0 - 10.77.8.255"}, object{"pool": "10.77.9.0 - 10.77.16.255"}},
-		[]any{object{"pool": "10.77.0.128 - 10.77.32.255"}},
+		[]any{object{"pool": "10.77.1.0 - 10.77.32.255"}},
 	}
 	for i := range 30 {
 		c.subnet["pools"] = pools[i%len(pools)]
