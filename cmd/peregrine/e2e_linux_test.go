@@ -315,7 +315,8 @@ func spawn(t testing.TB, ns *netNS, log string, argv ...string) *process {
 	}
 	defer f.Close()
 	p.cmd.Stdout, p.cmd.Stderr = f, f
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// It ends with the test however that ends.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := ns.in(p.cmd.Start); err != nil {
 		t.Fatalf("start %s: %v", argv[0], err)
 	}
