@@ -16,6 +16,7 @@ const (
 	writeBytes = 256 << 10 // a write is about so long at most
 	// rewriteRows is how many leases a rewrite takes between looks at the queue.
 	rewriteRows = 1024
+	guessedRow  = 100 // bytes
 	eventEvery  = time.Minute
 )
 
@@ -37,6 +38,14 @@ func (w *mirrorFile) append(lines []byte) error {
 		return err
 	}
 	w.size += int64(n)
+	return nil
+}
+
+// room fails if the disk has not so many bytes and the reserve.
+func (m *Mirror) room(need int) error {
+	if free, ok := m.fs.free(m.path); ok && free < m.o.ReserveBytes+uint64(need) {
+		return fmt.Errorf("%s: the file system has %d bytes free, of which %d are reserved, but %d are needed", m.path, free, m.o.ReserveBytes, need)
+	}
 	return nil
 }
 
@@ -145,6 +154,9 @@ func (m *Mirror) flush() {
 	}
 	err := m.file.mine(m.fs, m.path)
 	if err == nil {
+		err = m.room(len(out))
+	}
+	if err == nil {
 		err = m.file.append(out)
 	}
 	if err != nil {
@@ -243,6 +255,9 @@ func (m *Mirror) rewrite() error {
 // writeNext makes the new file. The result is not nil if there is something to
 // close and remove.
 func (m *Mirror) writeNext() (*mirrorFile, error) {
+	if err := m.room(m.o.Table.Len() * guessedRow); err != nil {
+		return nil, err
+	}
 	f, err := m.fs.create(m.path+suffixOutput, mirrorMode)
 	if err != nil {
 		return nil, err
@@ -263,7 +278,7 @@ func (m *Mirror) writeNext() (*mirrorFile, error) {
 	}
 	order := m.order()
 	var l lease.Lease4
-	rows := make([]byte, 0, rewriteRows*128)
+	rows := make([]byte, 0, rewriteRows*guessedRow)
 	for len(order) > 0 {
 		began := m.now()
 		some := order[:min(rewriteRows, len(order))]
@@ -283,10 +298,11 @@ func (m *Mirror) writeNext() (*mirrorFile, error) {
 			}
 			rows = AppendRow4(rows, &l)
 		}
-		if len(rows) > 0 {
-			if err := next.append(rows); err != nil {
-				return next, err
-			}
+		if err := m.room(len(rows)); err != nil {
+			return next, err
+		}
+		if err := next.append(rows); err != nil {
+			return next, err
 		}
 		rows = rows[:0]
 		if err := m.drain(next); err != nil {

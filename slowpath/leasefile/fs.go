@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // fileSystem is what the mirror does with files; tests give one that fails.
@@ -14,6 +15,9 @@ type fileSystem interface {
 	stat(name string) (fs.FileInfo, error)
 	rename(from, to string) error
 	remove(name string) error
+	// free is how many bytes there are to fill where name is; ok is false if
+	// nobody knows.
+	free(name string) (bytes uint64, ok bool)
 }
 
 type file interface {
@@ -37,3 +41,4 @@ func (osFS) create(name string, mode fs.FileMode) (file, error) {
 func (osFS) stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 func (osFS) rename(from, to string) error          { return os.Rename(from, to) }
 func (osFS) remove(name string) error              { return os.Remove(name) }
+func (osFS) free(name string) (uint64, bool)       { return freeBytes(filepath.Dir(name)) }

@@ -42,6 +42,9 @@ type MirrorOptions struct {
 	// QueueBytes is how much waits at most for the file, about 100 bytes a change;
 	// when it is full, changes are dropped and the file is rewritten. 0: 4 MiB.
 	QueueBytes int
+	// ReserveBytes are left free on the file system, for the lease store if for
+	// nobody else: with less, the mirror fails as on a full disk. 0: 64 MiB.
+	ReserveBytes uint64
 	// Event reports what an operator should know; may be nil. It is called by the
 	// mirror's goroutine and must not call Close.
 	Event func(MirrorEvent)
@@ -124,6 +127,7 @@ const (
 	defaultCleanupFactor = 4
 	defaultRetryEvery    = 10 * time.Second
 	defaultQueueBytes    = 4 << 20
+	defaultReserveBytes  = 64 << 20
 	cleanupBytes         = 16 << 20
 	mirrorMode           = 0o640 // as Kea: leases name people's devices
 )
@@ -144,6 +148,9 @@ func NewMirror(o MirrorOptions) (*Mirror, error) {
 	}
 	if o.QueueBytes <= 0 {
 		o.QueueBytes = defaultQueueBytes
+	}
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = defaultReserveBytes
 	}
 	path := o.Path
 	if p, err := filepath.EvalSymlinks(path); err == nil {

@@ -27,6 +27,7 @@ type faultyFS struct {
 	osFS
 	room                             int // bytes that can be written; below 0: no limit
 	noCreate, noRename, noTrunc, bad bool
+	little                           uint64 // free, if not 0
 }
 
 var errFault = errors.New("injected fault")
@@ -52,6 +53,13 @@ func (s *faultyFS) rename(from, to string) error {
 		return errFault
 	}
 	return s.osFS.rename(from, to)
+}
+
+func (s *faultyFS) free(name string) (uint64, bool) {
+	if s.little > 0 {
+		return s.little, true
+	}
+	return 1 << 40, true
 }
 
 func (f faultyFile) WriteAt(b []byte, off int64) (int, error) {
@@ -320,6 +328,7 @@ func TestMirrorFaults(t *testing.T) {
 			g.fs.bad = true
 		case 4:
 			g.fs.room, g.fs.noTrunc = r.IntN(2000), true
+			g.fs.little = r.Uint64N(2 * defaultReserveBytes)
 		case 5, 6, 7:
 			*g.fs = faultyFS{room: -1}
 		case 8:
@@ -392,6 +401,37 @@ func TestMirrorFullDisk(t *testing.T) {
 	if d := cmp.Diff([]string{"mirror-failed", "mirror-resumed"}, g.events); d != "" {
 		t.Error(d)
 	}
+}
+
+// TestMirrorReserve: the mirror fails before the disk is full.
+func TestMirrorReserve(t *testing.T) {
+	g := newRig(t, MirrorOptions{ReserveBytes: 10000, CleanupEvery: time.Hour})
+	g.simple(1, "a")
+	g.m.turn()
+	g.fs.little = 10100
+	g.simple(2, "b")
+	g.m.turn()
+	g.check()
+	// There is room for a row, and not for a rewrite.
+	g.clock = g.clock.Add(time.Hour)
+	g.m.turn()
+	if st := g.m.Stats(); st.Behind || st.Rewrites != 1 || st.Errors != 1 {
+		t.Errorf("%+v", st)
+	}
+	before, _ := os.ReadFile(g.path)
+	g.fs.little = 10001
+	g.simple(3, "c")
+	g.m.turn()
+	if st := g.m.Stats(); !st.Behind || !strings.Contains(st.Err, "the file system has 10001 bytes free, of which 10000 are reserved") {
+		t.Errorf("%+v", st)
+	}
+	if after, _ := os.ReadFile(g.path); !bytes.Equal(before, after) {
+		t.Errorf("file is %q, was %q", after, before)
+	}
+	g.fs.little = 0
+	g.clock = g.clock.Add(g.m.o.RetryEvery)
+	g.m.turn()
+	g.check()
 }
 
 // TestMirrorCleanupFails: the file is followed although it cannot be rewritten.

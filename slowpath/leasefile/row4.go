@@ -49,7 +49,8 @@ func AppendHeader4(dst []byte) []byte { return append(append(dst, Header4...), '
 // AppendRow4 appends the row of l, with its line end, exactly as Kea writes it
 // (LS-001, LS-003). A lease of lifetime 0, which is what Kea makes of a released
 // one, is a deletion to whoever reads it (LS-005). A client identifier of one
-// octet is left out. l is not kept.
+// octet is left out, and so is a user context that is no JSON map: Kea would
+// refuse the whole row. l is not kept.
 func AppendRow4(dst []byte, l *lease.Lease4) []byte {
 	r := rowOf(l)
 	return r.append(dst)
@@ -80,7 +81,10 @@ func (r *row4) append(dst []byte) []byte {
 	dst = append(dst, ',', digit(r.fwd), ',', digit(r.rev), ',')
 	dst = appendEscaped(dst, r.host)
 	dst = strconv.AppendUint(append(dst, ','), uint64(r.state), 10)
-	dst = appendEscaped(append(dst, ','), r.context)
+	dst = append(dst, ',')
+	if r.context != "" && isJSONMap([]byte(r.context)) {
+		dst = appendEscaped(dst, r.context)
+	}
 	dst = strconv.AppendUint(append(dst, ','), uint64(r.pool), 10)
 	return append(dst, '\n')
 }

@@ -90,6 +90,7 @@ func TestRows(t *testing.T) {
 	short := &lease.Lease4{Addr: addr(1, 2, 3, 4), SubnetID: 1, CLTTUnixS: 100, ValidLifetimeS: 1}
 	short.SetHW(1, []byte{0xA})
 	short.SetCID([]byte{9})
+	short.UserContext = `"no map"`
 
 	for _, c := range []struct {
 		l    *lease.Lease4
