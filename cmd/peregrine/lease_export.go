@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
@@ -32,21 +34,33 @@ type exportedLease struct {
 }
 
 func leaseExportMain(args []string, stdout, stderr io.Writer) int {
-	fs := newLeaseFlags("export", stderr)
-	outFile := fs.String("o", "", "`file` to write, made anew; standard output without")
-	format := fs.String("f", "csv", "`format`: csv is Kea's lease file, json what lease4-get-all answers")
-	if _, code, ok := fs.parse(args); !ok {
+	flags := newLeaseFlags("export", stderr)
+	outFile := flags.String("o", "", "`file` to write, in place of the one that is there, with its owner and mode; standard output without")
+	format := flags.String("f", "csv", "`format`: csv is Kea's lease file, json what lease4-get-all answers")
+	if _, code, ok := flags.parse(args); !ok {
 		return code
 	}
 	if *format != "csv" && *format != "json" {
 		fmt.Fprintf(stderr, "peregrine lease export: -f is %q, expected csv or json\n", *format)
 		return 2
 	}
+	toFile := *outFile != "" && *outFile != "-"
+	if toFile && *format == "csv" {
+		// Ended leases would come back from them.
+		left, err := leasefile.Leftovers(*outFile)
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("%s: Kea would read it before %s; remove it first", left[0], *outFile)
+		}
+		if err != nil {
+			fmt.Fprintf(stderr, "peregrine lease export: %v\n", err)
+			return 1
+		}
+	}
 	// Through a table: it takes little memory, and gives them back in order.
 	table := lease.NewTable(lease.Options{})
-	rec, err := leasestore.Inspect(fs.dir, table.Load)
+	rec, err := leasestore.Inspect(flags.dir, table.Load)
 	if err != nil {
-		fmt.Fprintln(stderr, leaseDirError(fs.dir, err))
+		fmt.Fprintln(stderr, leaseDirError(flags.dir, err))
 		return 1
 	}
 	if rec.TornBytes > 0 {
@@ -57,13 +71,13 @@ func leaseExportMain(args []string, stdout, stderr io.Writer) int {
 		export = exportJSON
 	}
 	var written, left int
-	if *outFile == "" || *outFile == "-" {
-		written, left, err = export(stdout, table)
-	} else {
+	if toFile {
 		err = replaceFile(*outFile, func(w io.Writer) (err error) {
 			written, left, err = export(w, table)
 			return err
 		})
+	} else {
+		written, left, err = export(stdout, table)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "peregrine lease export: %v\n", err)
@@ -72,8 +86,8 @@ func leaseExportMain(args []string, stdout, stderr io.Writer) int {
 	if left > 0 {
 		fmt.Fprintf(stderr, "peregrine lease export: %d leases are left out: released ones, which Kea forgets when it restarts, and ones without hardware address and client identifier\n", left)
 	}
-	if *outFile != "" && *outFile != "-" {
-		fmt.Fprintf(stdout, "%s: %d leases of %s\n", *outFile, written, fs.dir)
+	if toFile {
+		fmt.Fprintf(stdout, "%s: %d leases of %s\n", *outFile, written, flags.dir)
 	}
 	return 0
 }
@@ -147,15 +161,26 @@ func exportJSON(w io.Writer, t *lease.Table) (written, left int, err error) {
 	return written, 0, errors.Join(err, werr, out.Flush())
 }
 
-// replaceFile makes a file anew: whole, or not at all. What is no regular file,
+// replaceFile makes a file anew: whole, or not at all. It keeps owner and mode of
+// the one that it replaces, as Kea may not run as root. What is no regular file,
 // such as a pipe, is written to.
 func replaceFile(path string, write func(io.Writer) error) (err error) {
-	if i, err := os.Stat(path); err == nil && !i.Mode().IsRegular() {
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return err
+	if p, err := filepath.EvalSymlinks(path); err == nil {
+		path = p
+	}
+	mode, uid, gid := fs.FileMode(0o640), -1, -1 // Kea's own mode: leases name people's devices
+	if i, err := os.Stat(path); err == nil {
+		if !i.Mode().IsRegular() {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			return errors.Join(write(f), f.Close())
 		}
-		return errors.Join(write(f), f.Close())
+		mode = i.Mode().Perm()
+		if st, ok := i.Sys().(*syscall.Stat_t); ok {
+			uid, gid = int(st.Uid), int(st.Gid)
+		}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -166,8 +191,9 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 			os.Remove(f.Name())
 		}
 	}()
-	// Kea's own mode: leases name people's devices.
-	if err = errors.Join(write(f), f.Chmod(0o640), f.Sync(), f.Close()); err != nil {
+	// Giving it away needs privileges; without, it is the user's.
+	_ = f.Chown(uid, gid)
+	if err = errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

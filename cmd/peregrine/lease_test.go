@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -127,7 +128,7 @@ func TestLeaseExport(t *testing.T) {
 		t.Errorf("%d, %s%s", code, errs, d)
 	}
 	to := filepath.Join(t.TempDir(), "out.csv")
-	if err := os.WriteFile(to, []byte("old"), 0o604); err != nil {
+	if err := errors.Join(os.WriteFile(to, []byte("old"), 0o600), os.Chmod(to, 0o604)); err != nil {
 		t.Fatal(err)
 	}
 	out, errs, code = leaseCommand("export", "-d", dir, "-o", to)
@@ -135,7 +136,7 @@ func TestLeaseExport(t *testing.T) {
 	if code != 0 || err != nil || errs != left || out != to+": 2 leases of "+dir+"\n" || string(text) != csvOf(b, a) {
 		t.Errorf("%d, %v, %s, %s, %s", code, err, out, errs, text)
 	}
-	if i, err := os.Stat(to); err != nil || i.Mode().Perm() != 0o640 {
+	if i, err := os.Stat(to); err != nil || i.Mode().Perm() != 0o604 {
 		t.Errorf("mode %v, %v", i.Mode(), err)
 	}
 	if names, _ := filepath.Glob(filepath.Join(filepath.Dir(to), "*")); len(names) != 1 {
@@ -161,7 +162,15 @@ func TestLeaseExport(t *testing.T) {
 	if out := export(t, empty); out != leasefile.Header4+"\n" {
 		t.Errorf("empty: %q", out)
 	}
-	if out, errs, code := leaseCommand("export", "-d", dir, "-o", filepath.Join(to, "x")); code != 1 || out != "" || !strings.HasPrefix(errs, "peregrine lease export: open ") {
+	// Kea's clean-up would bring ended leases back.
+	if err := os.WriteFile(to+".2", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := leaseCommand("export", "-d", dir, "-o", to); code != 1 || out != "" ||
+		errs != "peregrine lease export: "+to+".2: Kea would read it before "+to+"; remove it first\n" {
+		t.Errorf("over Kea's files: %d, %s, %s", code, out, errs)
+	}
+	if out, errs, code := leaseCommand("export", "-d", dir, "-o", filepath.Join(to, "x"), "-f", "json"); code != 1 || out != "" || !strings.HasPrefix(errs, "peregrine lease export: open ") {
 		t.Errorf("to nowhere: %d, %s, %s", code, out, errs)
 	}
 }

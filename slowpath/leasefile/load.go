@@ -64,6 +64,23 @@ func fileSet(path string) ([]string, error) {
 	return files, nil
 }
 
+// Leftovers lists the files that a cleanup of Kea's left beside the lease file at
+// path. Kea reads them before it: who writes the file anew must know that leases
+// which ended since would come back from them.
+func Leftovers(path string) ([]string, error) {
+	var left []string
+	for _, s := range []string{suffixCompleted, suffixPrevious, suffixInput} {
+		is, err := exists(path + s)
+		if err != nil {
+			return nil, err
+		}
+		if is {
+			left = append(left, path+s)
+		}
+	}
+	return left, nil
+}
+
 func exists(path string) (bool, error) {
 	switch _, err := os.Stat(path); {
 	case err == nil:

@@ -167,15 +167,11 @@ func NewMirror(o MirrorOptions) (*Mirror, error) {
 	case !i.IsDir():
 		return nil, fmt.Errorf("mirror leases: %s is not a directory", filepath.Dir(path))
 	}
-	for _, s := range []string{suffixCompleted, suffixPrevious, suffixInput} {
-		is, err := exists(path + s)
-		if err != nil {
-			return nil, fmt.Errorf("mirror leases: %w", err)
-		}
-		if is {
-			return nil, fmt.Errorf("mirror leases: %s holds leases of Kea's: import them (peregrine lease import %s), then remove it, or mirror to another file",
-				path+s, path)
-		}
+	if left, err := Leftovers(path); err != nil {
+		return nil, fmt.Errorf("mirror leases: %w", err)
+	} else if len(left) > 0 {
+		return nil, fmt.Errorf("mirror leases: %s holds leases of Kea's: import them (peregrine lease import %s), then remove it, or mirror to another file",
+			left[0], path)
 	}
 	m := &Mirror{
 		o: o, path: path, fs: osFS{}, now: time.Now, pause: time.Sleep, queue: newQueue(o.QueueBytes),
