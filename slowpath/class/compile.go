@@ -186,7 +186,7 @@ func (g *generator) equal(n *node) boolFn {
 		}
 	}
 	lit := string(b.lit)
-	if a.op == opValue && !a.text && a.src.root == rootOption && len(a.src.path) == 1 {
+	if a.op == opValue && !a.text && a.src.plain(g.env) {
 		code := a.src.path[0]
 		return func(q Packet, _ *Scratch) bool { return string(q.Option(code)) == lit }
 	}

@@ -80,6 +80,7 @@ func FuzzEvaluate(f *testing.F) {
 		`option[78].text + option[79].text + option[159].text + option[170].text + option[171].text + option[172].text + option[2].text`,
 		`vendor[4491].option[1].text + vendor[*].option[2].hex + vendor-class[*].data[1] + vendor.enterprise`,
 		`option[170].option[1].hex + option[170].option[2].option[2].option[2].text + relay4[5].text`,
+		`option[82].hex + option[43].hex + option[125].hex + option[124].hex + option[170].hex`,
 		`uint32totext(pkt.len) + pkt.iface + addrtotext(pkt.src) + addrtotext(option[50].hex)`,
 	) {
 		for _, kind := range []Kind{Bool, String} {

@@ -68,6 +68,12 @@ func (g *generator) find(src source) found {
 		code := path[0]
 		f = found{space: g.env.space(), code: code, late: v4 && deferred(code),
 			find: func(q Packet, _ *Scratch) []byte { return q.Option(code) }}
+		switch {
+		case v4 && code == optVIVendorOptions:
+			f.find = func(q Packet, s *Scratch) []byte { return repackVendor4(q.Option(optVIVendorOptions), s) }
+		case v4 && code == optVIVendorClass:
+			f.find = func(q Packet, s *Scratch) []byte { return repackVendorClass4(q.Option(optVIVendorClass), s) }
+		}
 	}
 	f.def, _ = g.env.optionDef(f.space, f.code)
 	for _, code := range path[1:] {
@@ -369,7 +375,7 @@ func (g *generator) exists(n *node) boolFn {
 		id := g.vendorID(n.src)
 		return func(q Packet, s *Scratch) bool { return id(q, s) != nil }
 	}
-	if n.src.root == rootOption && len(n.src.path) == 1 {
+	if n.src.plain(g.env) {
 		code := n.src.path[0]
 		return func(q Packet, _ *Scratch) bool { return q.Option(code) != nil }
 	}
@@ -377,11 +383,32 @@ func (g *generator) exists(n *node) boolFn {
 	return func(q Packet, s *Scratch) bool { return find(q, s) != nil }
 }
 
+// plain reports whether a source is an option of the message whose value is the
+// octets that were received.
+func (s *source) plain(env *Env) bool {
+	if s.root != rootOption || len(s.path) > 1 {
+		return false
+	}
+	code := s.path[0]
+	d, _ := env.optionDef(env.space(), code)
+	return env.V6 || d.Encapsulates == "" && code != optVIVendorOptions && code != optVIVendorClass
+}
+
 // optionValue compiles .hex and .text; a missing option is an empty string.
 func (g *generator) optionValue(n *node) strFn {
 	f := g.find(n.src)
-	if n.text {
+	switch skip, ok := f.def.fixedLen(); {
+	case n.text:
 		return g.text(f)
+	case !g.env.V6 && f.def.Encapsulates != "" && ok:
+		padEnd := g.padEnd(f)
+		return func(q Packet, s *Scratch) []byte {
+			b := f.find(q, s)
+			if b == nil || f.late && !s.Unpacked {
+				return b
+			}
+			return repack4(b, skip, padEnd, s)
+		}
 	}
 	return strFn(f.find)
 }

@@ -15,6 +15,9 @@ import (
 // regexp, whose time is linear: sets of octets in place of classes, and octets
 // as code points U+0000 to U+00FF in both pattern and subject.
 //
+// Package regexp keeps the memory of matches in pools, which a garbage collection
+// may empty: a match allocates once after that, not in steady state.
+//
 // Back-references and look-ahead, which no linear matcher has, are refused, as
 // are more than 1,000 repetitions by one {}. Where ECMAScript leaves an
 // expression open this follows libstdc++, which Kea's packages are built with.

@@ -1,6 +1,9 @@
 package class
 
 import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -358,6 +361,66 @@ func TestV6(t *testing.T) {
 		var s Scratch
 		if got := string(e.AppendString(nil, testPacket6(), &s)); got != tt.want {
 			t.Errorf("%s = %q, want %q", tt.expr, got, tt.want)
+		}
+	}
+}
+
+// TestRepack: .hex of what Kea decodes into sub-options is what it would send.
+func TestRepack(t *testing.T) {
+	for _, tt := range []struct {
+		code       uint16
+		data, want string
+	}{
+		{82, "01 01 61 02 01 62", "01 01 61 02 01 62"},
+		{82, "02 01 62 01 01 61", "01 01 61 02 01 62"},             // sorted
+		{82, "01 01 61 02 01 62 01 01 63", "01 02 61 63 02 01 62"}, // put together
+		{82, "01 01 61 02 05 62", "01 01 61"},                      // cut short
+		{82, "01 01 61 02", "01 01 61"},
+		{82, "00 00 ff 00", "00 00 ff 00"}, // ordinary codes here
+		{82, "", ""},
+		{170, "1234 02 00 01 00", "1234 01 00 02 00"},
+		{170, "12", "12"},
+		{43, "00 02 01 62 01 01 61 ff 03 00", "01 01 61 02 01 62"},
+		{43, "01 01 61 00", "01 01 61"},
+		{61, "02 01 62 01 01 61", "02 01 62 01 01 61"},
+		{125, "0000118b 03 01 01 61", "0000118b 03 01 01 61"},
+		{125, "0000118b 05 02 00 01 01 61", "0000118b 05 01 01 61 02 00"},
+		{125, "0000118b 03 01 01 61 0000118b 03 01 01 62", "0000118b 06 01 01 61 01 01 62"},
+		{125, "0000118b 03 01 01 61 00000009 02 07 00", "00000009 02 07 00"},
+		{125, "0000118b", "0000118b 00"},
+		{125, "0000118b 03 01", ""},
+		{125, "", ""},
+		{124, "0000118b 01 61", "0000118b 01 61"},
+		{124, "0000118b 01 61 0000118b 02 6263", "0000118b 01 61 0000118b 02 6263"},
+		{124, "0000118b 01 61 00000009 01 62", "00000009 01 62"},
+		{124, "0000118b 01 61 00000009 09 62", "0000118b 01 61"},
+		{124, "0000118b 01 61 0000", ""},
+		{124, "0000118b 02 61", "0000118b 02 61"},
+		{124, "0000118b", "0000118b"},
+		{124, "", ""},
+	} {
+		q := &fake{options: map[uint16][]byte{tt.code: unhex(tt.data)}}
+		e := compile(t, fmt.Sprintf("option[%d].hex", tt.code), String, testEnv())
+		s := Scratch{Unpacked: true}
+		got := e.AppendString(nil, q, &s)
+		if !bytes.Equal(got, unhex(tt.want)) {
+			t.Errorf("option %d %s: % x, want %s", tt.code, tt.data, got, tt.want)
+		}
+		// The comparison that is compiled in its own way agrees.
+		e = compile(t, fmt.Sprintf("option[%d].hex == 0x00%s", tt.code, hex.EncodeToString(got)), Bool, testEnv())
+		if e.Test(q, &s) {
+			t.Errorf("%s is true", e.Text())
+		}
+		if len(got) > 0 {
+			e = compile(t, fmt.Sprintf("option[%d].hex == 0x%x", tt.code, got), Bool, testEnv())
+			if !e.Test(q, &s) {
+				t.Errorf("%s is false", e.Text())
+			}
+		}
+		exists := tt.want != "" || tt.data == ""
+		e = compile(t, fmt.Sprintf("option[%d].exists", tt.code), Bool, testEnv())
+		if e.Test(q, &s) != exists {
+			t.Errorf("option %d %s: exists is %v", tt.code, tt.data, !exists)
 		}
 	}
 }
