@@ -39,6 +39,13 @@ type server struct {
 	mistake func(s *server, q *dhcp4.View, r *dhcp4.Reply) (answer bool)
 	byMAC   map[string]dhcp4.IPv4
 	n       int // messages so far
+	// gives says that released addresses go to whoever asks next.
+	gives bool
+	free  []dhcp4.IPv4
+	used  uint32
+	// lenient servers pass over nonsense.
+	lenient bool
+	bad     int
 }
 
 const (
@@ -50,13 +57,22 @@ const (
 func (s *server) reply(msg []byte) []byte {
 	var q dhcp4.View
 	if q.Parse(msg) != dhcp4.ReasonOK {
+		if s.lenient {
+			s.bad++
+			return nil
+		}
 		panic("the generator sent nonsense: " + string(dhcp4.AppendText(nil, msg)))
 	}
 	s.n++
 	mac := string(q.CHAddr())
 	addr, ok := s.byMAC[mac]
-	if !ok {
-		addr = 0x0A640000 + dhcp4.IPv4(len(s.byMAC))
+	if !ok && q.Type() == dhcp4.MsgDiscover || !ok && !s.gives {
+		addr = 0x0A640000 + dhcp4.IPv4(s.used)
+		if len(s.free) > 0 {
+			addr, s.free = s.free[0], s.free[1:]
+		} else {
+			s.used++
+		}
 		s.byMAC[mac] = addr
 	}
 	var r dhcp4.Reply
@@ -75,6 +91,15 @@ func (s *server) reply(msg []byte) []byte {
 	if s.mistake != nil && !s.mistake(s, &q, &r) {
 		return nil
 	}
+	if t := q.Type(); t == dhcp4.MsgRelease || t == dhcp4.MsgDecline {
+		if ok && s.gives {
+			delete(s.byMAC, mac)
+			if t == dhcp4.MsgRelease {
+				s.free = append(s.free, addr)
+			}
+		}
+		return nil
+	}
 	b, _ := r.Append(nil, 1472, nil)
 	return b
 }
@@ -87,6 +112,11 @@ func (s *server) serve(c *netiotest.Conn, stop <-chan struct{}) {
 		for i := range pkts[:n] {
 			var h frame.Headers
 			if r := frame.Decode(pkts[i].Data, &h); r != frame.ReasonOK {
+				if s.lenient {
+					s.bad++
+					c.Release(pkts[i : i+1])
+					continue
+				}
 				panic("the generator sent a bad frame: " + r.String())
 			}
 			if b := s.reply(pkts[i].Data[h.PayloadOff:][:h.PayloadLen]); b != nil {
@@ -119,10 +149,15 @@ func options(s Scenario) Options {
 // runAgainst runs a scenario against a server with that mistake.
 func runAgainst(t *testing.T, o Options, mistake func(*server, *dhcp4.View, *dhcp4.Reply) bool) *Generator {
 	t.Helper()
+	return runServer(t, o, &server{mistake: mistake})
+}
+
+func runServer(t *testing.T, o Options, s *server) *Generator {
+	t.Helper()
 	a, b := netiotest.NewPair(netiotest.Options{Frames: 1024})
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	s := &server{mistake: mistake, byMAC: map[string]dhcp4.IPv4{}}
+	s.byMAC = map[string]dhcp4.IPv4{}
 	wg.Go(func() { s.serve(b, stop) })
 	g, err := New(o, []netio.Conn{a})
 	if err != nil {
@@ -556,12 +591,29 @@ func BenchmarkHandleOffer(b *testing.B) {
 	}
 }
 
-// Over real sockets on loopback.
-func TestUDP(t *testing.T) {
-	// In a network namespace of its own lo is down at first.
+// loopbackUp makes lo usable: in a network namespace of its own it is down at
+// first.
+func loopbackUp(t *testing.T) {
+	t.Helper()
 	if lo, err := netlink.LinkByName("lo"); err == nil {
 		_ = netlink.LinkSetUp(lo)
 	}
+}
+
+// freePort is a UDP port nobody has just now.
+func freePort(t *testing.T, addr netip.Addr) uint16 {
+	t.Helper()
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return uint16(c.LocalAddr().(*net.UDPAddr).Port)
+}
+
+// Over real sockets on loopback.
+func TestUDP(t *testing.T) {
+	loopbackUp(t)
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -580,12 +632,7 @@ func TestUDP(t *testing.T) {
 	})
 	local := netip.MustParseAddr("127.0.0.1")
 	k := &Link{Name: "lo", Index: 1, Addr: local, Queues: 1}
-	probe, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := uint16(probe.LocalAddr().(*net.UDPAddr).Port)
-	probe.Close()
+	port := freePort(t, local)
 	conns, err := Open(UDP, k, local, port)
 	if err != nil {
 		t.Fatal(err)

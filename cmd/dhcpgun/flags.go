@@ -339,7 +339,7 @@ func (c *config) checkOurs(seen map[string]int) error {
 			return errors.New("options --sweep and -r exclude each other")
 		case c.Scenario == loadgen.Avalanche || c.Scenario == loadgen.Storm:
 			return fmt.Errorf("option --sweep is not for scenario %s", c.Scenario)
-		case c.Keep || c.Samples:
+		case strings.ContainsAny(c.diags, "ltT"):
 			return errors.New("option --sweep is not for -x l, t and T")
 		case c.clean != "" || c.Report > 0:
 			return errors.New("option --sweep is not for -t: it prints a line for each rate")
