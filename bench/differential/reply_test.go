@@ -197,7 +197,7 @@ func sameOption(a, b option) bool {
 	if bytes.Equal(a.data, b.data) {
 		return true
 	}
-	if (a.code == 51 || a.code == 58 || a.code == 59) && len(a.data) == 4 && len(b.data) == 4 {
+	if timed(a, b) {
 		x, y := int64(binary.BigEndian.Uint32(a.data)), int64(binary.BigEndian.Uint32(b.data))
 		return x-y <= 1 && y-x <= 1
 	}
@@ -219,6 +219,23 @@ func common(field string, k, p *reply) bool {
 		return p.typeName() == "NAK" && p.addr(offGIAddr) != noAddr && of(p) == of(k)|broadcast
 	}
 	return false
+}
+
+// unlike says how two values differ. Of times, which may be what remains of a
+// lease, it says only which is the greater.
+func unlike(k, p option) string {
+	if timed(k, p) {
+		if bytes.Compare(k.data, p.data) < 0 {
+			return "kea less, peregrine more"
+		}
+		return "kea more, peregrine less"
+	}
+	return fmt.Sprintf("kea %v, peregrine %v", k, p)
+}
+
+// timed reports whether both are the same time option.
+func timed(a, b option) bool {
+	return (a.code == 51 || a.code == 58 || a.code == 59) && a.code == b.code && len(a.data) == 4 && len(b.data) == 4
 }
 
 // compare says how the replies differ; nil replies are silence.
@@ -276,7 +293,7 @@ func compareOptions(k, p []option) []string {
 			out = append(out, fmt.Sprintf("%s: kea %v, peregrine none", name(x), km[x]))
 			continue
 		case !sameOption(km[x], o):
-			out = append(out, fmt.Sprintf("%s: kea %v, peregrine %v", name(x), km[x], o))
+			out = append(out, name(x)+": "+unlike(km[x], o))
 		}
 		kcommon = append(kcommon, strconv.Itoa(int(x.code)))
 	}
