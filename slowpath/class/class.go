@@ -230,6 +230,7 @@ type Scratch struct {
 
 	failed Failure
 	buf    []byte
+	next   []uint16 // see index4
 }
 
 // Failed says why the last evaluation has no result, FailNone if it has one.

@@ -10,7 +10,7 @@ import "encoding/binary"
 // repack4 returns the value of an option that encapsulates sub-options from
 // skip on.
 func repack4(b []byte, skip int, padEnd [2]bool, s *Scratch) []byte {
-	if len(b) < skip {
+	if len(b) < skip || len(b) >= MaxValueLen {
 		return b
 	}
 	rest := b[skip:]
@@ -29,27 +29,59 @@ func repack4(b []byte, skip int, padEnd [2]bool, s *Scratch) []byte {
 	}
 	mark := len(s.buf)
 	s.buf = append(s.buf, b[:skip]...)
-	s.buf = appendSorted4(s.buf, b[skip:], padEnd, true)
+	s.buf = s.appendSorted4(s.buf, b[skip:], padEnd, true)
 	return s.since(mark)
+}
+
+// subIndex is where the sub-options of each code begin, from 1, in the order in
+// which they came.
+type subIndex struct {
+	b    []byte
+	head [256]uint16
+	next []uint16 // by where a sub-option begins: where the next of its code does, 0 at the last
+}
+
+// index4 indexes sub-options in one pass, for whoever wants them sorted: a
+// hostile relay may send some hundred in any order. The index is valid until the
+// next one; b must have less than 64 KiB.
+func (s *Scratch) index4(b []byte, padEnd [2]bool, x *subIndex) {
+	if cap(s.next) < len(b) {
+		s.next = make([]uint16, max(len(b), 512))
+	}
+	x.b, x.next = b, s.next[:len(b)]
+	var tail [256]uint16
+	for rest := b; ; {
+		code, val, r, ok := nextAny4(rest, padEnd)
+		if !ok {
+			return
+		}
+		at := uint16(len(b) - len(r) - len(val) - 2)
+		x.next[at] = 0
+		if t := tail[code]; t != 0 {
+			x.next[t-1] = at + 1
+		} else {
+			x.head[code] = at + 1
+		}
+		tail[code], rest = at+1, r
+	}
+}
+
+// at returns the sub-option at a place from the index, and the next place.
+func (x *subIndex) at(i uint16) (val []byte, next uint16) {
+	n := int(i) + 1 + int(x.b[i])
+	return x.b[i+1 : n : n], x.next[i-1]
 }
 
 // appendSorted4 appends sub-options in order of their codes; pieces of one are
 // put together if fuse is set.
-func appendSorted4(dst, b []byte, padEnd [2]bool, fuse bool) []byte {
-	var present [256]bool
-	for rest := b; ; {
-		code, _, r, ok := nextAny4(rest, padEnd)
-		if !ok {
-			break
-		}
-		present[code], rest = true, r
-	}
-	for code, in := range present {
-		if !in {
-			continue
-		}
+func (s *Scratch) appendSorted4(dst, b []byte, padEnd [2]bool, fuse bool) []byte {
+	var x subIndex
+	s.index4(b, padEnd, &x)
+	for code, i := range x.head {
 		mark := -1
-		for val, rest := next4(b, uint8(code), padEnd); val != nil; val, rest = next4(rest, uint8(code), padEnd) {
+		for i != 0 {
+			var val []byte
+			val, i = x.at(i)
 			if mark < 0 || !fuse {
 				mark = len(dst)
 				dst = append(dst, uint8(code), 0)
@@ -92,7 +124,7 @@ func repackVendor4(b []byte, s *Scratch) []byte {
 	}
 	mark = len(s.buf)
 	s.buf = append(append(s.buf, id...), uint8(len(blocks)))
-	s.buf = appendSorted4(s.buf, blocks, [2]bool{}, false)
+	s.buf = s.appendSorted4(s.buf, blocks, [2]bool{}, false)
 	return s.since(mark)
 }
 

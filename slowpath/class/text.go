@@ -130,7 +130,7 @@ func (g *generator) text(f found) strFn {
 			return nil
 		}
 		mark := len(s.buf)
-		s.buf = p.append(s.buf, code, b, 0)
+		s.buf = p.append(s.buf, code, b, 0, s)
 		return s.since(mark)
 	}
 }
@@ -156,7 +156,7 @@ type printer struct {
 }
 
 // append prints type, length, and the value by its type.
-func (p printer) append(dst []byte, code uint16, b []byte, indent int) []byte {
+func (p printer) append(dst []byte, code uint16, b []byte, indent int, s *Scratch) []byte {
 	for range indent {
 		dst = append(dst, ' ')
 	}
@@ -181,7 +181,7 @@ func (p printer) append(dst []byte, code uint16, b []byte, indent int) []byte {
 	if !suboptions {
 		return dst
 	}
-	return p.appendSubs(dst, b[fixed:], indent+2)
+	return p.appendSubs(dst, b[fixed:], indent+2, s)
 }
 
 // appendValue prints what follows the colon.
@@ -329,41 +329,33 @@ func appendName(dst, b []byte) ([]byte, int) {
 }
 
 // appendSubs prints sub-options, one a line, in order of their codes.
-func (p printer) appendSubs(dst, b []byte, indent int) []byte {
+func (p printer) appendSubs(dst, b []byte, indent int, s *Scratch) []byte {
 	if p.v6 {
 		for len(b) >= 4 && len(b) >= 4+int(binary.BigEndian.Uint16(b[2:])) {
 			code, n := binary.BigEndian.Uint16(b), 4+int(binary.BigEndian.Uint16(b[2:]))
 			sub := printer{v6: true, def: p.subs[code]}
-			dst = sub.append(append(dst, '\n'), code, b[4:n], indent)
+			dst = sub.append(append(dst, '\n'), code, b[4:n], indent, s)
 			b = b[n:]
 		}
 		return dst
 	}
-	var seen [256]uint16 // how many octets all pieces of a code have, plus 1
-	for rest := b; ; {
-		code, val, r, ok := nextAny4(rest, p.padEnd)
-		if !ok {
-			break
-		}
-		if seen[code] == 0 {
-			seen[code] = 1
-		}
-		seen[code] += uint16(len(val))
-		rest = r
-	}
-	for code, n := range seen {
-		if n == 0 {
+	var x subIndex
+	s.index4(b, p.padEnd, &x)
+	for code, i := range x.head {
+		if i == 0 {
 			continue
 		}
 		// The pieces are put together at the end of dst, printed behind that,
 		// and overwritten.
 		mark := len(dst)
-		for val, rest := next4(b, uint8(code), p.padEnd); val != nil && len(dst)-mark < int(n)-1; val, rest = next4(rest, uint8(code), p.padEnd) {
+		for i != 0 {
+			var val []byte
+			val, i = x.at(i)
 			dst = append(dst, val...)
 		}
 		val := dst[mark:]
 		sub := printer{def: p.subs[uint16(code)]}
-		dst = sub.append(append(dst, '\n'), uint16(code), val, indent)
+		dst = sub.append(append(dst, '\n'), uint16(code), val, indent, s)
 		dst = append(dst[:mark], dst[mark+len(val):]...)
 	}
 	return dst
