@@ -22,6 +22,7 @@ const (
 	ReasonReplyTooLong
 	ReasonNoServerAddress
 	ReasonUnknownInterface
+	ReasonOverload
 	ReasonHookBuffer4Receive
 	ReasonHookPkt4Receive
 	ReasonHookSubnet4Select
@@ -48,6 +49,7 @@ var reasonLabels = [NumReasons]string{
 	ReasonReplyTooLong:         "reply-too-long",
 	ReasonNoServerAddress:      "no-server-address",
 	ReasonUnknownInterface:     "unknown-interface",
+	ReasonOverload:             "overload",
 	ReasonHookBuffer4Receive:   "hook-buffer4-receive",
 	ReasonHookPkt4Receive:      "hook-pkt4-receive",
 	ReasonHookSubnet4Select:    "hook-subnet4-select",
@@ -69,7 +71,7 @@ func (r Reason) keaStat() (stat.Counter, bool) {
 		return stat.Pkt4ServiceDisabled, true
 	case ReasonDuplicate:
 		return stat.Pkt4Duplicate, true
-	case ReasonParkedLimit:
+	case ReasonParkedLimit, ReasonOverload:
 		return stat.Pkt4QueueFull, true
 	case ReasonParkedExpired, ReasonNoFrame, ReasonReplyTooLong, ReasonNoServerAddress, ReasonHookParkRefused:
 		return stat.Pkt4ProcessingFailed, true

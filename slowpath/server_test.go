@@ -441,6 +441,33 @@ func TestParking(t *testing.T) {
 	}
 }
 
+// TestOverloadShedsDiscoversFirst: under pressure a growing share of DISCOVERs
+// goes, REQUESTs never.
+func TestOverloadShedsDiscoversFirst(t *testing.T) {
+	b := newBed(t, testConfig("", "", ""), Options{})
+	defer b.close()
+	mac := netiotest.ClientMAC(1)
+	addr := b.lease(mac)
+	for _, c := range []struct {
+		level    uint8
+		min, max int // of 100 DISCOVERs shed
+	}{{0, 0, 0}, {31, 0, 0}, {64, 45, 55}, {96, 100, 100}, {255, 100, 100}} {
+		b.w.SetPressure(c.level)
+		shed := 0
+		for range 100 {
+			if b.send(netiotest.Discover(mac).Frame()).Action == netio.Drop {
+				shed++
+			}
+			if b.send(netiotest.Renew(mac, addr, serverIP).Frame()).Action == netio.Drop {
+				t.Fatalf("a renewal was shed at pressure %d: %s", c.level, b.drops())
+			}
+		}
+		if shed < c.min || shed > c.max {
+			t.Errorf("at pressure %d %d of 100 DISCOVERs are shed, want %d to %d", c.level, shed, c.min, c.max)
+		}
+	}
+}
+
 func TestUnknownHookLibraryRefusesToStart(t *testing.T) {
 	_, err := New(Options{Snapshot: parse(t, testConfig("", `"hooks-libraries": [ { "library": "/usr/lib/kea/hooks/libdhcp_nothing.so" } ],`, ""))})
 	if err == nil || !strings.Contains(err.Error(), "libdhcp_nothing.so") {

@@ -31,6 +31,10 @@ type Worker struct {
 	cur    *query
 	free   []*query // spare queries, at most as many as may be parked
 	parked []*query
+	// pressure is how full the receive ring still is behind this batch, shed what
+	// was decided of a DISCOVER by it so far (see overloaded).
+	pressure uint8
+	shed     uint32
 	// nextExpiryNs is when the parked queries' deadlines are looked at next.
 	nextExpiryNs int64
 	ready        chan *query
@@ -191,6 +195,11 @@ func (w *Worker) handle(p *netio.Packet) {
 		w.note(n)
 	}
 	w.stats.Inc(receivedCounter(c.view.Type()))
+	if w.pressure >= shedFrom && w.overloaded(c.view.Type()) {
+		w.drop(ReasonOverload)
+		w.done(c)
+		return
+	}
 	if w.s.service.disabled.Load() {
 		w.drop(ReasonServiceDisabled)
 		w.done(c)
@@ -231,6 +240,34 @@ func (w *Worker) handle(p *netio.Packet) {
 	unlock := w.s.clients.lock(a, b)
 	w.decide(p, c)
 	w.s.clients.unlock(unlock)
+}
+
+// A worker that falls behind sheds DISCOVER and INFORM before the kernel has to
+// drop whatever comes: a client whose DISCOVER is lost asks again, but a lost
+// REQUEST wastes the work its OFFER was. From shedFrom of 256 of the ring on a
+// growing share of them goes, from shedAll on all.
+const (
+	shedFrom = 32
+	shedAll  = 96
+)
+
+// SetPressure implements netio.Pressed.
+func (w *Worker) SetPressure(level uint8) { w.pressure = level }
+
+// overloaded says whether to shed a message of that type.
+func (w *Worker) overloaded(t dhcp4.MsgType) bool {
+	if t != dhcp4.MsgDiscover && t != dhcp4.MsgInform {
+		return false
+	}
+	if w.pressure >= shedAll {
+		return true
+	}
+	w.shed += uint32(w.pressure - shedFrom)
+	if w.shed < shedAll-shedFrom {
+		return false
+	}
+	w.shed -= shedAll - shedFrom
+	return true
 }
 
 // decide runs subnet selection and what follows.
@@ -544,7 +581,10 @@ func (w *Worker) setHookLeases(c *query) {
 	h.Fake = c.r.Type == dhcp4.MsgOffer
 }
 
-var _ netio.Handler = (*Worker)(nil)
+var (
+	_ netio.Handler = (*Worker)(nil)
+	_ netio.Pressed = (*Worker)(nil)
+)
 
 // clientSeed makes the in-flight keys unpredictable to clients.
 var clientSeed = maphash.MakeSeed()

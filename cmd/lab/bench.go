@@ -70,7 +70,8 @@ type bencher struct {
 	secs float64
 	rep  report
 	want map[string]bool
-	gmac string
+	// extra are further keys of Dataplane for the next server.
+	extra string
 }
 
 func benchMain(ctx context.Context, bin string, args []string) (err error) {
@@ -172,9 +173,9 @@ func (b *bencher) config(dir, sync, pool string, persist bool) string {
 		"subnet4": [ { "id": 1, "subnet": "10.64.0.0/12", "pools": [ { "pool": %q } ],
 			"option-data": [ { "name": "routers", "data": "10.67.0.1" }, { "name": "domain-name-servers", "data": "10.67.0.1, 10.67.0.2" } ] } ]
 	},
-	"Dataplane": { "sync": %q, "lease-directory": %q }
+	"Dataplane": { "sync": %q, "metrics-address": %q, %s "lease-directory": %q }
 }
-`, b.t.serverIf, persist, filepath.Join(dir, "control.sock"), pool, sync, filepath.Join(dir, "leases"))
+`, b.t.serverIf, persist, filepath.Join(dir, "control.sock"), pool, sync, metricsAddr, b.extra, filepath.Join(dir, "leases"))
 }
 
 const (
@@ -412,4 +413,30 @@ func (b *bencher) peak(u *under, scenario string, start float64, clients int) (b
 		}
 	}
 	return best, nil
+}
+
+// metrics fetches the server's metrics and returns those with a value, by name
+// with labels.
+func (b *bencher) metrics() (map[string]float64, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	out, err := in(b.t.server, exe, "fetch", "http://"+metricsAddr+"/metrics").Output()
+	if err != nil {
+		return nil, fmt.Errorf("fetch metrics: %w", err)
+	}
+	m := map[string]float64{}
+	for _, l := range strings.Split(string(out), "\n") {
+		name, value, ok := strings.Cut(l, "} ")
+		if ok {
+			name += "}"
+		} else if name, value, ok = strings.Cut(l, " "); !ok {
+			continue
+		}
+		if v, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+			m[name] = v
+		}
+	}
+	return m, nil
 }

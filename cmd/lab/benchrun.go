@@ -89,6 +89,11 @@ func (b *bencher) run() error {
 			b.add("price of durability", 100*(1-dora/tr.Done), "%", "<= 10", "")
 		}
 	}
+	if b.want["steer"] {
+		if err := b.steer(); err != nil {
+			return err
+		}
+	}
 	if b.want["kea"] {
 		if err := b.kea(dora, doraCPU); err != nil {
 			return err
@@ -114,6 +119,9 @@ func (b *bencher) doras(u *under, refl float64, dora, doraCPU *float64) error {
 	if refl > 0 {
 		b.add("share of the reflector", best.Done/refl, "", ">= 0.35", "")
 	}
+	if err := b.allocations(u, best.Done/2); err != nil {
+		return err
+	}
 	if b.want["latency"] {
 		tr, err := b.fire(u, "dora", best.Done/2, b.secs, kneeClients)
 		if err != nil {
@@ -138,6 +146,11 @@ func (b *bencher) doras(u *under, refl float64, dora, doraCPU *float64) error {
 			b.add("server CPU per renewal", us, "us", "", fmt.Sprintf("at %.0f/s", long.Done))
 		}
 	}
+	if b.want["junk"] {
+		if err := b.junk(u); err != nil {
+			return err
+		}
+	}
 	if b.want["overload"] {
 		for _, x := range []struct {
 			factor float64
@@ -151,6 +164,73 @@ func (b *bencher) doras(u *under, refl float64, dora, doraCPU *float64) error {
 				fmt.Sprintf("%.0f/s really begun", float64(tr.Begun)/tr.Result.Seconds))
 		}
 	}
+	return nil
+}
+
+// allocations looks at the Go heap while the server answers.
+func (b *bencher) allocations(u *under, rate float64) error {
+	before, err := b.metrics()
+	if err != nil {
+		return err
+	}
+	tr, err := b.fireOnce(u, "dora", rate, b.secs, benchClients)
+	if err != nil {
+		return err
+	}
+	after, err := b.metrics()
+	if err != nil {
+		return err
+	}
+	d := func(name string) float64 { return after[name] - before[name] }
+	packets := float64(2 * tr.Completed)
+	b.add("allocations per packet", d("go_memstats_mallocs_total")/packets, "", "<= 0.01",
+		fmt.Sprintf("%.0f in all, those of two scrapes of the metrics among them", d("go_memstats_mallocs_total")))
+	b.add("garbage collections", d("go_gc_duration_seconds_count"), "", "", fmt.Sprintf("in %.0f s", tr.Result.Seconds))
+	b.add("GC pauses, share of the time", 100*d("go_gc_duration_seconds_sum")/tr.Result.Seconds, "%", "<= 1", "")
+	return nil
+}
+
+// steer sends one relay's traffic, one flow, to a queue that two workers share.
+func (b *bencher) steer() error {
+	say("\none relay, one flow, two workers on its queue")
+	b.extra = `"workers-per-queue": 2,`
+	u, err := b.peregrine("peregrine 2 workers", "group", bigPool)
+	b.extra = ""
+	if err != nil {
+		return err
+	}
+	defer u.stop()
+	if _, err := b.fireOnce(u, "dora", 5_000, b.secs, benchClients); err != nil {
+		return err
+	}
+	m, err := b.metrics()
+	if err != nil {
+		return err
+	}
+	most, least := 0.0, math.Inf(1)
+	for name, v := range m {
+		if strings.HasPrefix(name, "peregrine_worker_received_packets_total") && strings.Contains(name, `worker="dhcp0/`) && !strings.Contains(name, "packet") && v > 100 {
+			most, least = math.Max(most, v), math.Min(least, v)
+		}
+	}
+	if math.IsInf(least, 1) || most == least {
+		least = 0
+	}
+	b.add("one 5-tuple over two workers, max/min", most/math.Max(least, 1), "x", "<= 1.2", fmt.Sprintf("%.0f and %.0f packets", most, least))
+	return nil
+}
+
+// junk has real clients served while garbage pours in.
+func (b *bencher) junk(u *under) error {
+	tr, err := b.fire(u, "dora", 5_000, b.secs, kneeClients, "--junk", "300000")
+	if err != nil {
+		return err
+	}
+	ex := tr.Result.Exchanges
+	req := ex[len(ex)-1]
+	b.add("REQUESTs answered beside 300,000 junk packets/s", 100*float64(req.Received)/math.Max(float64(req.Sent), 1), "%", ">= 95",
+		fmt.Sprintf("%d of %d", req.Received, req.Sent))
+	b.add("their p99", float64(req.Response.P99)/1e6, "ms", "<= 10", "")
 	return nil
 }
 

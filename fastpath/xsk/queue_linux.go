@@ -15,7 +15,7 @@ import (
 // Defaults of Options.
 const (
 	DefaultFrameSize = 2048
-	DefaultRingSize  = 4096
+	DefaultRingSize  = 8192
 	DefaultTxBudget  = 128
 	// MaxSockets bounds Options.Sockets.
 	MaxSockets = 64

@@ -68,6 +68,11 @@ func (r *ring) available(want uint32) uint32 {
 	return a
 }
 
+// waiting is how many entries the producer has filled and the consumer not read.
+func (r *ring) waiting() uint32 {
+	return min(atomic.LoadUint32(r.producer)-r.cachedCons, r.size)
+}
+
 // release gives the entries read before back to the producer.
 func (r *ring) release() { atomic.StoreUint32(r.consumer, r.cachedCons) }
 

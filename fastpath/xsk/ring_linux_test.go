@@ -200,7 +200,7 @@ func TestOptionsRefused(t *testing.T) {
 		}
 	}
 	o, err := Options{Sockets: 3}.withDefaults()
-	if err != nil || o.Frames != 32768 || o.FrameSize != 2048 || o.RingSize != DefaultRingSize {
+	if err != nil || o.Frames != 65536 || o.FrameSize != 2048 || o.RingSize != DefaultRingSize {
 		t.Errorf("defaults are %+v, %v", o, err)
 	}
 }

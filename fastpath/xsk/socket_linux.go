@@ -180,6 +180,9 @@ func (s *Socket) Recv(pkts []netio.Packet) int {
 	return got
 }
 
+// Backlog implements netio.Backlogger: the RX ring.
+func (s *Socket) Backlog() (waiting, room int) { return int(s.rx.waiting()), int(s.rx.size) }
+
 // Alloc implements netio.Conn.
 func (s *Socket) Alloc(p *netio.Packet) bool {
 	q := s.q

@@ -78,6 +78,7 @@ func (s *Store) run() {
 	defer s.broadcast()
 	defer s.finished.Store(true)
 	for {
+		s.gather()
 		s.drain()
 		if s.batch.records > 0 {
 			if err := s.commit(); err != nil {
@@ -175,6 +176,7 @@ func (s *Store) drain() {
 // commit writes the batch to the segment and makes it durable.
 func (s *Store) commit() error {
 	began := time.Now()
+	s.pace.began(began, int(s.batch.records))
 	if err := s.writeBlock(kindData); err != nil {
 		return err
 	}

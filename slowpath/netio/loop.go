@@ -12,7 +12,7 @@ import (
 // Defaults of LoopOptions.
 const (
 	DefaultSpinNs        = 20_000
-	DefaultMaxHeld       = 8192
+	DefaultMaxHeld       = 16384
 	DefaultHoldTimeoutNs = 2_000_000_000
 	DefaultDrainNs       = 200_000_000
 )
@@ -96,6 +96,8 @@ type Loop struct {
 	handler Handler
 	opt     LoopOptions
 	alloc   func(*Packet) bool
+	backlog Backlogger // nil, or with pressed
+	pressed Pressed
 	stop    atomic.Bool
 	n       loopCounters
 
@@ -132,13 +134,19 @@ func NewLoop(conn Conn, handler Handler, opt LoopOptions) *Loop {
 	if opt.Now == nil {
 		opt.Now = func() int64 { return time.Now().UnixNano() }
 	}
-	return &Loop{
+	l := &Loop{
 		conn:    conn,
 		handler: handler,
 		opt:     opt,
 		alloc:   conn.Alloc,
 		held:    make([]heldPacket, size),
 	}
+	b, knows := conn.(Backlogger)
+	p, sheds := handler.(Pressed)
+	if knows && sheds {
+		l.backlog, l.pressed = b, p
+	}
+	return l
 }
 
 // Stats reads the counters; safe from any goroutine.
@@ -247,6 +255,10 @@ func (s *spinner) missed() {
 func (l *Loop) turn(nowNs int64) bool {
 	n := l.conn.Recv(l.in[:])
 	if n > 0 {
+		if l.backlog != nil {
+			waiting, room := l.backlog.Backlog()
+			l.pressed.SetPressure(uint8(min(255, 256*waiting/max(room, 1))))
+		}
 		l.handler.HandleBatch(l.in[:n], nowNs)
 		l.n.batches.Add(1)
 		l.n.packets.Add(uint64(n))

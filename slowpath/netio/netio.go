@@ -74,6 +74,19 @@ type Conn interface {
 	Close() error
 }
 
+// Backlogger is a Conn that knows how much waits to be received, and out of how
+// much room; for the owner. Where that is full the kernel drops whatever comes.
+type Backlogger interface {
+	Backlog() (waiting, room int)
+}
+
+// Pressed is a Handler that sheds load by itself while it falls behind, so that
+// what is dropped is what costs least. Before each batch it is told how full the
+// Conn's room still is, 0 to 255.
+type Pressed interface {
+	SetPressure(level uint8)
+}
+
 // ConnStats are a Conn's counters since it was opened.
 type ConnStats struct {
 	RxPackets, TxPackets uint64
