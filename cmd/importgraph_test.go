@@ -45,6 +45,8 @@ var rules = []rule{
 	{"slowpath/engine", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/config", "slowpath/alloc", "slowpath/subnet", "slowpath/host"}, []string{"net", "os", "log", "log/slog"},
 		"the engine is pure: no socket, clock, file, goroutine or log"},
 	{"slowpath/leasestore/...", []string{"slowpath/lease", "slowpath/dhcp4", "slowpath/leasestore/..."}, []string{"net", "log/slog"}, "the store keeps leases and decides nothing"},
+	{"slowpath/leasefile", []string{"slowpath/lease", "slowpath/dhcp4", "slowpath/dhcp6"}, []string{"net", "log/slog"}, "a lease file is rows and a table"},
+	{"slowpath/class", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
 	{"slowpath/control", []string{"slowpath/stat"}, nil, "the channel carries commands; the server owns them"},
 	{"slowpath/metric", []string{"slowpath", "slowpath/*", "hooks"}, nil, "metrics read the server"},
 	{"slowpath", []string{"slowpath/*", "hooks", "hooks/all"}, nil, "the server knows no dataplane"},

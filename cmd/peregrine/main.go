@@ -3,7 +3,7 @@
 //	peregrine serve -c FILE        the server
 //	peregrine check -c FILE        would this configuration load?
 //	peregrine ctl COMMAND [ARGS]   one control command
-//	peregrine lease list           the leases of a stopped server
+//	peregrine lease list|export|import   the leases of a stopped server
 //	peregrine version
 //
 // Started through a link named kea-dhcp4 it takes Kea's own flags, so that units,
@@ -37,7 +37,7 @@ const usage = `usage: peregrine COMMAND
   serve -c FILE          run the server
   check -c FILE          check a configuration: FILE:LINE:COL: message, exit status 1
   ctl COMMAND [JSON]     send a control command to a running server
-  lease list -d DIR      list the leases of a server that is not running
+  lease list|export|import   the leases of a server that is not running
   version                print the version
 
 peregrine COMMAND -h explains a command.

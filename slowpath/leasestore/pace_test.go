@@ -16,8 +16,8 @@ func TestPaceWaitsOnlyWhereItGathers(t *testing.T) {
 		}
 		return p
 	}
-	if d := run(100*time.Microsecond, 1, 50).wait(now); d == 0 || d > gather {
-		t.Errorf("10,000 commits of one record a second: waits %v, want up to %v", d, gather)
+	if d := run(50*time.Microsecond, 1, 50).wait(now); d == 0 || d > gather {
+		t.Errorf("20,000 commits of one record a second: waits %v, want up to %v", d, gather)
 	}
 	if d := run(2*time.Millisecond, 1, 50).wait(now); d != 0 {
 		t.Errorf("500 records a second: waits %v, want none", d)
