@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -138,7 +139,7 @@ func (d *Dataplane) Close() error {
 func (d *Dataplane) reconcile() error {
 	links, err := listLinks()
 	if err != nil {
-		d.opt.Log.Error("follow interfaces", "error", err)
+		d.opt.Log.Error("PEREGRINE_INTERFACES_NOT_FOLLOWED changes of interfaces are not noticed any more", "error", err)
 		return err
 	}
 	before := d.links
@@ -172,13 +173,13 @@ func (d *Dataplane) reconcile() error {
 		if why != "" {
 			p.close()
 			delete(d.ports, i)
-			d.opt.Log.Info("interface closed", "interface", p.link.Name, "reason", why)
+			d.opt.Log.Info("PEREGRINE_INTERFACE_CLOSED", "interface", p.link.Name, "reason", why)
 			continue
 		}
 		p.link.Interface = l.Interface
 		if !same {
 			if err := p.setAddrs(); err != nil {
-				d.opt.Log.Error("set addresses", "interface", p.link.Name, "error", err)
+				d.opt.Log.Error("PEREGRINE_INTERFACE_ADDRESSES cannot tell the XDP program the addresses of an interface", "interface", p.link.Name, "error", err)
 				errs = append(errs, err)
 			}
 		}
@@ -197,7 +198,7 @@ func (d *Dataplane) reconcile() error {
 		if err != nil {
 			errs = append(errs, err)
 			if old := d.failed[l.Index]; old == nil || !slices.Equal(old.reasons, p.reasons) {
-				d.opt.Log.Error("interface not served", "interface", l.Name, "reasons", p.reasons)
+				d.opt.Log.Error("DHCP4_OPEN_SOCKET_FAIL interface is not served", "interface", l.Name, "reasons", strings.Join(p.reasons, "; "))
 			}
 			d.failed[l.Index] = p
 			continue
@@ -205,8 +206,8 @@ func (d *Dataplane) reconcile() error {
 		delete(d.failed, l.Index)
 		d.ports[l.Index] = p
 		st := p.status()
-		d.opt.Log.Info("interface served", "interface", l.Name, "mode", st.Mode, "zero-copy", st.ZeroCopy,
-			"queues", st.Queues, "workers", st.Sockets, "reasons", st.Reasons)
+		d.opt.Log.Info("PEREGRINE_INTERFACE_SERVED", "interface", l.Name, "mode", st.Mode, "zero-copy", st.ZeroCopy,
+			"queues", st.Queues, "workers", st.Sockets, "reasons", strings.Join(st.Reasons, "; "))
 	}
 	return errors.Join(errs...)
 }
@@ -262,7 +263,7 @@ func (d *Dataplane) loadProgram() error {
 func (d *Dataplane) unloadProgram() {
 	if d.objs != nil {
 		if err := d.objs.Close(); err != nil {
-			d.opt.Log.Warn("close XDP program", "error", err)
+			d.opt.Log.Warn("PEREGRINE_XDP_CLOSE the XDP program was not closed cleanly", "error", err)
 		}
 	}
 	d.objs, d.objsErr = nil, nil

@@ -119,7 +119,7 @@ func (p *port) newWorker(conn netio.Conn, info WorkerInfo) error {
 	go func() {
 		defer p.wg.Done()
 		if err := w.loop.Run(ctx); err != nil {
-			log.Error("worker does not run", "worker", info.Name, "error", err)
+			log.Error("PEREGRINE_WORKER_FAILED a worker does not run", "worker", info.Name, "error", err)
 		}
 	}()
 	return nil
@@ -300,7 +300,7 @@ func (p *port) close() {
 	d := p.d
 	warn := func(err error) {
 		if err != nil {
-			d.opt.Log.Warn("close interface", "interface", p.link.Name, "error", err)
+			d.opt.Log.Warn("PEREGRINE_INTERFACE_CLOSE an interface was not closed cleanly", "interface", p.link.Name, "error", err)
 		}
 	}
 	if p.inTable {

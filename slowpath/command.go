@@ -176,6 +176,15 @@ func (s *Server) statusGet(json.RawMessage) control.Response {
 		}
 		args["lease-store"] = st
 	}
+	if m := s.runtime.Load().snapshot.Dataplane.LeaseFileMirror; m != "" {
+		s.reload.Lock()
+		if s.mirror != nil {
+			st := s.mirror.Stats()
+			args["csv-lease-file"] = m
+			args["lease-file-mirror"] = map[string]any{"rows": st.Rows, "rewrites": st.Rewrites, "behind": st.Behind, "error": st.Err}
+		}
+		s.reload.Unlock()
+	}
 	if s.opt.Dataplane != nil {
 		args["dataplane"] = s.opt.Dataplane()
 	}

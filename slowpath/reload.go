@@ -11,6 +11,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 )
 
 // retireWait is how long an old configuration's hook libraries stay loaded when
@@ -131,6 +132,12 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	mirror := s.mirror
+	if snap.Dataplane.LeaseFileMirror != old.snapshot.Dataplane.LeaseFileMirror {
+		if mirror, err = s.newMirror(snap); err != nil {
+			return errors.Join(err, pipe.Close())
+		}
+	}
 	if err := s.channels.Apply(socketConfigs(snap.Dhcp4)); err != nil {
 		return errors.Join(fmt.Errorf("open control channel: %w", err), pipe.Close(), s.channels.Apply(socketConfigs(old.snapshot.Dhcp4)))
 	}
@@ -140,7 +147,18 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 		}
 	}
 	ec := engine.NewConfig(snap, s.callouts(pipe))
-	s.table.SetObserver(observer(ec, pipe), true)
+	s.table.SetObserver(observer(ec, pipe, mirror), true)
+	if mirror != s.mirror {
+		if mirror != nil {
+			mirror.Start()
+		}
+		if s.mirror != nil {
+			if err := s.mirror.Close(); err != nil {
+				s.log.WithGroup("dhcpsrv").Warn("PEREGRINE_LEASE_FILE_MIRROR the mirror given up was not closed cleanly", "error", err)
+			}
+		}
+		s.mirror = mirror
+	}
 	ec.Alloc.ContinueFrom(s.engine.Config().Alloc)
 	rt := newRuntime(snap, pipe, old.generation+1)
 	s.engine.SetConfig(ec)
@@ -155,6 +173,21 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	s.wakeAll()
 	s.bg.wg.Go(func() { s.retire(old, rt.generation) })
 	return nil
+}
+
+// newMirror makes the mirror that a configuration wants, nil if none. It does
+// nothing before Start.
+func (s *Server) newMirror(snap *config.Snapshot) (*leasefile.Mirror, error) {
+	path := snap.Dataplane.LeaseFileMirror
+	if path == "" {
+		return nil, nil
+	}
+	return leasefile.NewMirror(leasefile.MirrorOptions{
+		Path: path, Table: s.table, CleanupEvery: time.Duration(snap.Dhcp4.LeaseDatabase.LFCIntervalS) * time.Second,
+		Event: func(e leasefile.MirrorEvent) {
+			s.log.WithGroup("dhcpsrv").Warn("PEREGRINE_LEASE_FILE_MIRROR "+e.Text, "event", e.Kind)
+		},
+	})
 }
 
 // ApplyKernel hands the limits of the configuration in force to the dataplane;

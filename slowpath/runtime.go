@@ -7,6 +7,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 )
 
 // runtime is what workers use of one configuration beside the engine's part;
@@ -59,12 +60,17 @@ func (o observers) LeaseExists(l *lease.Lease4) {
 
 var _ lease.ExistingObserver = observers(nil)
 
-// observer joins the allocator and the hook libraries' observers.
-func observer(ec *engine.Config, pipe *hooks.Pipeline) lease.Observer {
-	if hs := pipe.Observers(); len(hs) > 0 {
-		return append(observers{ec.Alloc}, hs...)
+// observer joins the allocator, the hook libraries' observers and the mirror
+// (nil: none).
+func observer(ec *engine.Config, pipe *hooks.Pipeline, m *leasefile.Mirror) lease.Observer {
+	all := append(observers{ec.Alloc}, pipe.Observers()...)
+	if m != nil {
+		all = append(all, m)
 	}
-	return ec.Alloc
+	if len(all) == 1 {
+		return ec.Alloc
+	}
+	return all
 }
 
 // SubnetByID implements hooks.SubnetSelector.

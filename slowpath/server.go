@@ -29,6 +29,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
@@ -85,6 +86,7 @@ type Server struct {
 
 	table   *lease.Table
 	store   *leasestore.Store // nil: not persisted
+	mirror  *leasefile.Mirror // nil: none; changed under reload
 	engine  *engine.Engine
 	runtime atomic.Pointer[runtime]
 	ifaces  atomic.Pointer[ifaces]
@@ -169,7 +171,13 @@ func New(o Options) (_ *Server, err error) {
 	}
 	rt := newRuntime(o.Snapshot, pipe, 1)
 	ec := engine.NewConfig(o.Snapshot, s.callouts(pipe))
-	s.table.SetObserver(observer(ec, pipe), true)
+	if s.mirror, err = s.newMirror(o.Snapshot); err != nil {
+		return nil, errors.Join(err, pipe.Close())
+	}
+	s.table.SetObserver(observer(ec, pipe, s.mirror), true)
+	if s.mirror != nil {
+		s.mirror.Start()
+	}
 	s.engine = engine.New(s.table, ec)
 	s.runtime.Store(rt)
 	if s.store != nil {
@@ -274,6 +282,10 @@ func (s *Server) closeParts() error {
 	}
 	if rt := s.runtime.Load(); rt != nil {
 		errs = append(errs, rt.pipe.Close())
+	}
+	if s.mirror != nil {
+		s.table.SetObserver(nil, false)
+		errs = append(errs, s.mirror.Close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

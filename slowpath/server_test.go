@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
@@ -438,6 +439,31 @@ func TestParking(t *testing.T) {
 				t.Error("something of the parked queries is left")
 			}
 		})
+	}
+}
+
+// TestLeaseFileMirror: the leases follow into Kea's file, and a reload moves it.
+func TestLeaseFileMirror(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "a.csv"), filepath.Join(dir, "b.csv")
+	text := func(path string) string { return testConfig(dir, "", fmt.Sprintf(`"lease-file-mirror": %q,`, path)) }
+	b := newBed(t, text(first), Options{})
+	addr := b.lease(netiotest.ClientMAC(1))
+	if err := b.s.Apply(parse(t, text(second))); err != nil {
+		t.Fatal(err)
+	}
+	other := b.lease(netiotest.ClientMAC(2))
+	b.close()
+	for path, want := range map[string][]string{first: {addr.String()}, second: {addr.String(), other.String()}} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range want {
+			if !strings.Contains(string(data), "\n"+a+",") {
+				t.Errorf("%s lacks %s:\n%s", filepath.Base(path), a, data)
+			}
+		}
 	}
 }
 

@@ -60,6 +60,30 @@ type trial struct {
 	Result    *loadgen.Result `json:"result"`
 }
 
+// ends are the first and the last exchange of the scenario's conversation: those
+// of one message, like a renewal, are both.
+func (t *trial) ends() (first, last *loadgen.ExchangeResult) {
+	ex := t.Result.Exchanges
+	first = &ex[0]
+	for i := range ex {
+		if strings.HasPrefix(ex[i].Name, "DISCOVER-OFFER") {
+			first = &ex[i]
+			break
+		}
+	}
+	last = first
+	for i := range ex {
+		if strings.HasPrefix(ex[i].Name, "REQUEST-ACK") && ex[i].Sent > 0 {
+			last = &ex[i]
+			if first.Name != "DISCOVER-OFFER" {
+				first = last
+			}
+			break
+		}
+	}
+	return first, last
+}
+
 // bencher runs trials in a topology.
 type bencher struct {
 	ctx  context.Context
@@ -301,9 +325,9 @@ func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, cl
 		}
 		s1, t1 := stolen()
 		tr.StolenPct = 100 * (s1 - s0) / math.Max(t1-t0, 1)
-		ex := tr.Result.Exchanges
+		_, last := tr.ends()
 		say("   %-22s %-16s offered %8.0f/s  done %8.0f/s  loss %5.2f %%  server %6.2f us/exchange  p99 %-10s stolen %.1f %%",
-			u.name, scenario, tr.Offered, tr.Done, tr.LossPct, tr.CPUUs, time.Duration(ex[len(ex)-1].Response.P99).Round(time.Microsecond), tr.StolenPct)
+			u.name, scenario, tr.Offered, tr.Done, tr.LossPct, tr.CPUUs, time.Duration(last.Response.P99).Round(time.Microsecond), tr.StolenPct)
 		b.rep.Trials = append(b.rep.Trials, tr)
 		if i == 0 || tr.StolenPct < best.StolenPct {
 			best = tr
@@ -366,7 +390,8 @@ func (b *bencher) fireOnce(u *under, scenario string, rate float64, secs float64
 	if len(ex) == 0 {
 		return tr, fmt.Errorf("dhcpgun reported no exchange\n%s", out.String())
 	}
-	tr.Begun, tr.Completed = ex[0].Sent, ex[len(ex)-1].Received
+	first, last := tr.ends()
+	tr.Begun, tr.Completed = first.Sent, last.Received
 	if tr.Result.Seconds > 0 {
 		tr.Done = float64(tr.Completed) / tr.Result.Seconds
 	}

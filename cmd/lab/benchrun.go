@@ -79,7 +79,7 @@ func (b *bencher) run() error {
 		if err != nil {
 			return err
 		}
-		tr, err := b.peak(u, "dora", 20_000, kneeClients)
+		tr, err := b.peak(u, "dora", 40_000, kneeClients)
 		u.stop()
 		if err != nil {
 			return err
@@ -109,7 +109,7 @@ func (b *bencher) run() error {
 
 // doras measures the running server at and above its peak.
 func (b *bencher) doras(u *under, refl float64, dora, doraCPU *float64) error {
-	best, err := b.peak(u, "dora", 20_000, kneeClients)
+	best, err := b.peak(u, "dora", 40_000, kneeClients)
 	if err != nil {
 		return err
 	}
@@ -127,10 +127,10 @@ func (b *bencher) doras(u *under, refl float64, dora, doraCPU *float64) error {
 		if err != nil {
 			return err
 		}
-		ex := tr.Result.Exchanges
-		b.add("OFFER p99 at half load", float64(ex[0].Response.P99)/1e6, "ms", "<= 0.5", "")
-		b.add("durable ACK p99 at half load", float64(ex[len(ex)-1].Response.P99)/1e6, "ms", "<= 4", "")
-		b.add("ACK p50 at half load", float64(ex[len(ex)-1].Response.P50)/1e6, "ms", "", "")
+		offer, ack := tr.ends()
+		b.add("OFFER p99 at half load", float64(offer.Response.P99)/1e6, "ms", "<= 0.5", "")
+		b.add("durable ACK p99 at half load", float64(ack.Response.P99)/1e6, "ms", "<= 4", "")
+		b.add("ACK p50 at half load", float64(ack.Response.P50)/1e6, "ms", "", "")
 		// The clients get their leases first; what that costs is the difference of
 		// a short and a long run.
 		short, err := b.fire(u, "renew", best.Done, 1, benchClients)
@@ -209,7 +209,7 @@ func (b *bencher) steer() error {
 	}
 	most, least := 0.0, math.Inf(1)
 	for name, v := range m {
-		if strings.HasPrefix(name, "peregrine_worker_received_packets_total") && strings.Contains(name, `worker="dhcp0/`) && !strings.Contains(name, "packet") && v > 100 {
+		if strings.HasPrefix(name, "peregrine_worker_received_packets_total") && strings.Contains(name, `worker="dhcp0/`) && !strings.Contains(name, "/packet") && v > 100 {
 			most, least = math.Max(most, v), math.Min(least, v)
 		}
 	}
@@ -226,8 +226,7 @@ func (b *bencher) junk(u *under) error {
 	if err != nil {
 		return err
 	}
-	ex := tr.Result.Exchanges
-	req := ex[len(ex)-1]
+	_, req := tr.ends()
 	b.add("REQUESTs answered beside 300,000 junk packets/s", 100*float64(req.Received)/math.Max(float64(req.Sent), 1), "%", ">= 95",
 		fmt.Sprintf("%d of %d", req.Received, req.Sent))
 	b.add("their p99", float64(req.Response.P99)/1e6, "ms", "<= 10", "")

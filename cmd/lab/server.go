@@ -54,7 +54,7 @@ func startServerArgs(ctx context.Context, ns, dir string, args []string, env ...
 	go func() { s.done <- s.cmd.Wait() }()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		if _, err := s.command(ctx, "version-get", nil); err == nil {
+		if s.serves(ctx) {
 			return s, nil
 		}
 		select {
@@ -68,6 +68,40 @@ func startServerArgs(ctx context.Context, ns, dir string, args []string, env ...
 			return nil, errors.Join(fmt.Errorf("server does not answer on its control socket after 20 s\n%s", tail(s.log, 15)), s.stop())
 		}
 	}
+}
+
+// serves says whether every interface is served: the control socket answers a
+// moment before the XDP program is attached.
+func (s *server) serves(ctx context.Context) bool {
+	st, err := s.status(ctx)
+	if err != nil || len(st.Dataplane.Interfaces) == 0 {
+		return false
+	}
+	for _, i := range st.Dataplane.Interfaces {
+		if i.Mode == "none" {
+			return false
+		}
+	}
+	return true
+}
+
+// labStatus is what the lab reads of status-get.
+type labStatus struct {
+	PID       int
+	Dataplane struct {
+		Interfaces []struct {
+			Name, Mode, Reason string
+			Queues, Sockets    int
+		}
+	}
+}
+
+func (s *server) status(ctx context.Context) (st labStatus, err error) {
+	a, err := s.command(ctx, "status-get", nil)
+	if err != nil {
+		return st, err
+	}
+	return st, json.Unmarshal(a.Arguments, &st)
 }
 
 // pid is the server's: `ip netns exec` replaces itself by the program.

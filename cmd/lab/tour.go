@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -171,21 +170,8 @@ func tour(ctx context.Context, bin string) error {
 
 // describe prints which way packets come in.
 func (s *server) describe(ctx context.Context) error {
-	a, err := s.command(ctx, "status-get", nil)
+	st, err := s.status(ctx)
 	if err != nil {
-		return err
-	}
-	var st struct {
-		PID       int
-		Dataplane struct {
-			Interfaces []struct {
-				Name, Mode, Reason string
-				Queues, Sockets    int
-				ZeroCopy           bool `json:"zero-copy"`
-			}
-		}
-	}
-	if err := json.Unmarshal(a.Arguments, &st); err != nil {
 		return err
 	}
 	for _, i := range st.Dataplane.Interfaces {

@@ -182,9 +182,6 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 	p.dp = dp
 	p.mu.Unlock()
 	s.ApplyKernel()
-	for _, i := range dp.Status() {
-		l4.Info("DHCP4_OPEN_SOCKETS", "interface", i.Name, "mode", modeName(i), "queues", i.Queues, "sockets", i.Sockets, "reasons", strings.Join(i.Reasons, "; "))
-	}
 	p.warn()
 	notify("READY=1")
 	l4.Info("DHCP4_STARTED the server answers", "subnets", len(snap.Dhcp4.Subnets), "leases", leases(s))

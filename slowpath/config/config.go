@@ -168,6 +168,7 @@ func (d *decoder) dataplane(n *Node, d4 *Dhcp4) Dataplane {
 		OfferHoldS:        int(n.int("offer-hold", 10)),
 		MaxLeases:         int(n.int("max-leases", 0)),
 		LeaseDirectory:    n.str("lease-directory", ""),
+		LeaseFileMirror:   n.str("lease-file-mirror", ""),
 	}
 	if d4 != nil {
 		dp.SnapshotIntervalS = d4.LeaseDatabase.LFCIntervalS
@@ -180,6 +181,9 @@ func (d *decoder) dataplane(n *Node, d4 *Dhcp4) Dataplane {
 	}
 	if dp.LeaseDirectory != "" && !filepath.IsAbs(dp.LeaseDirectory) {
 		d.errorf(n.Get("lease-directory"), `"lease-directory" must be an absolute path, not %q`, clip(dp.LeaseDirectory))
+	}
+	if dp.LeaseFileMirror != "" && !filepath.IsAbs(dp.LeaseFileMirror) {
+		d.errorf(n.Get("lease-file-mirror"), `"lease-file-mirror" must be an absolute path, not %q`, clip(dp.LeaseFileMirror))
 	}
 	if dp.LeaseDirectory == "" {
 		dp.LeaseDirectory = DefaultLeaseDirectory

@@ -131,6 +131,7 @@ var scopeDataplane = func() *scope {
 		integer("offer-hold", "10", 1, 600),
 		integer("max-leases", "0", 0, 1<<30),
 		str("lease-directory", `""`),
+		str("lease-file-mirror", `""`),
 		withDef(submap("limits", scopeLimits), "{}"),
 		later(str("reply-path", ""), `"reflect"`),
 	}, withContext())

@@ -53,6 +53,9 @@ type Dataplane struct {
 	JournalSizeMB     int      // "journal-size": MiB of journal after which a snapshot is taken, default 1024
 	OfferHoldS        int      // "offer-hold": seconds an offer keeps its address from the allocator, default 10
 	MaxLeases         int      // "max-leases": limit of the lease table, default 0 = 64 million
+	// LeaseFileMirror is a file that follows the leases in Kea's CSV form:
+	// "lease-file-mirror", "" (default) for none.
+	LeaseFileMirror string
 	// LeaseDirectory holds journal and snapshots: "lease-directory", or the
 	// directory of lease-database.name where that is an absolute path, or
 	// DefaultLeaseDirectory. Never empty.
