@@ -558,6 +558,50 @@ func TestNoAllocs(t *testing.T) {
 	}
 }
 
+// Nor does a packet of any other kind.
+func TestNoAllocsMixedAndJunk(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocations are not counted under the race detector")
+	}
+	for _, v6 := range []bool{false, true} {
+		o := options(Mixed)
+		o.Mix, _ = ParseMix("dora=1,discover=1,renew=2,rebind=1,init-reboot=1,release=2,decline=1")
+		if v6 {
+			o = options6(Mixed)
+			o.Mix, _ = ParseMix("sarr=1,renew=1,rebind=1,release=1")
+		}
+		o.JunkRate, o.DropTime = 1_000_000, [2]time.Duration{time.Millisecond, time.Millisecond}
+		m := &memory{}
+		g, err := New(o, []netio.Conn{m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v6 {
+			g.six.servers = [][]byte{{1, 2, 3}}
+		}
+		clock, sent := int64(0), m.sent
+		if n := testing.AllocsPerRun(500, func() {
+			for c := range uint32(8) { // what a server would have given
+				if v6 {
+					g.six.leases[c].held = true
+				} else {
+					g.leases[c] = lease{addr: 5 + c, server: 1}
+				}
+				g.unbound.remove(c)
+				g.bound.add(c)
+			}
+			clock += 1_000_000
+			g.begin(clock, 4)
+			if g.junk.send(g, clock) == 0 {
+				t.Error("no junk")
+			}
+			g.expire(clock)
+		}); n != 0 || m.sent-sent < 501*60 {
+			t.Errorf("DHCPv6 %v: %v allocations for %d packets", v6, n, m.sent-sent)
+		}
+	}
+}
+
 func BenchmarkBegin(b *testing.B) {
 	o := options(Basic)
 	m := &memory{}
