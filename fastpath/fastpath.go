@@ -84,8 +84,8 @@ type Options struct {
 	WorkersPerQueue int
 	// CPUs are those that workers are pinned to, in turn; nil pins none.
 	CPUs []int
-	// SpinNs, MaxHeld and HoldTimeoutNs are those of netio.LoopOptions.
-	SpinNs        int64
+	// SpinNs, NapNs, MaxHeld and HoldTimeoutNs are those of netio.LoopOptions.
+	SpinNs, NapNs int64
 	MaxHeld       int
 	HoldTimeoutNs int64
 	// BusyPollUs, BusyPollBudget, FramesPerQueue, RingSize and HugePages are
@@ -209,7 +209,7 @@ func (o *Options) rebuilds(n *Options) bool {
 	return o.Mode != n.Mode || o.Enable4 != n.Enable4 || o.Enable6 != n.Enable6 ||
 		o.Port4 != n.Port4 || o.Port6 != n.Port6 || o.UDPOnly != n.UDPOnly ||
 		o.WorkersPerQueue != n.WorkersPerQueue || !slices.Equal(o.CPUs, n.CPUs) ||
-		o.SpinNs != n.SpinNs || o.MaxHeld != n.MaxHeld || o.HoldTimeoutNs != n.HoldTimeoutNs ||
+		o.SpinNs != n.SpinNs || o.NapNs != n.NapNs || o.MaxHeld != n.MaxHeld || o.HoldTimeoutNs != n.HoldTimeoutNs ||
 		o.BusyPollUs != n.BusyPollUs || o.BusyPollBudget != n.BusyPollBudget ||
 		o.FramesPerQueue != n.FramesPerQueue || o.RingSize != n.RingSize || o.HugePages != n.HugePages
 }

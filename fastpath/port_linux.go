@@ -104,7 +104,7 @@ func (p *port) newWorker(conn netio.Conn, info WorkerInfo) error {
 	if err != nil {
 		return fmt.Errorf("make handler of worker %s: %w", info.Name, err)
 	}
-	lo := netio.LoopOptions{SpinNs: o.SpinNs, MaxHeld: o.MaxHeld, HoldTimeoutNs: o.HoldTimeoutNs}
+	lo := netio.LoopOptions{SpinNs: o.SpinNs, NapNs: o.NapNs, MaxHeld: o.MaxHeld, HoldTimeoutNs: o.HoldTimeoutNs}
 	if len(o.CPUs) > 0 {
 		lo.Affinity = []int{o.CPUs[p.d.nextCPU%len(o.CPUs)]}
 		p.d.nextCPU++

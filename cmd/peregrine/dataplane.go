@@ -37,12 +37,16 @@ type plane struct {
 	scopesTurn sync.Mutex
 }
 
+// napNs lets the packets of a busy worker come in small batches; it adds no more
+// than that to a reply.
+const napNs = 50_000
+
 // options of a configuration.
 func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 	d, x := snap.Dhcp4, &snap.Dataplane
 	o := fastpath.Options{
 		Mode: fastpath.Mode(x.Mode), Enable4: true, Port4: p.port, UDPOnly: d.SocketUDP,
-		WorkersPerQueue: x.WorkersPerQueue, SpinNs: int64(x.SpinUs) * 1000, BusyPollUs: x.BusyPollUs,
+		WorkersPerQueue: x.WorkersPerQueue, SpinNs: int64(x.SpinUs) * 1000, NapNs: napNs, BusyPollUs: x.BusyPollUs,
 		Limits: bpf.Limits{
 			Client: rate(x.Limits.ClientPerS, x.Limits.ClientBurst), Relay: rate(x.Limits.RelayPerS, x.Limits.RelayBurst),
 			NewClients: rate(x.Limits.NewClientsPerS, 0), DiscoverPerCPU: rate(x.Limits.DiscoverPerS, 0),

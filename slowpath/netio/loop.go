@@ -29,6 +29,11 @@ type LoopOptions struct {
 	// is no polling at all: the processor is better left to the committer. 0
 	// means DefaultSpinNs; a negative value never spins.
 	SpinNs int64
+	// NapNs is how long a loop under load sleeps instead of waiting for the next
+	// packet: so long that a few come meanwhile, which then share one look at the
+	// rings, one wake-up and one kick. Below some packets in that time it waits as
+	// ever. 0 never naps.
+	NapNs int64
 	// MaxHeld is the most replies that wait for their commit; it is rounded up
 	// to a power of two. 0 means DefaultMaxHeld.
 	MaxHeld int
@@ -62,8 +67,8 @@ type LoopStats struct {
 	// unsent: waited too long, found the queue full, or were still waiting when
 	// the loop ended.
 	HoldTimeouts, HoldOverflow, HoldAbandoned uint64
-	// Sleeps counts calls of Conn.Wait.
-	Sleeps uint64
+	// Sleeps counts calls of Conn.Wait, Naps the sleeps of LoopOptions.NapNs.
+	Sleeps, Naps uint64
 	// Response counts replies by the time from the receipt of their batch to
 	// their sending, see ResponseBounds; the last bucket has no bound.
 	// ResponseSumNs is the sum of those times.
@@ -77,7 +82,7 @@ type loopCounters struct {
 	batches, packets, resumed, sent, dropped, heldTotal atomic.Uint64
 	held                                                atomic.Uint64
 	holdTimeouts, holdOverflow, holdAbandoned           atomic.Uint64
-	sleeps                                              atomic.Uint64
+	sleeps, naps                                        atomic.Uint64
 	response                                            [numResponseBounds + 1]atomic.Uint64
 	responseSumNs                                       atomic.Uint64
 }
@@ -108,6 +113,8 @@ type Loop struct {
 	in         [BatchSize]Packet
 	send       [BatchSize]Packet
 	drop       [BatchSize]Packet
+	perNs      float64 // packets received per nanosecond, smoothed
+	lastRecvNs int64
 	nSend      int
 	nDrop      int
 }
@@ -163,6 +170,7 @@ func (l *Loop) Stats() LoopStats {
 		HoldOverflow:  l.n.holdOverflow.Load(),
 		HoldAbandoned: l.n.holdAbandoned.Load(),
 		Sleeps:        l.n.sleeps.Load(),
+		Naps:          l.n.naps.Load(),
 		ResponseSumNs: l.n.responseSumNs.Load(),
 	}
 	for i := range s.Response {
@@ -193,6 +201,9 @@ func (l *Loop) Run(ctx context.Context) error {
 		defer runtime.UnlockOSThread()
 	}
 
+	if l.opt.NapNs > 0 {
+		sharpenNaps()
+	}
 	l.handler.Attach(l.conn.Wake)
 	unhook := context.AfterFunc(ctx, func() {
 		l.stop.Store(true)
@@ -255,6 +266,9 @@ func (s *spinner) missed() {
 func (l *Loop) turn(nowNs int64) bool {
 	n := l.conn.Recv(l.in[:])
 	if n > 0 {
+		if l.opt.NapNs > 0 {
+			l.measure(n, nowNs)
+		}
 		if l.backlog != nil {
 			waiting, room := l.backlog.Backlog()
 			l.pressed.SetPressure(uint8(min(255, 256*waiting/max(room, 1))))
@@ -415,8 +429,31 @@ func (l *Loop) sleep(nowNs int64) {
 		left := h.sinceNs + l.opt.HoldTimeoutNs - nowNs + 1
 		timeoutNs = max(0, min(timeoutNs, left))
 	}
+	if l.perNs*float64(l.opt.NapNs) >= napPackets {
+		l.n.naps.Add(1)
+		nap(min(l.opt.NapNs, timeoutNs))
+		if l.perNs *= napDecay; l.perNs*float64(l.opt.NapNs) < napPackets {
+			l.lastRecvNs = 0
+		}
+		return
+	}
 	l.n.sleeps.Add(1)
 	l.conn.Wait(timeoutNs)
+}
+
+// napPackets is how many packets a nap must promise; napDecay lowers the rate
+// when a nap brought none, so that the last one of a burst is soon over.
+const (
+	napPackets = 3
+	napDecay   = 0.9
+)
+
+// measure follows the rate of packets.
+func (l *Loop) measure(n int, nowNs int64) {
+	if d := nowNs - l.lastRecvNs; d > 0 && l.lastRecvNs != 0 {
+		l.perNs += (float64(n)/float64(d) - l.perNs) / 8
+	}
+	l.lastRecvNs = nowNs
 }
 
 // drain ends the loop: replies whose commit is under way get DrainNs to become

@@ -416,3 +416,40 @@ func TestSpinAdapts(t *testing.T) {
 		t.Error("a loop that must not poll polls")
 	}
 }
+
+// Under load the loop naps instead of waiting for the next packet, and when the
+// load ends it soon waits again.
+func TestLoopNapsUnderLoad(t *testing.T) {
+	c := newFakeConn(t)
+	now := int64(1000)
+	batches := 0
+	h := &funcHandler{decide: func(p *Packet) { p.Action = Drop }}
+	ctx, cancel := context.WithCancel(context.Background())
+	l := NewLoop(c, h, LoopOptions{SpinNs: -1, DrainNs: -1, NapNs: 1000, Now: func() int64 { now += 100; return now }})
+	h.resume = func(func(*Packet) bool, []Packet) int {
+		if batches++; batches <= 100 {
+			c.inject(2)
+		}
+		return 0
+	}
+	c.inject(2)
+	c.onWait = func(int64) {
+		cancel()
+		for !l.stop.Load() {
+			time.Sleep(time.Millisecond) // context.AfterFunc has its own goroutine
+		}
+	}
+	if err := l.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	st := l.Stats()
+	if st.Packets != 202 {
+		t.Errorf("%d packets handled, want 202", st.Packets)
+	}
+	if st.Naps == 0 || st.Naps > 60 {
+		t.Errorf("%d naps after a burst of two packets every hundred ns, want some and an end of them", st.Naps)
+	}
+	if st.Sleeps != 1 {
+		t.Errorf("%d sleeps, want one, after the burst", st.Sleeps)
+	}
+}
