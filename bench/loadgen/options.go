@@ -288,7 +288,7 @@ func (o *Options) exchanges() (x []Exchange) {
 	if o.ReleaseRate > 0 {
 		add(OpRelease)
 	}
-	if o.JunkRate > 0 || o.Scenario == MalformedFlood {
+	if o.Scenario == MalformedFlood { // beside other scenarios it is no exchange of theirs
 		has[Junk] = true
 	}
 	for e, h := range has {

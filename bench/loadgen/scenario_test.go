@@ -93,7 +93,7 @@ func TestRebindIsBroadcast(t *testing.T) {
 // the checks must not take that for a mistake.
 func TestMixed(t *testing.T) {
 	o := options(Mixed)
-	o.Rate, o.Exchanges[0] = 20000, 8000
+	o.Rate, o.Exchanges[0] = 3000, 4000
 	o.Mix, _ = ParseMix("dora=10,discover=5,renew=40,rebind=10,init-reboot=10,release=20,decline=5")
 	s := &server{gives: true}
 	g := runServer(t, o, s)
@@ -111,7 +111,7 @@ func TestMixed(t *testing.T) {
 			t.Errorf("%v: sent %d received %d rejected %d", e, st.Sent, st.Received, st.Rejected)
 		}
 	}
-	if sum != 8000 || g.Checks.Failed() || g.Reason != "Reached max requests limit." {
+	if sum != 4000 || g.Checks.Failed() || g.Reason != "Reached max requests limit." {
 		t.Errorf("%d exchanges, %+v, %s", sum, g.Checks, g.Reason)
 	}
 	// And a mistake is still seen.
@@ -195,11 +195,20 @@ func TestJunk(t *testing.T) {
 	g := runServer(t, o, s)
 	wantStats(t, g, DiscoverOffer, 500, 500)
 	wantStats(t, g, RequestAck, 500, 500)
-	st := &g.Stats[Junk]
-	took := float64(g.EndNs-g.StartNs) / 1e9
-	if got, want := float64(st.Sent+g.junk.Missed), 20000*took; got < 0.8*want || got > 1.05*want+100 {
-		t.Errorf("%v junk packets in %v s", got, took)
+	if x := g.Exchanges(); len(x) != 2 || x[1] != RequestAck {
+		t.Errorf("junk is among the exchanges: %v", x)
 	}
+	st := &g.Stats[Junk]
+	// What is owed at the end is at most what is caught up on, 50 ms worth, and
+	// what came due in the last turn.
+	onSchedule := func(g *Generator) {
+		t.Helper()
+		took := float64(g.EndNs-g.StartNs) / 1e9
+		if got, want := float64(g.Stats[Junk].Sent+g.junk.Missed), 20000*took; got < want-2000 || got > want+1 {
+			t.Errorf("%v junk packets in %v s", got, took)
+		}
+	}
+	onSchedule(g)
 	if st.Received == 0 || st.Received >= st.Sent || s.bad == 0 || g.Checks.Failed() || g.ExitCode() != 0 || g.Stats[DiscoverOffer].Orphans+g.Stats[RequestAck].Orphans > st.Sent/20 {
 		t.Errorf("junk %d answered %d bad %d, %+v, exit %d, orphans %d and %d", st.Sent, st.Received, s.bad, g.Checks, g.ExitCode(), g.Stats[DiscoverOffer].Orphans, g.Stats[RequestAck].Orphans)
 	}
@@ -215,7 +224,8 @@ func TestJunk(t *testing.T) {
 	o = options(MalformedFlood)
 	o.Rate, o.Exchanges[0], o.Period = 20000, 0, 200*time.Millisecond
 	g = runServer(t, o, &server{lenient: true})
-	if n := g.Stats[Junk].Sent; n < 3000 || n > 4100 || g.ExitCode() != 0 || g.Stats[DiscoverOffer].Sent != 0 {
+	onSchedule(g)
+	if n := g.Stats[Junk].Sent; n == 0 || g.ExitCode() != 0 || g.Stats[DiscoverOffer].Sent != 0 {
 		t.Errorf("%d packets, exit %d", n, g.ExitCode())
 	}
 	b.Reset()

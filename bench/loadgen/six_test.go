@@ -306,7 +306,7 @@ func TestRenew6(t *testing.T) {
 
 func TestMixed6(t *testing.T) {
 	o := options6(Mixed)
-	o.Rate, o.Exchanges[0], o.JunkRate = 10000, 3000, 5000
+	o.Rate, o.Exchanges[0], o.JunkRate = 3000, 3000, 2000
 	o.Mix, _ = ParseMix("sarr=10,renew=50,rebind=20,release=20")
 	s := &server6{lenient: true}
 	s.mistake = func(_ *server6, q, _ *dhcpv6.Message) bool { return q.Options.ServerID() == nil || len(s.byDUID) > 0 }
