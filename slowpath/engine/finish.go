@@ -6,11 +6,29 @@ import (
 )
 
 const (
-	// minMessageLen is what every client takes without option 57 (RFC 2131 §2).
+	// minMessageLen is what every client takes (RFC 2131 §2): a smaller option 57
+	// is not believed.
 	minMessageLen = 576
 	// maxMessageLen fits one Ethernet packet with IP and UDP headers.
 	maxMessageLen = 1500 - 28
 )
+
+// maxLen is how long the reply may be. Option 57 counts where the client sends
+// it; without it the reply may fill a packet, as Kea's do and clients expect:
+// leaving options out for clients that say nothing would change what they get.
+// Option 82 is the relay's, who takes it off before the client sees the message
+// (RFC 3046 §2.2), so it is not counted.
+func maxLen(v *dhcp4.View) int {
+	n := int(v.MaxMessageSize())
+	if n == 0 {
+		return maxMessageLen
+	}
+	n = max(n, minMessageLen)
+	if b := v.Option(dhcp4.OptRelayAgentInformation); len(b) > 0 {
+		n += len(b) + 2*(1+(len(b)-1)/255)
+	}
+	return min(n, maxMessageLen)
+}
 
 // Finish4 fills the reply's options and fields from the configuration and
 // decides where it goes. A reply without a type (RELEASE, DECLINE) is left as it
@@ -25,7 +43,7 @@ func (w *Worker) Finish4(q *Query4, r *Reply4) Reason {
 	if r.ServerID == 0 {
 		return ReasonNoLocalAddress
 	}
-	r.MaxLen = min(max(int(v.MaxMessageSize()), minMessageLen), maxMessageLen)
+	r.MaxLen = maxLen(v)
 	r.PRL = v.PRL()
 
 	// What is repeated (V4-028): the relay needs its option back (RFC 3046

@@ -596,7 +596,7 @@ func TestRFC2131_2_MaximumMessageSize(t *testing.T) {
 	for _, c := range []struct {
 		asked uint16
 		want  int
-	}{{0, 576}, {100, 576}, {1000, 1000}, {1472, 1472}, {65535, 1472}} {
+	}{{0, 1472}, {100, 576}, {1000, 1000}, {1472, 1472}, {65535, 1472}} {
 		opts := []nt.Option{}
 		if c.asked != 0 {
 			opts = append(opts, nt.With(dhcp4.OptMaxMessageSize, byte(c.asked>>8), byte(c.asked)))
@@ -605,6 +605,11 @@ func TestRFC2131_2_MaximumMessageSize(t *testing.T) {
 		if l.r.MaxLen != c.want {
 			t.Errorf("option 57 %d: MaxLen %d, want %d", c.asked, l.r.MaxLen, c.want)
 		}
+	}
+	// The relay's option is not the client's burden.
+	l.want(dhcp4.MsgOffer, nt.Discover(mac(1), nt.With(dhcp4.OptMaxMessageSize, 2, 64), nt.WithRAI([]byte("port1"), nil)))
+	if l.r.MaxLen != 576+2+7 {
+		t.Errorf("with 7 octets of option 82: MaxLen %d, want 585", l.r.MaxLen)
 	}
 }
 
