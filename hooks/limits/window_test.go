@@ -178,7 +178,9 @@ func TestWorkersWithDifferentClocks(t *testing.T) {
 		units := int64(4*steps*2)/unit + 1
 		// Workers read the clock before they take: a late one may find its time
 		// gone by, so a few more than exact are possible, never a unit's worth.
-		if got := admitted.Load(); got > units*limit+units*4 || got < units*limit*3/4 {
+		// A worker that lost its processor for longer than the unit, here 10 µs,
+		// looks like a clock set back.
+		if got := admitted.Load(); got > units*limit*5/4 || got < units*limit*3/4 {
 			t.Errorf("%d admitted in %d units of %d", got, units, limit)
 		}
 	}
