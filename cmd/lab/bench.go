@@ -203,8 +203,12 @@ func (b *bencher) config(dir, sync, pool string, persist bool) string {
 }
 
 const (
-	bigPool  = "10.68.0.0 - 10.79.255.255" // 786,432 addresses
-	oneMPool = "10.64.0.16 - 10.79.255.254"
+	// bigPool is more than any part but the last uses up: it begins beside the
+	// bench's own addresses.
+	bigPool = "10.68.0.0 - 10.79.255.255"
+	// oneMPool is a whole /12 but for its ends.
+	oneMPool      = "10.64.0.16 - 10.79.255.254"
+	oneMAddresses = 1<<20 - 17
 )
 
 func (b *bencher) peregrine(name, sync, pool string) (*under, error) {

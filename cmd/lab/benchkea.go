@@ -82,7 +82,7 @@ func (b *bencher) kea(dora, ourCPU float64) error {
 		b.add("server CPU per DORA against Kea", ourCPU/best.CPUUs, "x", "<= 0.1", "")
 	}
 	for _, f := range []float64{2, 5} {
-		tr, err := b.fire(u, "dora", best.Done*f, b.secs, 2_000_000)
+		tr, err := b.fire(u, "dora", best.Done*f, b.secs, 2*kneeClients)
 		if err != nil {
 			return err
 		}

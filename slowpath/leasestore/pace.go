@@ -11,6 +11,7 @@ type pace struct {
 	gather time.Duration
 	last   time.Time // beginning of the last commit
 	perNs  float64   // records per nanosecond, smoothed
+	sleeper
 }
 
 // began notes a commit.
@@ -40,6 +41,6 @@ func (s *Store) gather() {
 		return
 	}
 	if d := s.pace.wait(time.Now()); d > 0 {
-		pause(d)
+		s.pace.sleep(d)
 	}
 }

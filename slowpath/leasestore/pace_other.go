@@ -4,4 +4,6 @@ package leasestore
 
 import "time"
 
-func pause(d time.Duration) { time.Sleep(d) }
+type sleeper struct{}
+
+func (*sleeper) sleep(d time.Duration) { time.Sleep(d) }

@@ -41,3 +41,10 @@ func TestPaceWaitsOnlyWhereItGathers(t *testing.T) {
 		t.Errorf("without Gather it waits %v", d)
 	}
 }
+
+func TestWaitingAllocatesNothing(t *testing.T) {
+	var p pace
+	if n := testing.AllocsPerRun(20, func() { p.sleep(time.Microsecond) }); n != 0 {
+		t.Errorf("a wait allocates %v times", n)
+	}
+}

@@ -115,6 +115,7 @@ type Loop struct {
 	drop       [BatchSize]Packet
 	perNs      float64 // packets received per nanosecond, smoothed
 	lastRecvNs int64
+	napper     napper
 	nSend      int
 	nDrop      int
 }
@@ -202,7 +203,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 
 	if l.opt.NapNs > 0 {
-		sharpenNaps()
+		l.napper.sharpen()
 	}
 	l.handler.Attach(l.conn.Wake)
 	unhook := context.AfterFunc(ctx, func() {
@@ -431,7 +432,7 @@ func (l *Loop) sleep(nowNs int64) {
 	}
 	if l.perNs*float64(l.opt.NapNs) >= napPackets {
 		l.n.naps.Add(1)
-		nap(min(l.opt.NapNs, timeoutNs))
+		l.napper.nap(min(l.opt.NapNs, timeoutNs))
 		if l.perNs *= napDecay; l.perNs*float64(l.opt.NapNs) < napPackets {
 			l.lastRecvNs = 0
 		}

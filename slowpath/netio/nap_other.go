@@ -4,6 +4,8 @@ package netio
 
 import "time"
 
-func sharpenNaps() {}
+type napper struct{}
 
-func nap(ns int64) { time.Sleep(time.Duration(ns)) }
+func (*napper) sharpen() {}
+
+func (*napper) nap(ns int64) { time.Sleep(time.Duration(ns)) }
