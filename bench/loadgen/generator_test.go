@@ -128,6 +128,9 @@ func (s *server) serve(c *netiotest.Conn, stop <-chan struct{}) {
 			}
 		}
 		c.Flush()
+		if n > 0 {
+			continue // what was sent before the end is received
+		}
 		select {
 		case <-stop:
 			return
