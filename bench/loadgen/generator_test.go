@@ -157,7 +157,7 @@ func runAgainst(t *testing.T, o Options, mistake func(*server, *dhcp4.View, *dhc
 
 func runServer(t *testing.T, o Options, s *server) *Generator {
 	t.Helper()
-	a, b := netiotest.NewPair(netiotest.Options{Frames: 1024})
+	a, b := netiotest.NewPair(netiotest.Options{Frames: 1 << 16})
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	s.byMAC = map[string]dhcp4.IPv4{}

@@ -167,7 +167,7 @@ func options6(s Scenario) Options {
 
 func run6(t *testing.T, o Options, s *server6) *Generator {
 	t.Helper()
-	a, b := netiotest.NewPair(netiotest.Options{Frames: 1024})
+	a, b := netiotest.NewPair(netiotest.Options{Frames: 1 << 16})
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	s.t, s.byDUID, s.count = t, map[string]int{}, map[dhcpv6.MessageType]int{}
