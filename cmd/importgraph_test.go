@@ -135,3 +135,21 @@ func TestImportDirections(t *testing.T) {
 		check(p.XTestImports, true)
 	}
 }
+
+// TestPackageComments: every package says what it is for.
+func TestPackageComments(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{.Doc}}\t{{len .GoFiles}}", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for _, l := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		f := strings.Split(l, "\t")
+		if len(f) != 3 {
+			t.Errorf("go list printed %q", l)
+			continue
+		}
+		if f[1] == "" && f[2] != "0" {
+			t.Errorf("%s has no package comment", f[0])
+		}
+	}
+}

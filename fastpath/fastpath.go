@@ -79,9 +79,12 @@ type Options struct {
 	// goes with ModeAuto and ModeSocket and serves IPv4.
 	UDPOnly bool
 	// WorkersPerQueue is how many workers share a receive queue. 0 chooses so
-	// that all queues of all interfaces together have about as many workers as
-	// there are CPUs, and each at least one.
+	// that all queues of all interfaces together have about Workers of them, and
+	// each at least one.
 	WorkersPerQueue int
+	// Workers is about how many workers there are in all. 0 means one for each
+	// CPU. It counts only where WorkersPerQueue is 0.
+	Workers int
 	// CPUs are those that workers are pinned to, in turn; nil pins none.
 	CPUs []int
 	// SpinNs, NapNs, MaxHeld and HoldTimeoutNs are those of netio.LoopOptions.
@@ -181,6 +184,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.WorkersPerQueue < 0 || o.WorkersPerQueue > maxWorkersPerQueue {
 		errs = append(errs, fmt.Errorf("%d workers per queue, want 0 to %d", o.WorkersPerQueue, maxWorkersPerQueue))
 	}
+	if o.Workers < 0 {
+		errs = append(errs, fmt.Errorf("%d workers, want 0 or more", o.Workers))
+	}
 	if o.NewHandler == nil {
 		errs = append(errs, errors.New("there is no NewHandler"))
 	}
@@ -208,7 +214,7 @@ func (o *Options) selects(i *netio.Interface) bool {
 func (o *Options) rebuilds(n *Options) bool {
 	return o.Mode != n.Mode || o.Enable4 != n.Enable4 || o.Enable6 != n.Enable6 ||
 		o.Port4 != n.Port4 || o.Port6 != n.Port6 || o.UDPOnly != n.UDPOnly ||
-		o.WorkersPerQueue != n.WorkersPerQueue || !slices.Equal(o.CPUs, n.CPUs) ||
+		o.WorkersPerQueue != n.WorkersPerQueue || o.Workers != n.Workers || !slices.Equal(o.CPUs, n.CPUs) ||
 		o.SpinNs != n.SpinNs || o.NapNs != n.NapNs || o.MaxHeld != n.MaxHeld || o.HoldTimeoutNs != n.HoldTimeoutNs ||
 		o.BusyPollUs != n.BusyPollUs || o.BusyPollBudget != n.BusyPollBudget ||
 		o.FramesPerQueue != n.FramesPerQueue || o.RingSize != n.RingSize || o.HugePages != n.HugePages

@@ -363,5 +363,9 @@ func (d *Dataplane) workersPerQueue(queues int) int {
 			served++
 		}
 	}
-	return min(max(1, runtime.NumCPU()/(queues*max(1, served))), 8)
+	total := d.opt.Workers
+	if total == 0 {
+		total = runtime.NumCPU()
+	}
+	return min(max(1, total/(queues*max(1, served))), maxWorkersPerQueue)
 }

@@ -62,6 +62,11 @@ func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 		OnInterfaces: p.onInterfaces,
 		Log:          p.log,
 	}
+	// Kea's own key says how many threads there are; without multi-threading each
+	// queue has one worker, which is the least there can be.
+	if o.Workers = d.MultiThreading.Threads; !d.MultiThreading.Enabled {
+		o.Workers = 1
+	}
 	if x.SpinUs == 0 {
 		o.SpinNs = -1
 	}
