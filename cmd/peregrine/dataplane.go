@@ -2,12 +2,15 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/bpf"
@@ -26,6 +29,8 @@ type plane struct {
 	log    *slog.Logger
 	port   uint16
 	server *slowpath.Server
+	// missing are the interfaces that are configured and not served: sockets.
+	missing func() []string
 
 	mu     sync.Mutex
 	dp     *fastpath.Dataplane
@@ -240,6 +245,32 @@ func (p *plane) sockets() []string {
 		out = append(out, "no interface is up and has an IPv4 address")
 	}
 	return out
+}
+
+// require waits, as often and as long as configured, until all configured
+// interfaces are served, if the configuration demands that they are (V4-044).
+// stopped is true if a signal ended the server meanwhile.
+func (p *plane) require(ss config.ServiceSockets, sig <-chan os.Signal) (stopped bool, err error) {
+	if !ss.RequireAll {
+		return false, nil
+	}
+	for try := uint32(0); ; try++ {
+		missing := p.missing()
+		if len(missing) == 0 {
+			return false, nil
+		}
+		if try >= ss.MaxRetries {
+			return false, fmt.Errorf("serve all interfaces (service-sockets-require-all): %s", strings.Join(missing, "; "))
+		}
+		p.log.Warn("DHCPSRV_OPEN_SOCKET_FAIL waiting for interfaces", "missing", strings.Join(missing, "; "), "retry", try+1)
+		select {
+		case x := <-sig:
+			if x != syscall.SIGHUP { // a reload at this moment would read what was just read
+				return true, nil
+			}
+		case <-time.After(time.Duration(ss.RetryWaitTimeMs) * time.Millisecond):
+		}
+	}
 }
 
 // iface finds an interface of the machine; with mu held.

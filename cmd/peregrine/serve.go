@@ -159,7 +159,7 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 	if err != nil {
 		return 1, err
 	}
-	p.server = s
+	p.server, p.missing = s, p.sockets
 	defer func() { err = errors.Join(err, s.Close()) }()
 
 	if a := snap.Dataplane.MetricsAddress; a != "" {
@@ -182,6 +182,12 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 	p.dp = dp
 	p.mu.Unlock()
 	s.ApplyKernel()
+	if stopped, err := p.require(snap.Dhcp4.ServiceSockets, sig); stopped || err != nil {
+		return 0, err
+	}
+	if !snap.Dhcp4.ReDetect {
+		l4.Warn("PEREGRINE_RE_DETECT \"re-detect\": false has no effect: interfaces are always followed")
+	}
 	p.warn()
 	notify("READY=1")
 	l4.Info("DHCP4_STARTED the server answers", "subnets", len(snap.Dhcp4.Subnets), "leases", leases(s))
