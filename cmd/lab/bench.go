@@ -357,26 +357,15 @@ func (b *bencher) fireOnce(u *under, scenario string, rate float64, secs float64
 	args = append(append(args, extra...), strings.Split(serverAddr, "/")[0])
 	_ = os.Remove(file)
 	var out bytes.Buffer
-	var before time.Duration
-	var runErr error
-	// The kernel gives the queues of the generator before this one back a moment
-	// after it has ended.
-	for range 20 {
-		cmd := in(b.t.client, b.pinned(1, args...)...)
-		out.Reset()
-		cmd.Stdout, cmd.Stderr = &out, &out
-		var err error
-		if before, err = cpu(u.pid); err != nil {
-			return tr, err
-		}
-		runErr = runUntil(b.ctx, cmd)
-		if b.ctx.Err() != nil {
-			return tr, b.ctx.Err()
-		}
-		if runErr == nil || !strings.Contains(out.String(), "resource busy") {
-			break
-		}
-		time.Sleep(250 * time.Millisecond)
+	cmd := in(b.t.client, b.pinned(1, args...)...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	before, err := cpu(u.pid)
+	if err != nil {
+		return tr, err
+	}
+	runErr := runUntil(b.ctx, cmd)
+	if b.ctx.Err() != nil {
+		return tr, b.ctx.Err()
 	}
 	after, err := cpu(u.pid)
 	if err != nil {
