@@ -176,6 +176,7 @@ func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if user, ok = st.user(name, password); !ok {
 			count.authFailed.Add(1)
 			w.Header().Set("WWW-Authenticate", "Basic realm="+strconv.Quote(st.realm))
+			discardBody(r)
 			h.fail(w, http.StatusUnauthorized)
 			return
 		}
@@ -184,6 +185,7 @@ func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctype, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if r.Method != http.MethodPost || ctype != "application/json" {
 		count.badRequests.Add(1)
+		discardBody(r)
 		h.fail(w, http.StatusBadRequest)
 		return
 	}
@@ -288,6 +290,18 @@ func (h *httpServer) receive(x *conn, r io.Reader) (text, body []byte, status in
 			}
 			return nil, nil, http.StatusRequestTimeout
 		}
+	}
+}
+
+// maxDiscard is how much of the body of a refused request is read, in octets.
+const maxDiscard = 256 << 10
+
+// discardBody reads, and keeps nothing of, a body that nobody will look at: a
+// connection that is closed with octets unread is reset, and the client may
+// lose the answer with it. ReceiveTimeout bounds the time.
+func discardBody(r *http.Request) {
+	if r.Header.Get("Expect") == "" {
+		io.CopyN(io.Discard, r.Body, maxDiscard)
 	}
 }
 

@@ -110,7 +110,8 @@ func TestHTTPClient(t *testing.T) {
 	if status != 401 || h.Get("WWW-Authenticate") != `Basic realm="the \"realm\""` || h.Get("X-Extra") != "yes" {
 		t.Errorf("%d %v", status, h)
 	}
-	// Without authentication nothing of the body is read.
+	// Without authentication nothing of the body is kept, and the answer arrives
+	// although the body was sent.
 	if status, _, _ = post(t, "POST", cl.Target, "application/json", strings.Repeat("[", 100_000), nil); status != 401 {
 		t.Errorf("%d", status)
 	}
