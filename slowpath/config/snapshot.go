@@ -12,6 +12,7 @@ import (
 // pointer to it between batches and share it without locks.
 type Snapshot struct {
 	Dhcp4     *Dhcp4 // nil if the file has none
+	Dhcp6     *Dhcp6 // nil if the file has none
 	Dataplane Dataplane
 	// Get is what config-get answers: the effective configuration with
 	// defaults filled in, {"Dhcp4": {...}, "Dataplane": {...}}.
@@ -130,13 +131,17 @@ type LeaseDatabase struct {
 
 // ControlSocket is one control-sockets entry.
 type ControlSocket struct {
-	Type       string // "unix" or "http"
+	Type       string // "unix", "http" or "https"
 	SocketName string // unix
-	Address    string // http: socket-address
-	Port       uint16 // http: socket-port
-	Users      []BasicUser
-	Realm      string
-	Headers    []HTTPHeader
+	Address    string // http, https: socket-address
+	Port       uint16 // http, https: socket-port
+	// Of https, all three of them, PEM: the CA certificates clients are held
+	// against (a file or a directory), the server's certificate and its key.
+	TrustAnchor, CertFile, KeyFile string
+	CertRequired                   bool // https: only clients with a certificate
+	Users                          []BasicUser
+	Realm                          string
+	Headers                        []HTTPHeader
 }
 
 // BasicUser is a client of HTTP basic authentication.
