@@ -256,11 +256,28 @@ func (s *Server) Reload() error {
 	return s.Apply(snap)
 }
 
+// CheckSockets says whether the control sockets of a configuration could be
+// opened as far as that can be told without opening them: their certificates.
+func CheckSockets(snap *config.Snapshot) error {
+	for _, c := range socketConfigs(snap.Dhcp4) {
+		if c.TLS == nil {
+			continue
+		}
+		if err := c.TLS.Validate(); err != nil {
+			return fmt.Errorf("control socket %s port %d: %w", c.Address, c.Port, err)
+		}
+	}
+	return nil
+}
+
 // socketConfigs are the control sockets of a configuration.
 func socketConfigs(d *config.Dhcp4) []control.SocketConfig {
 	out := make([]control.SocketConfig, 0, len(d.ControlSockets))
 	for _, c := range d.ControlSockets {
 		sc := control.SocketConfig{Type: c.Type, Path: c.SocketName, Address: c.Address, Port: c.Port, Realm: c.Realm, Services: []string{"dhcp4"}}
+		if c.Type == control.TypeHTTPS {
+			sc.TLS = &control.TLS{TrustAnchor: c.TrustAnchor, CertFile: c.CertFile, KeyFile: c.KeyFile, CertRequired: c.CertRequired}
+		}
 		for _, u := range c.Users {
 			sc.Users = append(sc.Users, control.User{Name: u.User, Password: u.Password})
 		}

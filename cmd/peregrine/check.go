@@ -36,6 +36,9 @@ func checkFile(path string, lenient bool) (*config.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := slowpath.CheckSockets(snap); err != nil {
+		return nil, fmt.Errorf("%s:1:1: %w", path, err)
+	}
 	if err := slowpath.CheckHooks(snap, newHook); err != nil {
 		return nil, fmt.Errorf("%s:1:1: %s", path, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}

@@ -20,8 +20,11 @@ const defaultSocket = "/run/peregrine/dhcp4.sock"
 func ctlMain(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("peregrine ctl", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	target := fs.String("s", defaultSocket, "unix `socket` or http URL of the server")
+	target := fs.String("s", defaultSocket, "unix `socket` or http(s) URL of the server")
 	user := fs.String("u", "", "user `name` for HTTP; the password is read from the environment variable PEREGRINE_PASSWORD")
+	caFile := fs.String("cacert", "", "`file` or directory of CA certificates to hold an https server against (default the system's)")
+	certFile := fs.String("cert", "", "`file` with the client certificate for https")
+	keyFile := fs.String("key", "", "`file` with the key of the client certificate")
 	timeout := fs.Duration("t", 0, "give up after this `time` (default 5m)")
 	fs.Usage = func() {
 		fmt.Fprint(stderr, "usage: peregrine ctl [-s SOCKET-OR-URL] COMMAND [JSON-ARGUMENTS]\n\n"+
@@ -52,7 +55,12 @@ func ctlMain(args []string, stdout, stderr io.Writer) int {
 		}
 		arguments = text
 	}
-	c := control.Client{Target: *target, User: *user, Password: os.Getenv("PEREGRINE_PASSWORD"), Timeout: *timeout}
+	tlsConfig, err := control.ClientTLS(*caFile, *certFile, *keyFile)
+	if err != nil {
+		fmt.Fprintf(stderr, "peregrine ctl: %v\n", err)
+		return 2
+	}
+	c := control.Client{Target: *target, User: *user, Password: os.Getenv("PEREGRINE_PASSWORD"), TLS: tlsConfig, Timeout: *timeout}
 	a, err := c.Do(context.Background(), fs.Arg(0), arguments)
 	if err != nil {
 		fmt.Fprintf(stderr, "peregrine ctl: %v\n", err)

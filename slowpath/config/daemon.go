@@ -137,10 +137,10 @@ func (d *decoder) controlSocket(c *Dhcp4, n *Node) {
 		if slices.ContainsFunc(c.ControlSockets, func(o ControlSocket) bool { return o.Type == "unix" }) {
 			d.errorf(n, "there may be only one unix control socket")
 		}
-		not("of http control sockets", "socket-address", "socket-port", "authentication", "http-headers", "cert-required")
-	case "http":
+		not("of http control sockets", "socket-address", "socket-port", "authentication", "http-headers", "trust-anchor", "cert-file", "key-file", "cert-required")
+	case "http", "https":
 		not("of unix control sockets", "socket-name")
-		not("of https control sockets, which are not supported yet", "cert-required")
+		d.socketTLS(&s, n)
 		s.Address = n.str("socket-address", "127.0.0.1")
 		s.Port = uint16(n.int("socket-port", 8000))
 		ip := net.ParseIP(s.Address)
@@ -148,16 +148,16 @@ func (d *decoder) controlSocket(c *Dhcp4, n *Node) {
 			d.errorf(n.Get("socket-address"), `"socket-address" must be an IP address, not %q`, clip(s.Address))
 		}
 		for _, o := range c.ControlSockets {
-			if o.Type == "http" && o.Address == s.Address && o.Port == s.Port {
+			if o.Type != "unix" && o.Address == s.Address && o.Port == s.Port {
 				d.errorf(n, "two control sockets have the address %s port %d", s.Address, s.Port)
 			}
 		}
 		d.authentication(&s, n.Get("authentication"))
-		if len(s.Users) == 0 && ip != nil && n.Get("authentication").Get("clients") == nil {
+		if len(s.Users) == 0 && ip != nil && n.Get("authentication").Get("clients") == nil && !s.CertRequired {
 			if ip.IsLoopback() || d.o.Lenient {
-				d.warnf(n, "control over http on %s has no authentication: every user who reaches it controls the server", s.Address)
+				d.warnf(n, "control over %s on %s has no authentication: every user who reaches it controls the server", s.Type, s.Address)
 			} else {
-				d.errorf(n, `control over http on %s must have "authentication" (only loopback addresses may do without)`, s.Address)
+				d.errorf(n, `control over %s on %s must have "authentication" (only loopback addresses, and https with "cert-required", may do without)`, s.Type, s.Address)
 			}
 		}
 		heads := n.kids("http-headers")
@@ -181,11 +181,36 @@ func (d *decoder) controlSocket(c *Dhcp4, n *Node) {
 		}
 	default:
 		if n.Get("socket-type") == nil {
-			d.errorf(n, `a control socket must have a "socket-type": "unix" or "http"`)
+			d.errorf(n, `a control socket must have a "socket-type": "unix", "http" or "https"`)
 		}
 		return
 	}
 	c.ControlSockets = append(c.ControlSockets, s)
+}
+
+// socketTLS decodes what https needs and http refuses (CC-004). Whether the files
+// are what they should be, who opens the socket finds out.
+func (d *decoder) socketTLS(s *ControlSocket, n *Node) {
+	files := []struct {
+		key string
+		to  *string
+	}{{"trust-anchor", &s.TrustAnchor}, {"cert-file", &s.CertFile}, {"key-file", &s.KeyFile}}
+	for _, f := range files {
+		v := n.Get(f.key)
+		*f.to = n.str(f.key, "")
+		switch {
+		case s.Type == "http" && v != nil:
+			d.errorKey(v, `%q is of https control sockets: "socket-type" must be "https"`, f.key)
+		case s.Type == "https" && v == nil:
+			d.errorf(n, "an https control socket must have a %q", f.key)
+		case s.Type == "https" && v.Kind == String && v.Str == "":
+			d.errorf(v, "%q must name a file", f.key)
+		}
+	}
+	if v := n.Get("cert-required"); s.Type == "http" && v != nil {
+		d.errorKey(v, `"cert-required" is of https control sockets: "socket-type" must be "https"`)
+	}
+	s.CertRequired = s.Type == "https" && n.bool("cert-required", true)
 }
 
 // isToken says whether s is a token of RFC 9110 §5.6.2.

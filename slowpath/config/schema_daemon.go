@@ -76,16 +76,17 @@ var scopeHeader = newScope("http-headers", []key{
 }, withContext())
 
 var scopeSocket = newScope("control-sockets", []key{
-	{name: "socket-type", kind: String, enum: []string{"unix", "http"}, enumLater: []string{"https"}},
+	{name: "socket-type", kind: String, enum: []string{"unix", "http", "https"}},
 	unset(str("socket-name", "")),
 	unset(str("socket-address", "")),
 	unset(integer("socket-port", "", 1, 65535)),
 	submap("authentication", scopeAuth),
 	unset(mapList("http-headers", scopeHeader)),
-	later(unset(str("trust-anchor", ""))),
-	later(unset(str("cert-file", ""))),
-	later(unset(str("key-file", ""))),
-	unset(boolean("cert-required", "")), // of https alone
+	// Of https alone.
+	unset(str("trust-anchor", "")),
+	unset(str("cert-file", "")),
+	unset(str("key-file", "")),
+	unset(boolean("cert-required", "")),
 }, withContext())
 
 var scopeOutput = newScope("output-options", []key{

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,8 +12,9 @@ import (
 
 // Types of sockets.
 const (
-	TypeUnix = "unix"
-	TypeHTTP = "http"
+	TypeUnix  = "unix"
+	TypeHTTP  = "http"
+	TypeHTTPS = "https"
 )
 
 // User is a client of HTTP basic authentication.
@@ -25,7 +25,7 @@ type Header struct{ Name, Value string }
 
 // SocketConfig is one entry of control-sockets (CC-001 to CC-005).
 type SocketConfig struct {
-	// Type is TypeUnix or TypeHTTP.
+	// Type is TypeUnix, TypeHTTP or TypeHTTPS.
 	Type string
 	// Path is the socket-name of a unix socket, at most MaxPathLen bytes.
 	Path string
@@ -37,6 +37,10 @@ type SocketConfig struct {
 	// Realm is what a client without authentication is told.
 	Realm   string
 	Headers []Header
+	// TLS is required for TypeHTTPS and has no meaning for others. Its files are
+	// read by each Apply, so that renewed certificates are taken up by one;
+	// connections that are open keep theirs.
+	TLS *TLS
 	// Services are the names that "service" may have by HTTP, such as "dhcp4";
 	// none means any.
 	Services []string
@@ -45,7 +49,7 @@ type SocketConfig struct {
 // MaxPathLen is the longest path of a unix socket.
 const MaxPathLen = 107
 
-// key names what a socket is bound to.
+// key names what a socket is bound to. A port speaks HTTP or HTTPS, not both.
 func (c *SocketConfig) key() string {
 	if c.Type == TypeUnix {
 		return "unix:" + c.Path
@@ -67,7 +71,7 @@ func (c *SocketConfig) Validate() error {
 		case len(c.Path) > MaxPathLen:
 			return fmt.Errorf("unix control socket: socket-name has %d bytes, at most %d are possible: %s", len(c.Path), MaxPathLen, c.Path)
 		}
-	case TypeHTTP:
+	case TypeHTTP, TypeHTTPS:
 		if net.ParseIP(c.Address) == nil {
 			return fmt.Errorf("http control socket: socket-address %q is no IP address", c.Address)
 		}
@@ -111,7 +115,7 @@ type listener struct {
 	stop func()
 	// update takes over a configuration with the same key; nil if there is
 	// nothing to take over.
-	update func(SocketConfig)
+	update func(*httpState)
 }
 
 // NewChannels returns Channels without sockets.
@@ -139,6 +143,7 @@ func (ch *Channels) Apply(cfgs []SocketConfig) error {
 		return ErrClosed
 	}
 	next := map[string]*listener{}
+	states := make([]*httpState, len(cfgs))
 	var opened []*listener
 	undo := func(err error) error {
 		for _, l := range opened {
@@ -155,11 +160,22 @@ func (ch *Channels) Apply(cfgs []SocketConfig) error {
 		if _, ok := next[key]; ok {
 			return undo(fmt.Errorf("control socket %s is configured twice", key))
 		}
+		if c.Type != TypeUnix {
+			var err error
+			if states[i], err = newHTTPState(c); err != nil {
+				return undo(fmt.Errorf("open control socket %s: %w", key, err))
+			}
+		}
 		if l := ch.mu.sockets[key]; l != nil {
+			if l.cfg.Type != c.Type {
+				// Connections that are open would be cut off (CC-003).
+				return undo(fmt.Errorf("control socket %s cannot change from %s to %s in one step: take it away first, or use another port",
+					c.address(), l.cfg.Type, c.Type))
+			}
 			next[key] = l
 			continue
 		}
-		l, err := ch.listen(c)
+		l, err := ch.listen(c, states[i])
 		if err != nil {
 			return undo(fmt.Errorf("open control socket %s: %w", key, err))
 		}
@@ -167,11 +183,10 @@ func (ch *Channels) Apply(cfgs []SocketConfig) error {
 		next[key] = l
 	}
 	for i := range cfgs {
-		if l := next[cfgs[i].key()]; !reflect.DeepEqual(l.cfg, cfgs[i]) {
-			l.cfg = cfgs[i]
-			if l.update != nil {
-				l.update(cfgs[i])
-			}
+		l := next[cfgs[i].key()]
+		l.cfg = cfgs[i]
+		if l.update != nil {
+			l.update(states[i])
 		}
 	}
 	for key, l := range ch.mu.sockets {
@@ -183,11 +198,11 @@ func (ch *Channels) Apply(cfgs []SocketConfig) error {
 	return nil
 }
 
-func (ch *Channels) listen(c SocketConfig) (*listener, error) {
+func (ch *Channels) listen(c SocketConfig, st *httpState) (*listener, error) {
 	if c.Type == TypeUnix {
 		return ch.listenUnix(c)
 	}
-	return ch.listenHTTP(c)
+	return ch.listenHTTP(c, st)
 }
 
 // Addr is where a socket of the configuration listens, nil if it does not: for

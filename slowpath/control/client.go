@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ type Client struct {
 	Target string
 	// User and Password are for basic authentication by HTTP.
 	User, Password string
+	// TLS is for https, nil takes the system's CAs and no client certificate;
+	// ClientTLS makes one.
+	TLS *tls.Config
 	// Timeout limits a command where its context does not; default 5 minutes.
 	Timeout time.Duration
 	// MaxAnswerBytes limits the answer; default 1 GiB.
@@ -123,7 +127,7 @@ func (c *Client) sendHTTP(ctx context.Context, request []byte) (*Answer, error) 
 		req.SetBasicAuth(c.User, c.Password)
 	}
 	// One command, one connection: nothing is left behind.
-	tr := &http.Transport{DisableKeepAlives: true, Proxy: nil}
+	tr := &http.Transport{DisableKeepAlives: true, Proxy: nil, TLSClientConfig: c.TLS}
 	defer tr.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: tr}).Do(req)
 	if err != nil {

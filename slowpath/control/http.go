@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,10 @@ type HTTPExchange struct {
 	User    string // by basic authentication
 	Header  http.Header
 	Request []byte
+	// CertSubject and CertIssuer are the common names of the client's verified
+	// certificate and of who issued it, "" without; TLS says that it is https.
+	TLS                     bool
+	CertSubject, CertIssuer string
 	// Status and Body are the answer. If HTTPAuth refuses and leaves them zero,
 	// 403 is answered.
 	Status int
@@ -36,15 +41,22 @@ type httpState struct {
 	realm    string
 	headers  []Header
 	services []string
+	tls      *tls.Config // nil for http
 }
 
-func newHTTPState(c SocketConfig) *httpState {
+func newHTTPState(c SocketConfig) (*httpState, error) {
 	s := &httpState{realm: c.Realm, headers: slices.Clone(c.Headers), services: slices.Clone(c.Services)}
 	for _, u := range c.Users {
 		s.users = append(s.users, sha256.Sum256([]byte(u.Name+":"+u.Password)))
 		s.names = append(s.names, u.Name)
 	}
-	return s
+	if c.Type == TypeHTTPS {
+		var err error
+		if s.tls, err = c.TLS.load(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // user returns who has that name and password. It takes as long whether the name
@@ -73,16 +85,22 @@ type connKey struct{}
 
 // listenHTTP opens an HTTP socket: POST with a JSON body, answered by a list of
 // one object (CC-003, CC-007).
-func (ch *Channels) listenHTTP(c SocketConfig) (*listener, error) {
+func (ch *Channels) listenHTTP(c SocketConfig, st *httpState) (*listener, error) {
 	ln, err := net.Listen("tcp", c.address())
 	if err != nil {
 		return nil, err
 	}
 	h := &httpServer{ch: ch, addr: ln.Addr().String()}
-	h.state.Store(newHTTPState(c))
+	h.state.Store(st)
 	l := &listener{cfg: c, addr: ln.Addr()}
-	l.update = func(c SocketConfig) { h.state.Store(newHTTPState(c)) }
+	l.update = func(st *httpState) { h.state.Store(st) }
 	tl := &tableListener{Listener: ln, ch: ch, l: l}
+	var serve net.Listener = tl
+	if c.Type == TypeHTTPS {
+		serve = tls.NewListener(tl, &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			return h.state.Load().tls, nil
+		}})
+	}
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: ch.opt.ReceiveTimeout,
@@ -91,6 +109,9 @@ func (ch *Channels) listenHTTP(c SocketConfig) (*listener, error) {
 		MaxHeaderBytes:    16 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ch.ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*tls.Conn); ok {
+				c = t.NetConn()
+			}
 			return context.WithValue(ctx, connKey{}, c.(*tableConn))
 		},
 		// What clients do wrong is counted, not logged.
@@ -105,7 +126,7 @@ func (ch *Channels) listenHTTP(c SocketConfig) (*listener, error) {
 	ch.wg.Add(1)
 	go func() {
 		defer ch.wg.Done()
-		if err := srv.Serve(tl); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(serve); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 			ch.opt.OnError(fmt.Errorf("serve control socket %s: %w", h.addr, err))
 		}
 	}()
@@ -206,6 +227,14 @@ func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *httpServer) answer(w http.ResponseWriter, r *http.Request, st *httpState, user string, text, body []byte) {
 	hooks := h.ch.registry.hooks.Load()
 	x := &HTTPExchange{Remote: r.RemoteAddr, User: user, Header: r.Header, Request: body}
+	transport := TypeHTTP
+	if r.TLS != nil {
+		x.TLS, transport = true, TypeHTTPS
+		if len(r.TLS.VerifiedChains) > 0 {
+			cert := r.TLS.VerifiedChains[0][0]
+			x.CertSubject, x.CertIssuer = cert.Subject.CommonName, cert.Issuer.CommonName
+		}
+	}
 	if hooks.HTTPAuth != nil && !hooks.HTTPAuth(x) {
 		h.ch.conns.count.authFailed.Add(1)
 		if x.Status < 100 || x.Status > 999 || x.Body == nil {
@@ -215,7 +244,7 @@ func (h *httpServer) answer(w http.ResponseWriter, r *http.Request, st *httpStat
 		h.write(w, x.Status, x.Body)
 		return
 	}
-	remote := Remote{Transport: "http", Socket: h.addr, Address: r.RemoteAddr, User: user}
+	remote := Remote{Transport: transport, Socket: h.addr, Address: r.RemoteAddr, User: user, Certificate: x.CertSubject}
 	resp := h.run(r.Context(), st, text, remote)
 	out := append([]byte{'['}, resp.encodeOrFail()...)
 	x.Status, x.Body = http.StatusOK, append(out, ']')

@@ -12,7 +12,7 @@ import (
 
 // Remote says who gave a command.
 type Remote struct {
-	// Transport is "unix", "http" or "internal".
+	// Transport is "unix", "http", "https" or "internal".
 	Transport string
 	// Socket is the path or address of the server's socket.
 	Socket string
@@ -20,6 +20,9 @@ type Remote struct {
 	Address string
 	// User is the name from basic authentication, "" without.
 	User string
+	// Certificate is the common name of the client's certificate by HTTPS, ""
+	// without.
+	Certificate string
 	// UID and PID are of the client's process by unix, valid if HaveCred.
 	UID, PID uint32
 	HaveCred bool
@@ -30,6 +33,8 @@ func (r Remote) String() string {
 	switch {
 	case r.HaveCred:
 		return fmt.Sprintf("%s:uid=%d,pid=%d", r.Transport, r.UID, r.PID)
+	case r.Certificate != "" && r.User == "":
+		return fmt.Sprintf("%s:cn=%s@%s", r.Transport, r.Certificate, r.Address)
 	case r.User != "":
 		return fmt.Sprintf("%s:%s@%s", r.Transport, r.User, r.Address)
 	case r.Address != "":
