@@ -26,6 +26,8 @@ const (
 	StateDeclined         State = 1
 	StateExpiredReclaimed State = 2
 	StateReleased         State = 3
+	// StateRegistered is a DHCPv6 address its client chose itself (RFC 9686).
+	StateRegistered State = 4
 	// StateOffered is ours alone: a DHCPOFFER keeps the address from the
 	// allocator for a moment. It is volatile, never journaled, never shown as a
 	// lease, and any client's DHCPREQUEST or a full pool may take it over.
