@@ -204,8 +204,11 @@ type Server struct {
 	Config4 *Config4
 	Leases  Leases
 	Hosts   Hosts
-	Stats   Stats
-	Timers  Timers
+	// LeaseStore4 and Configuration are for libraries that serve commands.
+	LeaseStore4   LeaseStore4
+	Configuration Configuration
+	Stats         Stats
+	Timers        Timers
 	// Logger returns the logger of a name such as "limits-hooks" (OP-025).
 	Logger func(name string) *slog.Logger
 	// NowUnixNs is the clock for what has no query.

@@ -1,0 +1,119 @@
+package hooks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+)
+
+// LeaseStore4 is the DHCPv4 leases for a library that serves commands. Its
+// methods may be called from any goroutine but not from callouts: those that
+// change wait until the change is on stable storage. Service goes on meanwhile,
+// whatever they do.
+//
+// Offers are ours alone and volatile, so they are not seen here: an offered
+// address shows the lease the offer stands over, or none, and a change replaces
+// the offer, whose client then gets a DHCPNAK or another address.
+type LeaseStore4 interface {
+	// Lease copies the lease of addr into l and reports whether there is one.
+	Lease(addr dhcp4.IPv4, l *lease.Lease4) bool
+	// Client finds the client's lease in a subnet by hardware address (hw) or
+	// client identifier (cid); one of them is nil.
+	Client(hw, cid []byte, subnetID uint32, l *lease.Lease4) bool
+	// Page copies leases after that address in ascending order, see
+	// lease.Table.Page.
+	Page(after dhcp4.IPv4, out []lease.Lease4) int
+	// Search gives every lease that f fits, in no order, see lease.Table.Search.
+	Search(f *lease.Filter, yield func(l *lease.Lease4) bool)
+	// Put makes *next the lease of its address if that lease still is the
+	// version the caller has seen (0: there was none) and returns when it is
+	// durable. lease.ErrConflict: it changed meanwhile; lease.ErrTableFull;
+	// another error: the store cannot write now, and the change may be in force
+	// or not.
+	Put(ctx context.Context, next *lease.Lease4, expect uint64) error
+	// Delete removes the lease likewise.
+	Delete(ctx context.Context, addr dhcp4.IPv4, expect uint64) error
+	// Wipe deletes all leases of a subnet and returns how many.
+	Wipe(ctx context.Context, subnetID uint32) (int, error)
+	// WriteFile writes the leases into a file in Kea's CSV form, in the data
+	// directory only, and returns its path.
+	WriteFile(ctx context.Context, name string) (string, error)
+}
+
+// Subnet4 is what libraries may know of a subnet of the configuration in force.
+type Subnet4 struct {
+	ID             uint32
+	Prefix         netip.Prefix
+	Text           string // the prefix as written
+	ValidLifetimeS uint32
+}
+
+// SubnetCounts4 are the numbers of a subnet's addresses.
+type SubnetCounts4 struct {
+	Total      uint64 // in the pools
+	Cumulative uint64 // assigned since start
+	Assigned   uint64 // declined ones among them, as Kea counts
+	Declined   uint64
+}
+
+// ErrNoChange ends an Edit without a change and without an error.
+var ErrNoChange = errors.New("edit configuration: nothing to change")
+
+// Configuration is the configuration in force, also after it was changed by
+// command (Env.Config4 stays what the library was loaded with), and the way to
+// change parts of it. Methods may be called from any goroutine, but not from
+// callouts.
+type Configuration interface {
+	// Subnet4 returns the subnet of that id.
+	Subnet4(id uint32) (Subnet4, bool)
+	// SubnetOf4 returns the subnet whose prefix holds addr.
+	SubnetOf4(addr dhcp4.IPv4) (Subnet4, bool)
+	// EachSubnet4 calls f for every subnet by ascending id until it returns false.
+	EachSubnet4(f func(s *Subnet4, n *SubnetCounts4) bool)
+	// View lets f read the configuration.
+	View(f func(t ConfigTree) error) error
+	// Edit lets f change the configuration. When f returns nil the result is
+	// validated as a whole and put in force in one step, between two batches of
+	// every worker; hook libraries stay loaded, sockets open, parked queries
+	// parked, and what was not changed keeps its state. If f or the validation
+	// fails nothing has changed; the error of the validation is a *ConfigError.
+	// Edits do not overlap each other or a reload. What was edited lasts until
+	// the configuration is loaded again; config-write keeps it.
+	Edit(ctx context.Context, f func(t ConfigTree) error) error
+}
+
+// ConfigError says what is wrong with an edited configuration.
+type ConfigError struct {
+	// Text is the first fault, without position: the text is nobody's file.
+	Text string
+}
+
+func (e *ConfigError) Error() string { return e.Text }
+
+// ConfigTree is the configuration of one family, the map under Dhcp4, in the form
+// of config-get: defaults filled in. A path goes down from there by keys (string)
+// and places in lists (int), such as "shared-networks", 2, "name". It is valid
+// during the call of View or Edit; only Edit's can be changed.
+type ConfigTree interface {
+	// Get is what stands there as compact JSON, nil if there is nothing.
+	Get(path ...any) json.RawMessage
+	// Len is the number of elements of a list, 0 if there is none.
+	Len(path ...any) int
+	// Set replaces or adds a member of a map, or replaces an element of a list;
+	// the place behind the last one appends, also to a list that is not there.
+	// value is JSON. An error is one of value's syntax or of the path.
+	Set(value json.RawMessage, path ...any) error
+	// Remove takes away a member or an element; the elements behind move up.
+	Remove(path ...any) error
+}
+
+// LeaseStore4 is the leases, nil where the server has none to change.
+func (e *Env) LeaseStore4() LeaseStore4 { return e.server.LeaseStore4 }
+
+// Configuration is nil while a configuration is only checked: look at it in a
+// command, not in Load.
+func (e *Env) Configuration() Configuration { return e.server.Configuration }
