@@ -83,7 +83,7 @@ func (r Reason) keaStat() (stat.Counter, bool) {
 var hookStats = func() (m [hooks.NumDropReasons]keaCounter) {
 	for r := hooks.DropReason(0); r < hooks.NumDropReasons; r++ {
 		if s := r.String(); s != "" {
-			m[r].c, m[r].ok = stat.ByName("pkt4-" + s)
+			m[r].c, m[r].ok = stat.ByName(stat.V4, "pkt4-"+s)
 		}
 	}
 	return m
@@ -104,7 +104,7 @@ var (
 func mapReasons(name func(engine.Reason) string) (m [engine.NumReasons]keaCounter) {
 	for r := range m {
 		if s := name(engine.Reason(r)); s != "" {
-			m[r].c, m[r].ok = stat.ByName(s)
+			m[r].c, m[r].ok = stat.ByName(stat.V4, s)
 			if !m[r].ok {
 				panic("slowpath: the engine names the statistic " + s + " that does not exist")
 			}

@@ -157,8 +157,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	put(mSent, float64(st.Total(stat.Pkt4OfferSent)), "offer")
 	put(mSent, float64(st.Total(stat.Pkt4AckSent)), "ack")
 	put(mSent, float64(st.Total(stat.Pkt4NakSent)), "nak")
-	for k := range stat.NumCounters {
-		put(mKea, float64(st.Total(stat.Counter(k))), stat.Counter(k).String())
+	for k, end := stat.V4.Counters(); k < end; k++ {
+		put(mKea, float64(st.Total(k)), k.String())
 	}
 	s.EachDrop(func(layer, reason string, n uint64) { put(mDropped, float64(n), layer, reason) })
 	s.EachNAK(func(reason string, n uint64) { put(mNAKs, float64(n), reason) })

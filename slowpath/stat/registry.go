@@ -41,47 +41,66 @@ func (s *Shard) Publish() {
 
 // Sample is a value at a time (ST-001).
 type Sample struct {
-	Value uint64
+	Value Value
 	At    time.Time
 }
 
-// MaxSamples is the most samples a statistic keeps.
+// MaxSamples is the most samples a statistic keeps, whatever its limits are.
 const MaxSamples = 1000
 
-// Registry adds up shards, keeps what resets subtract, and a short history.
+// Source knows the statistics that no Shard counts: it calls yield for each with
+// its present value. It may be called from any goroutine and must not call the
+// Registry.
+type Source func(yield func(Key, Value))
+
+// Registry adds up the shards of a family, keeps what resets subtract, and a
+// short history.
 type Registry struct {
+	family Family
+	source Source
+
 	mu      sync.Mutex
 	shards  []*Shard
-	base    [NumCounters]uint64
 	retired [NumCounters]uint64
-	history [NumCounters][]Sample // newest first, at least one
-	limit   int
-	maxAge  time.Duration
+	limits  limits // of new statistics
+	series  map[Key]*series
+	round   uint64 // of Observe: what the source does not name any more goes
 }
 
-// NewRegistry returns a registry whose statistics all exist with value 0
-// (ST-003), keeping limit samples of each, or, if maxAge is not 0, those not
-// older than maxAge (at most MaxSamples).
-func NewRegistry(limit int, maxAge time.Duration, now time.Time) *Registry {
-	r := &Registry{}
+// limits say how many samples are kept: by number, or by age where that is not 0.
+type limits struct {
+	count int
+	age   time.Duration
+}
+
+// series is one statistic.
+type series struct {
+	raw     Value // as last seen
+	base    Value // what a reset subtracts
+	removed bool  // by statistic-remove, until the value changes
+	limits  limits
+	round   uint64
+	history []Sample // newest first, at least one
+}
+
+// NewRegistry returns a registry of a family whose counters all exist with value
+// 0 (ST-003), keeping limit samples of each, or, if maxAge is not 0, those not
+// older than maxAge, in either case at most MaxSamples. source may be nil.
+func NewRegistry(f Family, limit int, maxAge time.Duration, now time.Time, source Source) *Registry {
+	r := &Registry{family: f, source: source, series: map[Key]*series{}}
 	r.SetLimits(limit, maxAge)
-	for i := range r.history {
-		r.history[i] = []Sample{{At: now}}
+	for c, end := f.Counters(); c < end; c++ {
+		r.series[Key{Kind: Kind(c)}] = &series{limits: r.limits, history: []Sample{{At: now}}}
 	}
 	return r
 }
 
-// SetLimits changes how many samples are kept from now on.
+// SetLimits changes how many samples are kept of statistics that appear from now
+// on: the configuration's defaults (statistic-default-sample-count and -age).
 func (r *Registry) SetLimits(limit int, maxAge time.Duration) {
-	if limit < 1 {
-		limit = 1
-	}
-	if maxAge > 0 || limit > MaxSamples {
-		limit = MaxSamples
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limit, r.maxAge = limit, maxAge
+	r.limits = limits{count: max(limit, 1), age: maxAge}
 }
 
 // NewShard adds a shard. Retire takes it back with its counts kept.
@@ -123,50 +142,191 @@ func (r *Registry) Total(c Counter) uint64 {
 	return r.sumLocked(c)
 }
 
-// Observe records the present value of every counter that changed since its
+// Observe records the present value of every statistic that changed since its
 // last sample. Call it about once a second.
 func (r *Registry) Observe(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for c := range r.history {
-		r.observeLocked(Counter(c), now)
+	r.observeLocked(now)
+}
+
+func (r *Registry) observeLocked(now time.Time) {
+	r.round++
+	see := func(k Key, v Value) {
+		s := r.series[k]
+		if s == nil {
+			// The first sample is the value it appeared with.
+			s = &series{raw: v, limits: r.limits, history: []Sample{{Value: v, At: now}}}
+			r.series[k] = s
+		}
+		s.round = r.round
+		s.observe(v, now)
+	}
+	for c, end := r.family.Counters(); c < end; c++ {
+		see(Key{Kind: Kind(c)}, Of(r.sumLocked(c)))
+	}
+	if r.source != nil {
+		r.source(see)
+	}
+	for k, s := range r.series {
+		if s.round != r.round {
+			delete(r.series, k)
+		}
 	}
 }
 
-func (r *Registry) observeLocked(c Counter, now time.Time) {
-	h := r.history[c]
-	v := r.sumLocked(c) - r.base[c]
-	if h[0].Value != v {
-		if len(h) < r.limit {
-			h = append(h, Sample{})
-		}
-		if len(h) > r.limit {
-			h = h[:r.limit]
-		}
-		copy(h[1:], h)
-		h[0] = Sample{Value: v, At: now}
+func (s *series) observe(raw Value, now time.Time) {
+	if raw != s.raw {
+		s.raw, s.removed = raw, false
 	}
-	if r.maxAge > 0 {
-		for len(h) > 1 && now.Sub(h[len(h)-1].At) > r.maxAge {
-			h = h[:len(h)-1]
-		}
+	if v := raw.Sub(s.base); s.history[0].Value != v {
+		s.history = append(s.history, Sample{})
+		copy(s.history[1:], s.history)
+		s.history[0] = Sample{Value: v, At: now}
 	}
-	r.history[c] = h
+	s.trim(now)
 }
 
-// Samples returns the history of a counter, newest first, its present value
-// first of all.
-func (r *Registry) Samples(c Counter, now time.Time) []Sample {
+// trim forgets what the limits do not keep; the newest sample always stays.
+func (s *series) trim(now time.Time) {
+	n := min(len(s.history), MaxSamples)
+	if s.limits.age > 0 {
+		for n > 1 && now.Sub(s.history[n-1].At) > s.limits.age {
+			n--
+		}
+	} else {
+		n = min(n, s.limits.count)
+	}
+	clear(s.history[n:])
+	s.history = s.history[:n]
+}
+
+// findLocked returns a statistic by name after it has been brought up to date.
+func (r *Registry) findLocked(name string, now time.Time) *series {
+	k, ok := ParseKey(r.family, name)
+	if !ok {
+		return nil
+	}
+	if k.Kind < Kind(numCounters) && k.Scope == Global {
+		s := r.series[k]
+		s.observe(Of(r.sumLocked(Counter(k.Kind))), now)
+		if s.removed {
+			return nil
+		}
+		return s
+	}
+	r.observeLocked(now)
+	if s := r.series[k]; s != nil && !s.removed {
+		return s
+	}
+	return nil
+}
+
+// Samples returns the history of a statistic, newest first, its present value
+// first of all; nil if there is none of that name.
+func (r *Registry) Samples(name string, now time.Time) []Sample {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.observeLocked(c, now)
-	return append([]Sample(nil), r.history[c]...)
+	if s := r.findLocked(name, now); s != nil {
+		return append([]Sample(nil), s.history...)
+	}
+	return nil
 }
 
-// Reset sets a counter to 0 and forgets its history (statistic-reset).
-func (r *Registry) Reset(c Counter, now time.Time) {
+// Each visits every statistic in no order, or with global only those without
+// scope. f must not call the Registry nor keep the samples.
+func (r *Registry) Each(now time.Time, global bool, f func(k Key, samples []Sample)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.base[c] = r.sumLocked(c)
-	r.history[c] = append(r.history[c][:0], Sample{At: now})
+	r.observeLocked(now)
+	for k, s := range r.series {
+		if !s.removed && (!global || k.Scope == Global) {
+			f(k, s.history)
+		}
+	}
+}
+
+// Reset sets a statistic to 0 and forgets its history (statistic-reset); false
+// if there is none of that name. Total is not affected.
+func (r *Registry) Reset(name string, now time.Time) bool {
+	return r.change(name, now, func(s *series) { s.reset(now) })
+}
+
+// ResetAll resets every statistic.
+func (r *Registry) ResetAll(now time.Time) {
+	r.changeAll(now, func(s *series) { s.reset(now) })
+}
+
+func (s *series) reset(now time.Time) {
+	s.base = s.raw
+	clear(s.history)
+	s.history = append(s.history[:0], Sample{At: now})
+}
+
+// Remove hides a statistic until its value changes again (statistic-remove),
+// which then counts from 0.
+func (r *Registry) Remove(name string, now time.Time) bool {
+	return r.change(name, now, func(s *series) { s.reset(now); s.removed = true })
+}
+
+// RemoveAll removes every statistic.
+func (r *Registry) RemoveAll(now time.Time) {
+	r.changeAll(now, func(s *series) { s.reset(now); s.removed = true })
+}
+
+// SetMaxCount limits the samples of a statistic by number, SetMaxAge by age:
+// the one ends the other (ST-002).
+func (r *Registry) SetMaxCount(name string, n int, now time.Time) bool {
+	return r.change(name, now, func(s *series) { s.limits = limits{count: max(n, 1)}; s.trim(now) })
+}
+
+// SetMaxAge limits the samples of a statistic by age.
+func (r *Registry) SetMaxAge(name string, age time.Duration, now time.Time) bool {
+	return r.change(name, now, func(s *series) { s.limits = limits{count: 1, age: age}; s.trim(now) })
+}
+
+// SetMaxCountAll and SetMaxAgeAll limit all statistics, later ones too.
+func (r *Registry) SetMaxCountAll(n int, now time.Time) {
+	l := limits{count: max(n, 1)}
+	r.changeAll(now, func(s *series) { s.limits = l; s.trim(now) })
+	r.SetLimits(l.count, 0)
+}
+
+// SetMaxAgeAll limits all statistics by age, later ones too.
+func (r *Registry) SetMaxAgeAll(age time.Duration, now time.Time) {
+	r.changeAll(now, func(s *series) { s.limits = limits{count: 1, age: age}; s.trim(now) })
+	r.SetLimits(1, age)
+}
+
+func (r *Registry) change(name string, now time.Time, f func(*series)) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.findLocked(name, now)
+	if s != nil {
+		f(s)
+	}
+	return s != nil
+}
+
+func (r *Registry) changeAll(now time.Time, f func(*series)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.observeLocked(now)
+	for _, s := range r.series {
+		if !s.removed {
+			f(s)
+		}
+	}
+}
+
+// Rebase makes the lease statistics show what is there again, whatever was reset
+// or removed: a new configuration counts them anew, as Kea does.
+func (r *Registry) Rebase() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k, s := range r.series {
+		if k.Kind >= Kind(numCounters) {
+			s.base, s.removed = Value{}, false
+		}
+	}
 }
