@@ -164,6 +164,7 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	s.engine.SetConfig(ec)
 	s.runtime.Store(rt)
 	s.stats.SetLimits(snap.Dhcp4.SampleCount, snap.Dhcp4.SampleAge)
+	s.stats.Rebase()
 	if err := s.installHookCommands(pipe); err != nil {
 		s.log.WithGroup("commands").Error("COMMAND_HOOKS_FAILED the commands of hook libraries are not available", "error", err)
 	}

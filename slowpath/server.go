@@ -144,7 +144,7 @@ func New(o Options) (_ *Server, err error) {
 	s.mu.workers = map[*Worker]struct{}{}
 	s.clients.set.keys = map[uint64]struct{}{}
 	s.ifaces.Store(&ifaces{})
-	s.stats = stat.NewRegistry(d.SampleCount, d.SampleAge, s.started)
+	s.stats = stat.NewRegistry(stat.V4, d.SampleCount, d.SampleAge, s.started, s.leaseStats)
 	s.reclaimed.shard = s.stats.NewShard()
 	s.drops.frame = stat.NewGroup(int(frame.NumReasons))
 	s.drops.parse = stat.NewGroup(int(dhcp4.NumReasons))
