@@ -2,165 +2,10 @@ package lease
 
 import (
 	"hash/maphash"
-	"sync"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
 )
-
-// clientIndex maps hashes of client keys to addresses. It answers with
-// candidates only: a slot has 32 bits of hash and the address, so that walking,
-// inserting and growing never touch a record or its shard's lock. Its shard
-// locks are leaves: they may be taken under an address shard's lock, and nothing
-// is taken under them.
-//
-// A key has at most maxCandidates entries that find returns. The next one takes
-// the place of the oldest, which is moved to a hash of its own, where only
-// remove looks for it. So a client that piles up leases under one hardware
-// address lengthens nobody's walk, its own neither.
-type clientIndex struct {
-	shards [shardCount]clientShard
-	grown  func(bytes int)
-}
-
-// maxCandidates is how many records of one key are found at most.
-const maxCandidates = 8
-
-type clientShard struct {
-	mu    sync.Mutex
-	n     int
-	slots []clientSlot
-	_     [24]byte // to a cache line
-}
-
-// clientSlot is empty if hash is 0.
-type clientSlot struct{ hash, addr uint32 }
-
-func slotHash(h uint64) uint32 { return max(uint32(h), 1) }
-
-// ownHash is where an entry beyond maxCandidates is filed.
-func ownHash(h32, addr uint32) uint32 {
-	return slotHash(mix64(uint64(h32)<<32 | uint64(addr)))
-}
-
-func (x *clientIndex) insert(h uint64, addr uint32) {
-	c := &x.shards[h>>56]
-	c.mu.Lock()
-	if (c.n+2)*5 > len(c.slots)*4 {
-		x.grown(c.grow())
-	}
-	c.n++
-	h32 := slotHash(h)
-	size := len(c.slots)
-	var same [maxCandidates]int
-	n := 0
-	p := home(h32, size)
-	for c.slots[p].hash != 0 {
-		if c.slots[p].hash == h32 && n < maxCandidates {
-			same[n] = p
-			n++
-		}
-		if p++; p == size {
-			p = 0
-		}
-	}
-	if n < maxCandidates {
-		c.slots[p] = clientSlot{h32, addr}
-	} else {
-		oldest := c.slots[same[0]].addr
-		for k := 1; k < n; k++ {
-			c.slots[same[k-1]].addr = c.slots[same[k]].addr
-		}
-		c.slots[same[n-1]].addr = addr
-		c.place(clientSlot{ownHash(h32, oldest), oldest})
-	}
-	c.mu.Unlock()
-}
-
-func (c *clientShard) place(e clientSlot) {
-	size := len(c.slots)
-	p := home(e.hash, size)
-	for c.slots[p].hash != 0 {
-		if p++; p == size {
-			p = 0
-		}
-	}
-	c.slots[p] = e
-}
-
-// grow returns by how many bytes.
-func (c *clientShard) grow() int {
-	old := c.slots
-	c.slots = make([]clientSlot, indexSize(len(old)))
-	for _, e := range old {
-		if e.hash != 0 {
-			c.place(e)
-		}
-	}
-	return (len(c.slots) - len(old)) * 8
-}
-
-func (x *clientIndex) remove(h uint64, addr uint32) {
-	c := &x.shards[h>>56]
-	h32 := slotHash(h)
-	c.mu.Lock()
-	if !c.removeEntry(clientSlot{h32, addr}) {
-		c.removeEntry(clientSlot{ownHash(h32, addr), addr})
-	}
-	c.mu.Unlock()
-}
-
-func (c *clientShard) removeEntry(e clientSlot) bool {
-	size := len(c.slots)
-	if size == 0 {
-		return false
-	}
-	p := home(e.hash, size)
-	for c.slots[p] != e {
-		if c.slots[p].hash == 0 {
-			return false
-		}
-		if p++; p == size {
-			p = 0
-		}
-	}
-	c.n--
-	for j := p; ; {
-		if j++; j == size {
-			j = 0
-		}
-		v := c.slots[j]
-		if v.hash == 0 {
-			break
-		}
-		if movable(home(v.hash, size), p, j) {
-			c.slots[p] = v
-			p = j
-		}
-	}
-	c.slots[p] = clientSlot{}
-	return true
-}
-
-// find copies candidate addresses into out, oldest first, and returns how many.
-func (x *clientIndex) find(h uint64, out *[maxCandidates]uint32) int {
-	c := &x.shards[h>>56]
-	h32 := slotHash(h)
-	n := 0
-	c.mu.Lock()
-	if size := len(c.slots); size != 0 {
-		for p := home(h32, size); c.slots[p].hash != 0 && n < maxCandidates; {
-			if c.slots[p].hash == h32 {
-				out[n] = c.slots[p].addr
-				n++
-			}
-			if p++; p == size {
-				p = 0
-			}
-		}
-	}
-	c.mu.Unlock()
-	return n
-}
 
 // Keys. Hashes are seeded per table: clients choose these bytes. Records with
 // and without client identifier are filed apart under the hardware address, so
@@ -168,7 +13,7 @@ func (x *clientIndex) find(h uint64, out *[maxCandidates]uint32) int {
 // none.
 
 func (t *Table) cidHash(cid []byte, subnetID uint32) uint64 {
-	return mix64(maphash.Bytes(t.cidSeed, cid) ^ uint64(subnetID)*0x9E3779B97F4A7C15)
+	return slab.Mix(maphash.Bytes(t.cidSeed, cid) ^ uint64(subnetID)*0x9E3779B97F4A7C15)
 }
 
 func (t *Table) hwHash(htype uint8, hw []byte, withCID bool, subnetID uint32) uint64 {
@@ -176,20 +21,10 @@ func (t *Table) hwHash(htype uint8, hw []byte, withCID bool, subnetID uint32) ui
 	if withCID {
 		k |= 1
 	}
-	return mix64(maphash.Bytes(t.hwSeed, hw) ^ k*0x9E3779B97F4A7C15)
+	return slab.Mix(maphash.Bytes(t.hwSeed, hw) ^ k*0x9E3779B97F4A7C15)
 }
 
-func (t *Table) addrHash(addr uint32) uint64 { return mix64(uint64(addr) ^ t.addrSeed) }
-
-// mix64 is a bijection in which every input bit moves every output bit (the
-// finalizer of MurmurHash3 with Stafford's constants).
-func mix64(x uint64) uint64 {
-	x ^= x >> 30
-	x *= 0xBF58476D1CE4E5B9
-	x ^= x >> 27
-	x *= 0x94D049BB133111EB
-	return x ^ x>>31
-}
+func (t *Table) addrHash(addr uint32) uint64 { return slab.Mix(uint64(addr) ^ t.addrSeed) }
 
 // addClient files l under its client keys; a declined lease belongs to nobody.
 func (t *Table) addClient(l *Lease4) {
@@ -197,10 +32,10 @@ func (t *Table) addClient(l *Lease4) {
 		return
 	}
 	if l.ClientIDLen > 0 {
-		t.byCID.insert(t.cidHash(l.CID(), l.SubnetID), uint32(l.Addr))
+		t.byCID.Insert(t.cidHash(l.CID(), l.SubnetID), uint32(l.Addr))
 	}
 	if l.HWLen > 0 {
-		t.byHW.insert(t.hwHash(l.HWType, l.HW(), l.ClientIDLen > 0, l.SubnetID), uint32(l.Addr))
+		t.byHW.Insert(t.hwHash(l.HWType, l.HW(), l.ClientIDLen > 0, l.SubnetID), uint32(l.Addr))
 	}
 }
 
@@ -209,10 +44,10 @@ func (t *Table) removeClient(l *Lease4) {
 		return
 	}
 	if l.ClientIDLen > 0 {
-		t.byCID.remove(t.cidHash(l.CID(), l.SubnetID), uint32(l.Addr))
+		t.byCID.Remove(t.cidHash(l.CID(), l.SubnetID), uint32(l.Addr))
 	}
 	if l.HWLen > 0 {
-		t.byHW.remove(t.hwHash(l.HWType, l.HW(), l.ClientIDLen > 0, l.SubnetID), uint32(l.Addr))
+		t.byHW.Remove(t.hwHash(l.HWType, l.HW(), l.ClientIDLen > 0, l.SubnetID), uint32(l.Addr))
 	}
 }
 
@@ -233,8 +68,8 @@ func (t *Table) FindByClientID(cid []byte, subnetID uint32, l *Lease4) bool {
 	if len(cid) == 0 || len(cid) > MaxClientIDLen {
 		return false
 	}
-	var addrs [maxCandidates]uint32
-	n := t.byCID.find(t.cidHash(cid, subnetID), &addrs)
+	var addrs [slab.MaxCandidates]uint32
+	n := t.byCID.Find(t.cidHash(cid, subnetID), &addrs)
 	return t.choose(addrs[:n], clientKey{cid: cid, subnetID: subnetID}, l)
 }
 
@@ -247,17 +82,17 @@ func (t *Table) FindByHWAddr(htype uint8, hw, cid []byte, subnetID uint32, l *Le
 	if len(hw) == 0 || len(hw) > MaxHWAddrLen || len(cid) > MaxClientIDLen {
 		return false
 	}
-	var a, b [maxCandidates]uint32
-	var all [2 * maxCandidates]uint32
-	na := t.byHW.find(t.hwHash(htype, hw, false, subnetID), &a)
+	var a, b [slab.MaxCandidates]uint32
+	var all [2 * slab.MaxCandidates]uint32
+	na := t.byHW.Find(t.hwHash(htype, hw, false, subnetID), &a)
 	n := copy(all[:], a[:na])
 	var nb int
 	if len(cid) > 0 {
 		// Records with this very identifier and hardware address; those with
 		// another identifier are not wanted.
-		nb = t.byCID.find(t.cidHash(cid, subnetID), &b)
+		nb = t.byCID.Find(t.cidHash(cid, subnetID), &b)
 	} else {
-		nb = t.byHW.find(t.hwHash(htype, hw, true, subnetID), &b)
+		nb = t.byHW.Find(t.hwHash(htype, hw, true, subnetID), &b)
 	}
 	n += copy(all[n:], b[:nb])
 	return t.choose(all[:n], clientKey{htype: htype, hw: hw, cid: cid, subnetID: subnetID}, l)

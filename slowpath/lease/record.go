@@ -1,11 +1,14 @@
 package lease
 
-import "github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+import (
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
+)
 
 // A lease is kept as a record: fixed size, no pointers, so that the garbage
 // collector never looks into a slab. Variable parts (hardware address, client
 // identifier, host name, in this order) fill the record's inline bytes first;
-// what does not fit goes to the shard's byte slabs, see blobs.
+// what does not fit goes to the shard's byte slabs, see slab.Blobs.
 const (
 	inlineLen   = 26 // a MAC and a 20-byte client identifier
 	recordBytes = 80 // checked by a test
@@ -15,7 +18,7 @@ const (
 
 	// maxShardRecords is bounded by the index, which keeps 24 bits of a
 	// record's number beside 8 bits of its hash.
-	maxShardRecords = 1<<24 - 1
+	maxShardRecords = slab.MaxNumber
 )
 
 // Flags of a record.
@@ -35,9 +38,7 @@ type record struct {
 	clttS    uint32 // seconds since 1970, good until 2106
 	validS   uint32
 	rest     uint32 // blob with the bytes beyond inline, 0 if none
-	next     uint32 // list of the wheel, or of free records
-	prev     uint32 // record before it, or headFlag and the list's number; 0: in no list
-	filedS   uint32 // tick under which the wheel has it; filedDue in a due list
+	link     slab.Link
 	under    uint32 // an offer's: number of the record it covers, 0 if none
 	state    State
 	flags    uint8
@@ -53,11 +54,6 @@ type recordChunk [chunkRecords]record
 // varLen is how many variable bytes the record has.
 func (r *record) varLen() int { return int(r.hwLen) + int(r.cidLen) + int(r.hostLen) }
 
-// expiresS is the end of the lifetime, ok false if there is none.
-func (r *record) expiresS() (t uint64, ok bool) {
-	return uint64(r.clttS) + uint64(r.validS), r.validS != InfiniteLifetime
-}
-
 // rec returns record number i, which is not 0.
 func (s *shard) rec(i uint32) *record { return &s.chunks[i>>chunkShift][i&(chunkRecords-1)] }
 
@@ -67,7 +63,7 @@ func (s *shard) newRecord() uint32 {
 	i := s.free
 	if i != 0 {
 		r := s.rec(i)
-		s.free = r.next
+		s.free = r.link.Next
 		*r = record{flags: flagUsed}
 		return i
 	}
@@ -89,11 +85,11 @@ func (s *shard) hasRoom() bool { return s.free != 0 || s.top < maxShardRecords }
 // freeRecord gives back record i, which is in no list and no index.
 func (s *shard) freeRecord(i uint32) {
 	r := s.rec(i)
-	s.blobs.release(r.rest)
+	s.blobs.Release(r.rest)
 	if r.flags&flagContext != 0 {
 		delete(s.contexts, i)
 	}
-	*r = record{next: s.free}
+	*r = record{link: slab.Link{Next: s.free}}
 	s.free = i
 }
 
@@ -130,15 +126,15 @@ func (s *shard) encode(i uint32, l *Lease4) {
 
 	hw, cid, host := l.HW(), l.CID(), l.Host()
 	n := max(len(hw)+len(cid)+len(host)-inlineLen, 0)
-	if !s.blobs.fits(r.rest, n) {
-		s.blobs.release(r.rest)
-		r.rest = s.blobs.take(n)
+	if !s.blobs.Fits(r.rest, n) {
+		s.blobs.Release(r.rest)
+		r.rest = s.blobs.Take(n)
 	}
 	r.hwLen, r.cidLen, r.hostLen = uint8(len(hw)), uint8(len(cid)), uint8(len(host))
-	rest := s.blobs.bytes(r.rest)
-	split(r.inline[:], rest, 0, hw)
-	split(r.inline[:], rest, len(hw), cid)
-	split(r.inline[:], rest, len(hw)+len(cid), host)
+	rest := s.blobs.Bytes(r.rest)
+	slab.Split(r.inline[:], rest, 0, hw)
+	slab.Split(r.inline[:], rest, len(hw), cid)
+	slab.Split(r.inline[:], rest, len(hw)+len(cid), host)
 }
 
 // decode sets all of *l from record i; bytes behind the lengths are zero, so
@@ -160,38 +156,14 @@ func (s *shard) decode(i uint32, l *Lease4) {
 	if r.flags&flagContext != 0 {
 		l.UserContext = s.contexts[i]
 	}
-	rest := s.blobs.bytes(r.rest)
+	rest := s.blobs.Bytes(r.rest)
 	hw, cid := int(r.hwLen), int(r.cidLen)
-	join(l.HWAddr[:hw], r.inline[:], rest, 0)
+	slab.Join(l.HWAddr[:hw], r.inline[:], rest, 0)
 	clear(l.HWAddr[hw:])
-	join(l.ClientID[:cid], r.inline[:], rest, hw)
+	slab.Join(l.ClientID[:cid], r.inline[:], rest, hw)
 	clear(l.ClientID[cid:])
-	join(l.Hostname[:r.hostLen], r.inline[:], rest, hw+cid)
+	slab.Join(l.Hostname[:r.hostLen], r.inline[:], rest, hw+cid)
 	clear(l.Hostname[r.hostLen:])
-}
-
-// split copies p to offset off of the space that is a followed by b.
-func split(a, b []byte, off int, p []byte) {
-	if off < len(a) {
-		c := copy(a[off:], p)
-		p = p[c:]
-		off += c
-	}
-	if len(p) > 0 {
-		copy(b[off-len(a):], p)
-	}
-}
-
-// join fills p from offset off of the space that is a followed by b.
-func join(p, a, b []byte, off int) {
-	if off < len(a) {
-		c := copy(p, a[off:])
-		p = p[c:]
-		off += c
-	}
-	if len(p) > 0 {
-		copy(p, b[off-len(a):])
-	}
 }
 
 func clampS(t int64) uint32 { return uint32(min(max(t, 0), 1<<32-1)) }

@@ -1,6 +1,10 @@
 package lease
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
+)
 
 // Filter says which leases Search gives. A zero field does not restrict.
 type Filter struct {
@@ -62,9 +66,9 @@ func (s *shard) fits(i uint32, f *Filter) bool {
 		return true
 	}
 	var buf [MaxHostnameLen]byte
-	rest := s.blobs.bytes(r.rest)
+	rest := s.blobs.Bytes(r.rest)
 	part := func(off, n int) []byte {
-		join(buf[:n], r.inline[:], rest, off)
+		slab.Join(buf[:n], r.inline[:], rest, off)
 		return buf[:n]
 	}
 	hw, cid := int(r.hwLen), int(r.cidLen)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
 )
 
 // Options of a Table. The zero value is usable.
@@ -65,8 +66,8 @@ type Table struct {
 	cidSeed  maphash.Seed
 	hwSeed   maphash.Seed
 	shards   *[shardCount]shard
-	byCID    *clientIndex
-	byHW     *clientIndex
+	byCID    *slab.ClientIndex
+	byHW     *slab.ClientIndex
 	present  *present
 	_        [64]byte
 
@@ -91,14 +92,13 @@ type padded struct {
 // shard is guarded by mu but for t. What every look-up touches comes first and
 // fills a cache line; the bulk is apart, so that all shards' heads stay in cache.
 type shard struct {
-	mu      sync.Mutex
-	t       *Table
-	index   []uint32
-	chunks  []*recordChunk
-	obs     Observer
-	top     uint32 // records ever used; number 0 is none
-	free    uint32
-	indexed int
+	mu     sync.Mutex
+	t      *Table
+	index  slab.Index
+	chunks []*recordChunk
+	obs    Observer
+	top    uint32 // records ever used; number 0 is none
+	free   uint32
 	*shardBulk
 	_ [24]byte
 }
@@ -107,12 +107,13 @@ type shardBulk struct {
 	// old and now are scratch for values given to journal and observer, which
 	// would otherwise escape to the heap at every change.
 	old, now Lease4
-	blobs    blobs
+	blobs    slab.Blobs
 	contexts map[uint32]string
-	wheels   [2]wheel
+	wheels   slab.Wheels
+	hash     func(i uint32) uint64 // recordHash
 }
 
-const shardBytes = 128 + 2*600 + 256 + wheelBytes
+const shardBytes = 128 + 2*600 + 256 + slab.WheelsBytes
 
 func ipv4(a uint32) dhcp4.IPv4 { return dhcp4.IPv4(a) }
 
@@ -120,8 +121,8 @@ func ipv4(a uint32) dhcp4.IPv4 { return dhcp4.IPv4(a) }
 func NewTable(o Options) *Table {
 	t := &Table{
 		shards:   new([shardCount]shard),
-		byCID:    new(clientIndex),
-		byHW:     new(clientIndex),
+		byCID:    new(slab.ClientIndex),
+		byHW:     new(slab.ClientIndex),
 		present:  new(present),
 		max:      int64(o.MaxLeases),
 		addrSeed: rand.Uint64(),
@@ -132,19 +133,36 @@ func NewTable(o Options) *Table {
 		t.max = defaultMaxLeases
 	}
 	grown := func(n int) { t.bytes.Add(int64(n)) }
-	t.byCID.grown, t.byHW.grown, t.present.grown = grown, grown, grown
+	t.byCID.Grown, t.byHW.Grown, t.present.grown = grown, grown, grown
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.t = t
 		s.shardBulk = new(shardBulk)
 		s.obs = o.Observer
-		s.blobs.grown = grown
+		s.blobs.Grown = grown
+		s.hash = s.recordHash
 	}
 	t.bytes.Store(shardCount * (shardBytes + 2*64))
 	return t
 }
 
 func (t *Table) shardOf(h uint64) *shard { return &t.shards[h>>56] }
+
+// find returns the record number of addr, 0 if none.
+func (s *shard) find(addr uint32, h uint64) uint32 {
+	_, i := s.findSlot(addr, h)
+	return i
+}
+
+func (s *shard) findSlot(addr uint32, h uint64) (slot int, i uint32) {
+	for slot, i = s.index.First(h); i != 0 && s.rec(i).addr != addr; {
+		slot, i = s.index.Next(slot, h)
+	}
+	return slot, i
+}
+
+// recordHash is the hash record i is indexed by.
+func (s *shard) recordHash(i uint32) uint64 { return s.t.addrHash(s.rec(i).addr) }
 
 // Get copies the record of addr into l and reports whether there is one
 // (offers count). l is unspecified if not.
@@ -257,19 +275,19 @@ func (s *shard) store(l *Lease4, h uint64, p int, i uint32, old *Lease4, cover b
 	case i == 0:
 		i = s.newRecord()
 		s.encode(i, l)
-		s.indexPut(i, h)
+		t.bytes.Add(int64(s.index.Put(i, h, s.hash)))
 		t.present.set(uint32(l.Addr))
 		t.addClient(l)
 		s.file(i)
 		return
 	case cover:
 		u := i
-		s.unfile(u, wheelOf(old.State))
+		s.unfile(u, old.State)
 		s.rec(u).flags |= flagCovered
 		i = s.newRecord()
 		s.encode(i, l)
 		s.rec(i).under = u
-		s.index[p] = i | tagOf(h)
+		s.index.Set(p, i, h)
 		s.file(i)
 	default:
 		r := s.rec(i)
@@ -316,16 +334,16 @@ func (s *shard) delete(addr uint32, h, expect uint64, j Journal) (Commit, error)
 		c.Pos = pos
 	}
 	u := s.rec(i).under
-	s.unfile(i, wheelOf(old.State))
+	s.unfile(i, old.State)
 	var now *Lease4
 	if u != 0 {
-		s.index[p] = u | tagOf(h)
+		s.index.Set(p, u, h)
 		s.rec(u).flags &^= flagCovered
 		s.file(u)
 		now = &s.now
 		s.decode(u, now)
 	} else {
-		s.indexRemove(p)
+		s.index.Remove(p, s.hash)
 		t.present.clear(addr)
 		t.count.Add(-1)
 	}
@@ -496,19 +514,11 @@ func (t *Table) Quiesce() {
 // Reserve makes room for n leases in the indexes, which saves recovery the time
 // of growing them step by step. Only before the table is shared.
 func (t *Table) Reserve(n int) {
-	each := max(n, 0)/shardCount*21/16 + indexFirst // 0.76 full: shards differ
 	for i := range t.shards {
-		if s := &t.shards[i]; len(s.index) == 0 {
-			s.index = make([]uint32, each)
-			t.bytes.Add(int64(each) * 4)
-		}
-		for _, x := range []*clientIndex{t.byCID, t.byHW} {
-			if c := &x.shards[i]; len(c.slots) == 0 {
-				c.slots = make([]clientSlot, each)
-				t.bytes.Add(int64(each) * 8)
-			}
-		}
+		t.bytes.Add(int64(t.shards[i].index.Reserve(n / shardCount)))
 	}
+	t.byCID.Reserve(n)
+	t.byHW.Reserve(n)
 }
 
 // SetVersion makes every later change have a greater version than v. Only

@@ -54,9 +54,6 @@ func TestSizes(t *testing.T) {
 	if n := 128 + reflect.TypeFor[shardBulk]().Size(); n > shardBytes+200 || n < shardBytes-200 {
 		t.Errorf("a shard has %d bytes, MemoryBytes believes %d", n, shardBytes)
 	}
-	if n := reflect.TypeFor[clientShard]().Size(); n != 64 {
-		t.Errorf("a client index shard has %d bytes, not a cache line", n)
-	}
 }
 
 // TestOfferOverStale is the life of an offer of an address that has an old
@@ -208,16 +205,7 @@ func TestPiledUpClient(t *testing.T) {
 		}
 		mustPut(t, tab, last, 0, nil)
 	}
-	longest := 0
-	for i := range tab.byHW.shards {
-		run := 0
-		for _, e := range tab.byHW.shards[i].slots {
-			if run++; e.hash == 0 {
-				run = 0
-			}
-			longest = max(longest, run)
-		}
-	}
+	longest := tab.byHW.LongestRun()
 	if longest > 400 { // about 200 slots a shard at a load of up to 0.8
 		t.Errorf("a walk may take %d steps", longest)
 	}
@@ -247,10 +235,8 @@ func TestPiledUpClient(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range tab.byHW.shards {
-		if n := tab.byHW.shards[i].n + tab.byCID.shards[i].n; n != 0 {
-			t.Errorf("shard %d keeps %d entries", i, n)
-		}
+	if n := tab.byHW.Len() + tab.byCID.Len(); n != 0 {
+		t.Errorf("%d entries are left in the client indexes", n)
 	}
 }
 

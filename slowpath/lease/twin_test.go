@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "seed of random tests, 0 takes a new one")
@@ -46,10 +47,10 @@ func (w *twin) crowd(l *Lease4) {
 			hws++
 		}
 	}
-	if cids > maxCandidates {
+	if cids > slab.MaxCandidates {
 		w.crowded[keyText(l, true)] = true
 	}
-	if hws > maxCandidates {
+	if hws > slab.MaxCandidates {
 		w.crowded[keyText(l, false)] = true
 	}
 }
