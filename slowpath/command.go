@@ -173,7 +173,7 @@ func (s *Server) statusGet(json.RawMessage) control.Response {
 		}
 		args["lease-store"] = st
 	}
-	if m := s.runtime.Load().snapshot.Dataplane.LeaseFileMirror; m != "" {
+	if m := leaseFile(s.runtime.Load().snapshot); m != "" {
 		s.reload.Lock()
 		if s.mirror != nil {
 			st := s.mirror.Stats()

@@ -11,7 +11,6 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
-	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 )
 
 // retireWait is how long an old configuration's hook libraries stay loaded when
@@ -133,7 +132,7 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 		return err
 	}
 	mirror := s.mirror
-	if snap.Dataplane.LeaseFileMirror != old.snapshot.Dataplane.LeaseFileMirror {
+	if leaseFile(snap) != leaseFile(old.snapshot) {
 		if mirror, err = s.newMirror(snap); err != nil {
 			return errors.Join(err, pipe.Close())
 		}
@@ -174,21 +173,6 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	s.wakeAll()
 	s.bg.wg.Go(func() { s.retire(old, rt.generation) })
 	return nil
-}
-
-// newMirror makes the mirror that a configuration wants, nil if none. It does
-// nothing before Start.
-func (s *Server) newMirror(snap *config.Snapshot) (*leasefile.Mirror, error) {
-	path := snap.Dataplane.LeaseFileMirror
-	if path == "" {
-		return nil, nil
-	}
-	return leasefile.NewMirror(leasefile.MirrorOptions{
-		Path: path, Table: s.table, CleanupEvery: time.Duration(snap.Dhcp4.LeaseDatabase.LFCIntervalS) * time.Second,
-		Event: func(e leasefile.MirrorEvent) {
-			s.log.WithGroup("dhcpsrv").Warn("PEREGRINE_LEASE_FILE_MIRROR "+e.Text, "event", e.Kind)
-		},
-	})
 }
 
 // ApplyKernel hands the limits of the configuration in force to the dataplane;

@@ -215,31 +215,6 @@ func LeaseDir(snap *config.Snapshot) string {
 	return snap.Dataplane.LeaseDirectory
 }
 
-func (s *Server) openStore() error {
-	dp := &s.opt.Snapshot.Dataplane
-	dir := LeaseDir(s.opt.Snapshot)
-	sync := leasestore.SyncGroup
-	if dp.Sync == config.SyncNone {
-		sync = leasestore.SyncNone
-	}
-	store, rec, err := leasestore.Open(leasestore.Options{
-		Dir: dir, FS: s.opt.FS, Sync: sync, SegmentBytes: int64(dp.JournalSizeMB) << 20,
-		Load: s.table.Load, Parallel: true, Event: s.storeEvent, Quiesce: s.table.Quiesce, Gather: gather,
-	})
-	if err != nil {
-		return fmt.Errorf("open lease database in %s: %w", dir, err)
-	}
-	s.table.SetVersion(rec.MaxVersion)
-	s.store, s.recovery = store, rec
-	s.log.WithGroup("dhcpsrv").Info("DHCPSRV_MEMFILE_LEASE_FILE_LOAD leases are recovered", "directory", dir, "leases", rec.Leases,
-		"journal-records", rec.Records, "snapshot", rec.Snapshot, "took", rec.Took.Round(time.Millisecond))
-	if rec.TornBytes > 0 {
-		s.log.WithGroup("dhcpsrv").Warn("PEREGRINE_JOURNAL_TAIL_CUT the last write before the end was incomplete and is cut off; no answered lease is lost",
-			"bytes", rec.TornBytes)
-	}
-	return nil
-}
-
 // storeEvent logs what happens to the store, once per event.
 func (s *Server) storeEvent(e leasestore.Event) {
 	l := s.log.WithGroup("dhcpsrv")

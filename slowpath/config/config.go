@@ -170,6 +170,7 @@ func (d *decoder) dataplane(n *Node, d4 *Dhcp4) Dataplane {
 		LeaseDirectory:    n.str("lease-directory", ""),
 		LeaseFileMirror:   n.str("lease-file-mirror", ""),
 	}
+	dp.LeaseDirectorySet = dp.LeaseDirectory != ""
 	if d4 != nil {
 		dp.SnapshotIntervalS = d4.LeaseDatabase.LFCIntervalS
 	}
@@ -182,8 +183,8 @@ func (d *decoder) dataplane(n *Node, d4 *Dhcp4) Dataplane {
 	if dp.LeaseDirectory != "" && !filepath.IsAbs(dp.LeaseDirectory) {
 		d.errorf(n.Get("lease-directory"), `"lease-directory" must be an absolute path, not %q`, clip(dp.LeaseDirectory))
 	}
-	if dp.LeaseFileMirror != "" && !filepath.IsAbs(dp.LeaseFileMirror) {
-		d.errorf(n.Get("lease-file-mirror"), `"lease-file-mirror" must be an absolute path, not %q`, clip(dp.LeaseFileMirror))
+	if dp.LeaseFileMirror != "" && dp.LeaseFileMirror != NoLeaseFile && !filepath.IsAbs(dp.LeaseFileMirror) {
+		d.errorf(n.Get("lease-file-mirror"), `"lease-file-mirror" must be an absolute path or "none", not %q`, clip(dp.LeaseFileMirror))
 	}
 	if dp.LeaseDirectory == "" {
 		dp.LeaseDirectory = DefaultLeaseDirectory

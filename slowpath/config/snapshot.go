@@ -55,17 +55,23 @@ type Dataplane struct {
 	OfferHoldS        int      // "offer-hold": seconds an offer keeps its address from the allocator, default 10
 	MaxLeases         int      // "max-leases": limit of the lease table, default 0 = 64 million
 	// LeaseFileMirror is a file that follows the leases in Kea's CSV form:
-	// "lease-file-mirror", "" (default) for none.
+	// "lease-file-mirror"; "" (default) leaves it to the server, which keeps Kea's
+	// own file; NoLeaseFile is none.
 	LeaseFileMirror string
 	// LeaseDirectory holds journal and snapshots: "lease-directory", or the
 	// directory of lease-database.name where that is an absolute path, or
-	// DefaultLeaseDirectory. Never empty.
-	LeaseDirectory string
-	Limits         Limits // "limits": all off by default
+	// DefaultLeaseDirectory. Never empty. LeaseDirectorySet says that the key
+	// was given.
+	LeaseDirectory    string
+	LeaseDirectorySet bool
+	Limits            Limits // "limits": all off by default
 }
 
 // DefaultLeaseDirectory holds the leases where the configuration names no place.
 const DefaultLeaseDirectory = "/var/lib/peregrine"
+
+// NoLeaseFile is the value of Dataplane.LeaseFileMirror for no file.
+const NoLeaseFile = "none"
 
 // Limits are the XDP rate limits; every zero is off. A burst that is not
 // configured is one second's worth.
