@@ -1,0 +1,5 @@
+//go:build race
+
+package alloc6
+
+const raceEnabled = true
