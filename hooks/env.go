@@ -127,6 +127,10 @@ func (e *Env) Slot() Slot {
 // Config4 is the DHCPv4 configuration, nil if there is none.
 func (e *Env) Config4() *Config4 { return e.server.Config4 }
 
+// Config6 is the DHCPv6 configuration, nil if there is none. A library that
+// serves both families finds out here which one loads it.
+func (e *Env) Config6() *Config6 { return e.server.Config6 }
+
 // Leases, Hosts and Stats are nil where the server has none.
 func (e *Env) Leases() Leases { return e.server.Leases }
 func (e *Env) Hosts() Hosts   { return e.server.Hosts }

@@ -132,6 +132,9 @@ type Config4 struct {
 	UserContext json.RawMessage
 }
 
+// Config6 is Config4 of the DHCPv6 part.
+type Config6 Config4
+
 // Leases is the lease store of a library. lease.Table implements it.
 type Leases interface {
 	// Get copies the lease of addr into l and reports whether there is one.
@@ -201,7 +204,10 @@ type KernelLimit struct {
 // Server is what the server gives to the libraries of one configuration. Parts
 // it does not have are nil.
 type Server struct {
+	// Config4 is set where the libraries are of Dhcp4, Config6 where they are of
+	// Dhcp6: one of them.
 	Config4 *Config4
+	Config6 *Config6
 	Leases  Leases
 	Hosts   Hosts
 	// LeaseStore4 and Configuration are for libraries that serve commands.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // Configured is one hooks-libraries entry, resolved.
@@ -24,11 +25,14 @@ type Configured struct {
 type Pipeline struct {
 	query      [numPoints][]queryCallout
 	lease      [numPoints][]leaseCallout
+	query6     [numPoints][]query6Callout
+	lease6     [numPoints][]lease6Callout
 	configured []configuredCallout
 	processed  []processedCallout
 	http       []httpCallout
 	commands   map[string][]Command
 	observers  []lease.Observer
+	observers6 []lease6.Observer
 	kernel     []KernelLimit
 	slots      int
 
@@ -121,6 +125,10 @@ func (pl *Pipeline) Has(p Point) bool {
 		return len(pl.query[p]) > 0
 	case kindLease:
 		return len(pl.lease[p]) > 0
+	case kindQuery6:
+		return len(pl.query6[p]) > 0
+	case kindLease6:
+		return len(pl.lease6[p]) > 0
 	case kindConfigured:
 		return slices.ContainsFunc(pl.configured, func(c configuredCallout) bool { return c.p == p })
 	case kindCommand:
@@ -151,15 +159,20 @@ func (pl *Pipeline) run(p Point, q *Query4) Status {
 			q.status = s
 		}
 	}
+	return endPoint(pl, p, &q.Query, &q.parking)
+}
+
+// endPoint is what a point's status comes to when all its callouts have run.
+func endPoint[Q any](pl *Pipeline, p Point, q *Query, parking **ParkingOf[Q]) Status {
 	s := q.status
-	if s == Park && (q.parking == nil || !points[p].park) {
+	if s == Park && (*parking == nil || !points[p].park) {
 		pl.parkErr.Add(1)
 		q.dropReason = DropProcessingFailed
 		q.status, s = Drop, Drop
 	}
-	if s != Park && q.parking != nil {
-		q.parking.abandon()
-		q.parking = nil
+	if s != Park && *parking != nil {
+		(*parking).abandon()
+		*parking = nil
 	}
 	q.point = 0
 	return s

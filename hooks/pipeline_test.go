@@ -171,13 +171,14 @@ func TestPointNames(t *testing.T) {
 	for name, p := range map[string]hooks.Point{
 		"dhcp4_srv_configured": hooks.Dhcp4SrvConfigured, "buffer4_receive": hooks.Buffer4Receive,
 		"leases4_committed": hooks.Leases4Committed, "lease4_server_decline": hooks.Lease4ServerDecline,
-		"cb4_updated": hooks.CB4Updated, "http_auth": hooks.HTTPAuth,
+		"cb4_updated": hooks.CB4Updated, "http_auth": hooks.HTTPAuth, "leases6_committed": hooks.Leases6Committed,
+		"dhcp6_srv_configured": hooks.Dhcp6SrvConfigured, "addr6_register": hooks.Addr6Register, "lease6_rebind": hooks.Lease6Rebind,
 	} {
 		if p.String() != name {
 			t.Errorf("%v, want %s", p, name)
 		}
 	}
-	if hooks.PointByName("pkt6_receive") != 0 || hooks.Point(0).String() != "point(0)" || hooks.Point(200).CanPark() {
+	if hooks.PointByName("pkt5_receive") != 0 || hooks.Point(0).String() != "point(0)" || hooks.Point(200).CanPark() {
 		t.Error("a point that is none")
 	}
 }

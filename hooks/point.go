@@ -78,8 +78,39 @@ const (
 	HTTPAuth
 	HTTPResponse
 
+	// CB6Updated and Dhcp6SrvConfigured are as their siblings of DHCPv4, and so
+	// are the points of DHCPv6 queries (Callout6, registered with On6) where
+	// nothing else is said.
+	Dhcp6SrvConfigured
+	CB6Updated
+	Buffer6Receive
+	Pkt6Receive
+	Subnet6Select
+	Host6Identifier
+	// Lease6Select is called for every address and prefix of a message.
+	Lease6Select
+	// Lease6Renew and Lease6Rebind see Lease as it will be stored and OldLease.
+	// Skip: the stored lease stays as it is.
+	Lease6Renew
+	Lease6Rebind
+	Lease6Release
+	Lease6Decline
+	// Leases6Committed sees Reply, Committed and Deleted after REQUEST, RENEW,
+	// REBIND, RELEASE, DECLINE and SOLICIT with rapid commit. Drop: no answer.
+	// Park.
+	Leases6Committed
+	DDNS6Update
+	// Lease6Expire and Lease6Recover take a LeaseCallout6 (OnLease6).
+	Lease6Expire
+	Lease6Recover
+	// Addr6Register sees Lease as it will be registered (RFC 9686) and OldLease.
+	// Skip: not registered, answered all the same. Drop: discard.
+	Addr6Register
+	Pkt6Send
+	Buffer6Send
+
 	numPoints
-	// Numbers from 64 on are kept for DHCPv6 and DHCP-DDNS.
+	// Numbers from 64 on are kept for DHCP-DDNS.
 )
 
 // kind is which callouts a point takes.
@@ -91,6 +122,8 @@ const (
 	kindConfigured
 	kindCommand
 	kindHTTP
+	kindQuery6
+	kindLease6
 )
 
 var points = [numPoints]struct {
@@ -121,6 +154,24 @@ var points = [numPoints]struct {
 	CommandProcessed:    {"command_processed", kindCommand, false},
 	HTTPAuth:            {"http_auth", kindHTTP, false},
 	HTTPResponse:        {"http_response", kindHTTP, false},
+	Dhcp6SrvConfigured:  {"dhcp6_srv_configured", kindConfigured, false},
+	CB6Updated:          {"cb6_updated", kindConfigured, false},
+	Buffer6Receive:      {"buffer6_receive", kindQuery6, false},
+	Pkt6Receive:         {"pkt6_receive", kindQuery6, false},
+	Subnet6Select:       {"subnet6_select", kindQuery6, true},
+	Host6Identifier:     {"host6_identifier", kindQuery6, false},
+	Lease6Select:        {"lease6_select", kindQuery6, false},
+	Lease6Renew:         {"lease6_renew", kindQuery6, false},
+	Lease6Rebind:        {"lease6_rebind", kindQuery6, false},
+	Lease6Release:       {"lease6_release", kindQuery6, false},
+	Lease6Decline:       {"lease6_decline", kindQuery6, false},
+	Leases6Committed:    {"leases6_committed", kindQuery6, true},
+	DDNS6Update:         {"ddns6_update", kindQuery6, false},
+	Lease6Expire:        {"lease6_expire", kindLease6, false},
+	Lease6Recover:       {"lease6_recover", kindLease6, false},
+	Addr6Register:       {"addr6_register", kindQuery6, false},
+	Pkt6Send:            {"pkt6_send", kindQuery6, false},
+	Buffer6Send:         {"buffer6_send", kindQuery6, false},
 }
 
 // String returns Kea's name of the point.
@@ -151,6 +202,12 @@ func QueryPoints() []Point { return ofKind(kindQuery) }
 
 // LeasePoints returns the points that take a LeaseCallout4.
 func LeasePoints() []Point { return ofKind(kindLease) }
+
+// QueryPoints6 returns the points that take a Callout6: those of both families
+// first.
+func QueryPoints6() []Point {
+	return append([]Point{ContextCreate, ContextDestroy}, ofKind(kindQuery6)...)
+}
 
 func ofKind(k kind) []Point {
 	var ps []Point

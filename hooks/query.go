@@ -67,6 +67,49 @@ type scratch struct {
 	word  uint64
 }
 
+// Query is what queries of both families have in common. It is a part of Query4
+// and Query6, never used alone.
+type Query struct {
+	// Raw is the bytes at the points that show a message's wire form. A callout
+	// may change them or replace the slice.
+	Raw []byte
+	// NowUnixNs is the time of the worker's batch.
+	NowUnixNs int64
+	// IfName and IfIndex are the interface it came in on, "" and 0 if unknown.
+	IfName           string
+	IfIndex          uint32
+	SrcPort, DstPort uint16
+	// Subnet is the selected subnet, nil before the subnet is selected or if
+	// there is none. Change it with SelectSubnet.
+	Subnet *SubnetInfo
+	// HostID and HostIDType are set by a callout of Host4Identifier or
+	// Host6Identifier. The bytes must stay unchanged until the query is done.
+	HostID     []byte
+	HostIDType HostIDType
+	// Classes and Subnets are the engine's side.
+	Classes Classes
+	Subnets SubnetSelector
+
+	point      Point
+	status     Status
+	dropReason DropReason
+	dirty      bool // a slot is in use
+	slots      [maxSlots]scratch
+}
+
+// reset zeroes everything but Classes and Subnets.
+func (q *Query) reset() {
+	q.Raw, q.Subnet = nil, nil
+	q.NowUnixNs, q.IfName, q.IfIndex = 0, "", 0
+	q.SrcPort, q.DstPort = 0, 0
+	q.HostID, q.HostIDType = nil, 0
+	q.point, q.status, q.dropReason = 0, Continue, DropUnspecified
+	if q.dirty {
+		q.slots = [maxSlots]scratch{}
+		q.dirty = false
+	}
+}
+
 // Query4 is a DHCPv4 query as callouts see it. There is one for each worker; it
 // and everything it points to is valid only during the callout, except where a
 // parked query has been copied. Callouts of one query never run concurrently.
@@ -74,21 +117,11 @@ type scratch struct {
 // The server calls Reset and sets the exported fields. A pointer is nil at
 // points whose description does not name it.
 type Query4 struct {
-	// Msg is the parsed message, Raw the bytes of Buffer4Receive and
-	// Buffer4Send. A callout may change the bytes of Raw or replace the slice.
+	Query
+	// Msg is the parsed message.
 	Msg *dhcp4.View
-	Raw []byte
-	// NowUnixNs is the time of the worker's batch.
-	NowUnixNs int64
-	// IfName and IfIndex are the interface it came in on, "" and 0 if unknown.
-	IfName  string
-	IfIndex uint32
 	// Src and Dst are the IP addresses of the packet.
-	Src, Dst         dhcp4.IPv4
-	SrcPort, DstPort uint16
-	// Subnet is the selected subnet, nil before Subnet4Select or if there is
-	// none. Change it with SelectSubnet.
-	Subnet *SubnetInfo
+	Src, Dst dhcp4.IPv4
 	// Reply is the answer so far.
 	Reply *dhcp4.Reply
 	// Lease, OldLease and Deleted: see the points. They are the engine's own
@@ -100,66 +133,49 @@ type Query4 struct {
 	OfferLifetimeS uint32
 	// OfferAddressInUse is set by a callout of Lease4Offer.
 	OfferAddressInUse bool
-	// HostID and HostIDType are set by a callout of Host4Identifier. The bytes
-	// must stay unchanged until the query is done.
-	HostID     []byte
-	HostIDType HostIDType
 	// DDNS is set at DDNS4Update.
 	DDNS *DDNS4
-	// Classes and Subnets are the engine's side.
-	Classes Classes
-	Subnets SubnetSelector
 
-	point      Point
-	status     Status
-	dropReason DropReason
-	dirty      bool // a slot is in use
-	parking    *Parking
-	slots      [maxSlots]scratch
+	parking *Parking
 }
 
 // Reset prepares q for the next query: fields are zeroed, scratch slots
 // cleared. It does not touch Classes and Subnets, which belong to the worker.
 func (q *Query4) Reset() {
-	q.Msg, q.Raw, q.Reply, q.Subnet = nil, nil, nil, nil
-	q.NowUnixNs, q.IfName, q.IfIndex = 0, "", 0
-	q.Src, q.Dst, q.SrcPort, q.DstPort = 0, 0, 0, 0
+	q.reset()
+	q.Msg, q.Reply = nil, nil
+	q.Src, q.Dst = 0, 0
 	q.Lease, q.OldLease, q.Deleted = nil, nil, nil
 	q.Fake, q.OfferLifetimeS, q.OfferAddressInUse = false, 0, false
-	q.HostID, q.HostIDType, q.DDNS = nil, 0, nil
-	q.point, q.status, q.dropReason, q.parking = 0, Continue, DropUnspecified, nil
-	if q.dirty {
-		q.slots = [maxSlots]scratch{}
-		q.dirty = false
-	}
+	q.DDNS, q.parking = nil, nil
 }
 
 // Point is the hook point that is running.
-func (q *Query4) Point() Point { return q.point }
+func (q *Query) Point() Point { return q.point }
 
 // Status is what the callouts before have made of the point.
-func (q *Query4) Status() Status { return q.status }
+func (q *Query) Status() Status { return q.status }
 
 // SetStatus sets the status of the point; with Continue it undoes what an
 // earlier callout said. What the callout then returns still counts after it.
-func (q *Query4) SetStatus(s Status) { q.status = s }
+func (q *Query) SetStatus(s Status) { q.status = s }
 
 // SetDropReason says why this callout answers Skip or Drop. The latest one
 // counts, if the query is dropped.
-func (q *Query4) SetDropReason(r DropReason) { q.dropReason = r }
+func (q *Query) SetDropReason(r DropReason) { q.dropReason = r }
 
 // DropReason is the reason set last at this point.
-func (q *Query4) DropReason() DropReason { return q.dropReason }
+func (q *Query) DropReason() DropReason { return q.dropReason }
 
 // InClass says whether the query is in the class.
-func (q *Query4) InClass(name string) bool { return q.Classes != nil && q.Classes.InClass(name) }
+func (q *Query) InClass(name string) bool { return q.Classes != nil && q.Classes.InClass(name) }
 
 // AddClass puts the query into the class; false if the configuration knows no
 // such class or there is no room.
-func (q *Query4) AddClass(name string) bool { return q.Classes != nil && q.Classes.AddClass(name) }
+func (q *Query) AddClass(name string) bool { return q.Classes != nil && q.Classes.AddClass(name) }
 
 // EachClass calls f for every class of the query until it returns false.
-func (q *Query4) EachClass(f func(name string) bool) {
+func (q *Query) EachClass(f func(name string) bool) {
 	if q.Classes == nil {
 		return
 	}
@@ -173,7 +189,7 @@ func (q *Query4) EachClass(f func(name string) bool) {
 // SelectSubnet chooses another subnet by its id, 0 for none, at Subnet4Select
 // or in the function given to Parked.Resume there. It reports whether there is
 // such a subnet; if not, nothing changes.
-func (q *Query4) SelectSubnet(id uint32) bool {
+func (q *Query) SelectSubnet(id uint32) bool {
 	if id == 0 {
 		q.Subnet = nil
 		return true
@@ -191,20 +207,20 @@ func (q *Query4) SelectSubnet(id uint32) bool {
 
 // Value and SetValue are the library's own data for the life of the query
 // (Kea's callout context). A pointer kept across queries costs no allocation.
-func (q *Query4) Value(s Slot) any { return q.slots[s].value }
+func (q *Query) Value(s Slot) any { return q.slots[s].value }
 
 // SetValue stores v, see Value.
-func (q *Query4) SetValue(s Slot, v any) {
+func (q *Query) SetValue(s Slot, v any) {
 	q.slots[s].value = v
 	q.dirty = true
 }
 
 // Word and SetWord are 64 bits of the library's own for the life of the query,
 // 0 at first.
-func (q *Query4) Word(s Slot) uint64 { return q.slots[s].word }
+func (q *Query) Word(s Slot) uint64 { return q.slots[s].word }
 
 // SetWord stores w, see Word.
-func (q *Query4) SetWord(s Slot, w uint64) {
+func (q *Query) SetWord(s Slot, w uint64) {
 	q.slots[s].word = w
 	q.dirty = true
 }

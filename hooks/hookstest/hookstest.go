@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +17,9 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // Classes is a set of classes for fake queries. It knows every name.
@@ -65,13 +68,22 @@ func (s Subnets) SubnetByID(id uint32) *hooks.SubnetInfo {
 // Query4 returns a fake query at that time in those classes, with a lease.
 func Query4(nowUnixNs int64, classes ...string) *hooks.Query4 {
 	return &hooks.Query4{
-		Msg:       new(dhcp4.View),
-		NowUnixNs: nowUnixNs,
-		IfName:    "eth0",
-		Src:       dhcp4.AddrFrom4([4]byte{192, 0, 2, 1}),
-		Dst:       dhcp4.AddrFrom4([4]byte{192, 0, 2, 2}),
-		Classes:   &Classes{Names: classes},
-		Lease:     new(lease.Lease4),
+		Query: hooks.Query{NowUnixNs: nowUnixNs, IfName: "eth0", Classes: &Classes{Names: classes}},
+		Msg:   new(dhcp4.View),
+		Src:   dhcp4.AddrFrom4([4]byte{192, 0, 2, 1}),
+		Dst:   dhcp4.AddrFrom4([4]byte{192, 0, 2, 2}),
+		Lease: new(lease.Lease4),
+	}
+}
+
+// Query6 returns a fake DHCPv6 query, see Query4.
+func Query6(nowUnixNs int64, classes ...string) *hooks.Query6 {
+	return &hooks.Query6{
+		Query: hooks.Query{NowUnixNs: nowUnixNs, IfName: "eth0", Classes: &Classes{Names: classes}},
+		Msg:   new(dhcp6.View),
+		Src:   lease6.AddrFromNetip(netip.MustParseAddr("fe80::1")),
+		Dst:   lease6.AddrFromNetip(netip.MustParseAddr("ff02::1:2")),
+		Lease: new(lease6.Lease6),
 	}
 }
 
