@@ -11,9 +11,9 @@ import (
 // lib6 registers what it is told to.
 type lib6 struct{ load func(env *hooks.Env) }
 
-func (l *lib6) Name() string                           { return "lib6" }
+func (l *lib6) Name() string                                 { return "lib6" }
 func (l *lib6) Load(env *hooks.Env, _ json.RawMessage) error { l.load(env); return nil }
-func (l *lib6) Close() error                           { return nil }
+func (l *lib6) Close() error                                 { return nil }
 
 func compile6(t *testing.T, load func(env *hooks.Env)) *hooks.Pipeline {
 	t.Helper()
