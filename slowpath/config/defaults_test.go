@@ -160,12 +160,12 @@ func TestDecoded(t *testing.T) {
 		{Library: "/usr/lib/x86_64-linux-gnu/kea/hooks/libdhcp_lease_cmds.so", Name: "lease_cmds", Parameters: json.RawMessage(`{"x":"y"}`)}})
 	check("user-context", string(d.UserContext), `{"comment":"edge 7","site":"edge-7","racks":[1,2.5,null,true]}`)
 	check("classes", d.Classes, []Class{
-		{Name: "gold", Options: Options{{Code: 15, Data: []byte("gold.example")}}, UserContext: json.RawMessage(`{"limits":{"rate-limit":"10 packets per second"}}`)},
+		{Name: "gold", Options: listed(Option{Code: 15, Data: []byte("gold.example")}), UserContext: json.RawMessage(`{"limits":{"rate-limit":"10 packets per second"}}`)},
 		{Name: "VENDOR_CLASS_docsis3.0", UserContext: json.RawMessage(`{"comment":"cable modems"}`)}})
-	check("options", d.Options, Options{{Code: 6, Always: true, Data: []byte{192, 0, 2, 53, 192, 0, 2, 54}}, {Code: 66, Data: []byte("tftp.example")}, {Code: 224, Data: []byte{1, 2}}})
+	check("options", d.Options, listed(Option{Code: 6, Always: true, Data: []byte{192, 0, 2, 53, 192, 0, 2, 54}}, Option{Code: 66, Data: []byte("tftp.example")}, Option{Code: 224, Data: []byte{1, 2}}))
 	check("global reservations", d.GlobalReservations, []*Reservation4{
 		{Type: IdentHWAddr, Identifier: []byte{2, 0, 0, 0, 0, 1}, ClientClasses: []string{"gold"}},
-		{Type: IdentDUID, Identifier: []byte{1, 2, 3, 4}, Addr: a("203.0.113.5"), Options: Options{{Code: 3, Never: true, Data: []byte{}}}}})
+		{Type: IdentDUID, Identifier: []byte{1, 2, 3, 4}, Addr: a("203.0.113.5"), Options: new(listed(Option{Code: 3, Never: true, Data: []byte{}}))}})
 	check("sample age", d.SampleAge, time.Minute)
 
 	n := d.Subnets[1]
@@ -175,7 +175,7 @@ func TestDecoded(t *testing.T) {
 	check("guard", n.ClientClasses, []string{"gold", "KNOWN"})
 	check("pools", n.Pools, []*Pool4{
 		{First: a("203.0.113.10"), Last: a("203.0.113.20"), UserContext: json.RawMessage(`{"comment":"small"}`)},
-		{First: a("203.0.113.128"), Last: a("203.0.113.255"), ID: 2, ClientClasses: []string{"gold"}, Options: Options{{Code: 42, Data: []byte{192, 0, 2, 1}}}}})
+		{First: a("203.0.113.128"), Last: a("203.0.113.255"), ID: 2, ClientClasses: []string{"gold"}, Options: listed(Option{Code: 42, Data: []byte{192, 0, 2, 1}})}})
 	check("reservations", n.Reservations, []*Reservation4{
 		{SubnetID: 20, Type: IdentCircuitID, Identifier: []byte("olt1/1/1"), Addr: a("203.0.113.7"), Hostname: "a.example", UserContext: json.RawMessage(`{"id":1}`)},
 		{SubnetID: 20, Type: IdentFlexID, Identifier: []byte{10, 11}, Addr: a("203.0.113.200"), NextServer: a("192.0.2.9"), ServerHostname: "s", BootFileName: "b"}})

@@ -49,6 +49,8 @@ func (d *decoder) dhcp4(n *Node) *Dhcp4 {
 		MultiThreading:    d.multiThreading(n.Get("multi-threading")),
 		Expired:           d.expired(n.Get("expired-leases-processing")),
 	}
+	d.defs = d.optionDefinitions(n, false)
+	c.OptionDefs = d.defs.exported()
 	d.interfaces(c, n.Get("interfaces-config"))
 	d.controlSockets(c, n)
 	d.loggers(c, n)
@@ -284,7 +286,9 @@ func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) (at *Node) {
 			r.ClientClasses = append(r.ClientClasses, strings.Clone(c.Str))
 		}
 	}
-	r.Options = d.options(e)
+	if o := d.options(e); !o.Empty() {
+		r.Options = &o
+	}
 	r.UserContext = userContext(e)
 	if !ok {
 		return nil
@@ -319,19 +323,4 @@ func (d *decoder) bounded(n *Node, name string, max int) string {
 // sortSubnets orders by ID, which is the order in which Kea scans (WR-01).
 func sortSubnets(l []*Subnet4) {
 	slices.SortFunc(l, func(a, b *Subnet4) int { return cmp.Compare(a.ID, b.ID) })
-}
-
-// sortOptions orders by code and keeps of each code the first.
-func sortOptions(o Options) Options {
-	slices.SortStableFunc(o, func(a, b Option) int { return cmp.Compare(a.Code, b.Code) })
-	return slices.Clip(slices.CompactFunc(o, func(a, b Option) bool { return a.Code == b.Code }))
-}
-
-// Find returns the option with that code, nil if there is none.
-func (o Options) Find(code uint8) *Option {
-	i, ok := slices.BinarySearchFunc(o, code, func(x Option, c uint8) int { return cmp.Compare(x.Code, c) })
-	if !ok {
-		return nil
-	}
-	return &o[i]
 }

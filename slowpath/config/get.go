@@ -1,10 +1,12 @@
 package config
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // getter writes the answer of config-get: every scope with the keys of its
@@ -237,29 +239,62 @@ func poolValue(g *getter, n *Node, k *key) []byte {
 	return appendString(nil, fmt.Sprintf("%s-%s", first, last))
 }
 
-// optionValue prints both name and code of an option, its space and format.
+// optionValue prints both name and code of an option, its space and format, and
+// data in hexadecimal as Kea writes it.
 func optionValue(g *getter, n *Node, k *key) []byte {
 	switch k.name {
-	case "name", "code", "space", "csv-format":
+	case "name", "code", "space", "csv-format", "data":
 	default:
 		return nil
 	}
-	ref, ok := (*decoder)(nil).resolveOption(n)
+	ref, ok := g.d.refs[n]
 	if !ok {
 		return nil
 	}
+	text := n.str("data", "")
 	switch k.name {
 	case "name":
 		if ref.def != nil {
 			return appendString(nil, ref.def.name)
 		}
-		return nil
+		return skip
 	case "code":
 		return u32Value(uint32(ref.code))
 	case "space":
-		return appendString(nil, spaceDHCP4)
+		return appendString(nil, ref.space)
 	}
-	return strconv.AppendBool(nil, ref.csv)
+	// Without data there is nothing that has a format.
+	if n.Get("data") == nil && n.bool("never-send", false) {
+		return skip
+	}
+	csv := ref.csv && text != ""
+	switch {
+	case k.name == "csv-format":
+		return strconv.AppendBool(nil, csv)
+	case csv:
+		return nil
+	}
+	// Kea forgets data in hexadecimal of options of type empty here; config-write
+	// would lose it.
+	b, _, err := encodeOption(ref, text)
+	if err != nil {
+		return nil
+	}
+	return appendString(nil, strings.ToUpper(hex.EncodeToString(b)))
+}
+
+// optionDefValue prints the types of a record as Kea does.
+func optionDefValue(_ *getter, n *Node, k *key) []byte {
+	if k.name != "record-types" || n.Get(k.name) == nil {
+		return nil
+	}
+	var l []string
+	for _, s := range strings.Split(n.str(k.name, ""), ",") {
+		if s = strings.TrimSpace(s); s != "" {
+			l = append(l, s)
+		}
+	}
+	return appendString(nil, strings.Join(l, ", "))
 }
 
 // dataplaneValue prints what depends on other keys.

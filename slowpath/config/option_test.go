@@ -13,6 +13,21 @@ import (
 	"github.com/insomniacslk/dhcp/rfc1035label"
 )
 
+// listed are the options of a scope that has these in space dhcp4.
+func listed(l ...Option) Options {
+	o := Options{List: l}
+	for _, x := range l {
+		o.Codes.Add(x.Code)
+		if x.Always {
+			o.Always.Add(x.Code)
+		}
+		if x.Never {
+			o.Never.Add(x.Code)
+		}
+	}
+	return o
+}
+
 // optionOf loads one global option-data entry.
 func optionOf(t *testing.T, entry string) (Option, error) {
 	t.Helper()
@@ -20,10 +35,10 @@ func optionOf(t *testing.T, entry string) (Option, error) {
 	if err != nil {
 		return Option{}, err
 	}
-	if len(s.Dhcp4.Options) != 1 {
-		t.Fatalf("%d options", len(s.Dhcp4.Options))
+	if len(s.Dhcp4.Options.List) != 1 {
+		t.Fatalf("%d options", len(s.Dhcp4.Options.List))
 	}
-	return s.Dhcp4.Options[0], nil
+	return s.Dhcp4.Options.List[0], nil
 }
 
 // TestOptionEncoding has at least one row for every type, written by hand from
@@ -150,17 +165,17 @@ func TestOptionTable(t *testing.T) {
 		if len(o.fields) == 0 {
 			t.Errorf("option %d has no type", o.code)
 		}
-		if OptionName(o.code) != o.name {
-			t.Errorf("OptionName(%d) = %q", o.code, OptionName(o.code))
+		if OptionName(uint8(o.code)) != o.name {
+			t.Errorf("OptionName(%d) = %q", o.code, OptionName(uint8(o.code)))
 		}
-		// Every definition takes some text or says that it is not served yet.
+		// Every definition takes some text.
 		var err error
-		for _, text := range []string{"1,10.0.0.1,a.,::1,1,1", "10.0.0.1", "1,1,1,a.", "1,1,::1,10.0.0.1", "1,1/4", "", "a.", "10.0.0.0/8-10.0.0.1", "1,10.0.0.1,10.0.0.1,a.", "ab", "1", "1, 10.0.0.1", "1, ab"} {
+		for _, text := range []string{"1,10.0.0.1,a.,::1,1,1", "10.0.0.1", "1,1,1,a.", "1,1,::1,10.0.0.1", "1,1/4", "", "a.", "10.0.0.0/8-10.0.0.1", "1,10.0.0.1,10.0.0.1,a.", "ab", "1", "1, 10.0.0.1", "1, ab", "1, a."} {
 			if _, _, err = o.encode(text); err == nil {
 				break
 			}
 		}
-		if err != nil && o.fields[0] != optLater {
+		if err != nil {
 			t.Errorf("option %s takes no text: %v", o.name, err)
 		}
 	}
@@ -175,11 +190,11 @@ func TestOptionsSorted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Options{{Code: 1, Never: true, Data: []byte{255, 0, 0, 0}}, {Code: 3, Always: true, Data: []byte{192, 0, 2, 2}}, {Code: 42, Data: []byte{192, 0, 2, 1}}}
+	want := listed(Option{Code: 1, Never: true, Data: []byte{255, 0, 0, 0}}, Option{Code: 3, Always: true, Data: []byte{192, 0, 2, 2}}, Option{Code: 42, Data: []byte{192, 0, 2, 1}})
 	if diff := cmp.Diff(want, s.Dhcp4.Options); diff != "" {
 		t.Error(diff)
 	}
-	if o := s.Dhcp4.Options.Find(3); o == nil || !o.Always {
+	if o := s.Dhcp4.Options.Find(3); len(o) != 1 || !o[0].Always {
 		t.Error("Find(3)")
 	}
 	if o := s.Dhcp4.Options.Find(4); o != nil {

@@ -1,42 +1,54 @@
 package config
 
+import "github.com/peregrine-dhcp/peregrine/slowpath/class"
+
 // optType is the type of an option or of a field of a record (V4-096).
-type optType uint8
+type optType = class.OptionType
 
 const (
-	optEmpty optType = iota
-	optBinary
-	optBool
-	optInt8
-	optInt16
-	optInt32
-	optUint8
-	optUint16
-	optUint32
-	optIPv4
-	optIPv6
-	optPSID
-	optString
-	optTuple
-	optFQDN
-	optRoutes // 121: RFC 3442
-	optLater  // known, but not encoded from text yet
+	optEmpty    = class.TypeEmpty
+	optBinary   = class.TypeBinary
+	optBool     = class.TypeBoolean
+	optInt8     = class.TypeInt8
+	optInt16    = class.TypeInt16
+	optInt32    = class.TypeInt32
+	optUint8    = class.TypeUint8
+	optUint16   = class.TypeUint16
+	optUint32   = class.TypeUint32
+	optIPv4     = class.TypeIPv4Address
+	optIPv6     = class.TypeIPv6Address
+	optPrefix   = class.TypeIPv6Prefix
+	optPSID     = class.TypePSID
+	optString   = class.TypeString
+	optTuple    = class.TypeTuple
+	optFQDN     = class.TypeFQDN
+	optRecord   = class.TypeRecord
+	optInternal = class.TypeInternal // 121 and 162, each with a format of its own
 )
 
-// optDef is a built-in option of space dhcp4.
+// optDef defines an option of a space. It is immutable.
 type optDef struct {
-	code   uint8
+	code   uint16
 	name   string
 	fields []optType // more than one is a record
 	array  bool      // of the last field
+	// encapsulates is the space of the options that follow the fields, "" none.
+	encapsulates string
+	space        string
+	// src is the option-def entry, nil where the definition is built in.
+	src *Node
 }
 
-func def(code uint8, name string, fields ...optType) optDef {
+func def(code uint16, name string, fields ...optType) optDef {
 	return optDef{code: code, name: name, fields: fields}
 }
 
-func arr(code uint8, name string, fields ...optType) optDef {
+func arr(code uint16, name string, fields ...optType) optDef {
 	return optDef{code: code, name: name, fields: fields, array: true}
+}
+
+func encap(code uint16, name, space string) optDef {
+	return optDef{code: code, name: name, fields: []optType{optEmpty}, encapsulates: space}
 }
 
 // builtinOptions are the options that Kea defines in space dhcp4 (inventory
@@ -84,7 +96,6 @@ var builtinOptions = []optDef{
 	def(40, "nis-domain", optString),
 	arr(41, "nis-servers", optIPv4),
 	arr(42, "ntp-servers", optIPv4),
-	def(43, "vendor-encapsulated-options", optEmpty),
 	arr(44, "netbios-name-servers", optIPv4),
 	arr(45, "netbios-dd-server", optIPv4),
 	def(46, "netbios-node-type", optUint8),
@@ -122,7 +133,7 @@ var builtinOptions = []optDef{
 	arr(78, "slp-directory-agent", optBool, optIPv4),
 	def(79, "slp-service-scope", optBool, optString),
 	def(81, "fqdn", optUint8, optUint8, optUint8, optFQDN),
-	def(82, "dhcp-agent-options", optEmpty),
+	encap(82, "dhcp-agent-options", spaceRAI),
 	arr(85, "nds-servers", optIPv4),
 	def(86, "nds-tree-name", optString),
 	def(87, "nds-context", optString),
@@ -146,10 +157,10 @@ var builtinOptions = []optDef{
 	arr(117, "name-service-search", optUint16),
 	def(118, "subnet-selection", optIPv4),
 	arr(119, "domain-search", optFQDN),
-	def(121, "classless-static-route", optRoutes),
-	def(122, "cablelabs-client-conf", optEmpty),
-	def(124, "vivco-suboptions", optLater),
-	def(125, "vivso-suboptions", optLater),
+	def(121, "classless-static-route", optInternal),
+	encap(122, "cablelabs-client-conf", spaceCableLabs),
+	def(124, "vivco-suboptions", optUint32, optBinary),
+	def(125, "vivso-suboptions", optUint32),
 	arr(136, "pana-agent", optIPv4),
 	def(137, "v4-lost", optFQDN),
 	arr(138, "capwap-ac-v4", optIPv4),
@@ -164,27 +175,55 @@ var builtinOptions = []optDef{
 	def(156, "dhcp-state", optUint8),
 	def(157, "data-source", optUint8),
 	def(159, "v4-portparams", optUint8, optPSID),
-	def(162, "v4-dnr", optLater),
+	def(162, "v4-dnr", optInternal),
 	arr(212, "option-6rd", optUint8, optUint8, optIPv6, optIPv4),
 	def(213, "v4-access-domain", optFQDN),
 }
 
-var (
-	optByCode [256]*optDef
-	optByName = map[string]*optDef{}
-)
+// lastResort43 is what option 43 is where no option-def says otherwise (V4-098).
+var lastResort43 = optDef{code: 43, name: "vendor-encapsulated-options", fields: []optType{optEmpty},
+	encapsulates: spaceVendorEncapsulated, space: spaceDHCP4}
 
-func init() {
-	for i := range builtinOptions {
-		o := &builtinOptions[i]
-		optByCode[o.code], optByName[o.name] = o, o
-	}
+// builtinRAI are the sub-options of option 82 (RFC 3046 and its successors).
+var builtinRAI = []optDef{
+	def(1, "circuit-id", optBinary),
+	def(2, "remote-id", optBinary),
+	def(4, "docsis-device-class", optUint32),
+	def(5, "link-selection", optIPv4),
+	def(6, "subscriber-id", optString),
+	def(7, "radius", optBinary),
+	def(8, "auth", optBinary),
+	def(9, "vendor-specific-info", optBinary),
+	def(10, "relay-flags", optUint8),
+	def(11, "server-id-override", optIPv4),
+	def(12, "relay-id", optBinary),
+	def(13, "access-techno-type", optUint16),
+	def(14, "access-network-name", optString),
+	def(15, "access-point-name", optString),
+	def(16, "access-point-bssid", optBinary),
+	def(17, "operator-id", optUint32),
+	def(18, "operator-realm", optString),
+	def(19, "relay-port", optUint16),
+	def(151, "virtual-subnet-select", optBinary),
+	def(152, "virtual-subnet-select-ctrl", optEmpty),
 }
 
-// OptionName is the name of a built-in option of space dhcp4, "" for others.
-func OptionName(code uint8) string {
-	if o := optByCode[code]; o != nil {
-		return o.name
-	}
-	return ""
+// builtinCableLabs are the sub-options of option 122 (RFC 3495, RFC 3594). Sub-option
+// 3 has a form that depends on its first octet and no definition.
+var builtinCableLabs = []optDef{
+	def(1, "tsp-primary-server", optIPv4),
+	def(2, "tsp-secondary-server", optIPv4),
+	def(4, "tsp-as-parameters", optUint32, optUint32, optUint32),
+	def(5, "tsp-ap-parameters", optUint32, optUint32, optUint32),
+	def(6, "tsp-realm", optFQDN),
+	def(7, "tsp-use-tgt", optBool),
+	def(8, "tsp-provisioning-timer", optUint8),
+	def(9, "tsp-sct", optUint16),
+	arr(10, "kdc-server", optIPv4),
+}
+
+// builtinDOCSIS are what CableLabs (enterprise 4491) has in option 125 (V4-100).
+var builtinDOCSIS = []optDef{
+	arr(1, "oro", optUint8),
+	arr(2, "tftp-servers", optIPv4),
 }

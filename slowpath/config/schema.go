@@ -115,6 +115,11 @@ type decoder struct {
 	path []step
 	// subnets are the decoded subnets by their node, for config-get.
 	subnets map[*Node]*Subnet4
+	// defs are the global option definitions, own those of the class whose
+	// options are decoded; refs are the decoded options by their node, for
+	// config-get.
+	defs, own *optionDefs
+	refs      map[*Node]optionRef
 	// classes are the class names that may come true.
 	classes map[string]bool
 }

@@ -102,10 +102,25 @@ var scopeOption = func() *scope {
 		unset(str("data", "")),
 		boolean("always-send", "false"),
 		boolean("never-send", "false"),
-		later(unset(list("client-classes", String))),
+		unset(list("client-classes", String)),
 		later(freeMap("metadata")),
 	}, withContext())
 	s.value = optionValue
+	return s
+}()
+
+var scopeOptionDef = func() *scope {
+	s := newScope("option-def", []key{
+		unset(str("name", "")),
+		unset(integer("code", "", 0, 255)),
+		unset(str("type", "")),
+		boolean("array", "false"),
+		str("record-types", `""`),
+		str("space", `"dhcp4"`),
+		str("encapsulate", `""`),
+		later(freeMap("metadata")),
+	}, withContext())
+	s.value = optionDefValue
 	return s
 }()
 
@@ -173,7 +188,7 @@ var scopeClass = newScope("client-classes", []key{
 	mapList("option-data", scopeOption),
 	later(str("test", "")),
 	later(str("template-test", "")),
-	later(mapList("option-def", nil)),
+	mapList("option-def", scopeOptionDef),
 	later(str("next-server", `"0.0.0.0"`), `""`),
 	later(str("server-hostname", `""`)),
 	later(str("boot-file-name", `""`)),
@@ -250,7 +265,7 @@ var scopeDhcp4 = func() *scope {
 		later(list("hosts-databases", Map)),
 		{name: "host-reservation-identifiers", kind: List, elem: String, def: `["hw-address","duid","circuit-id","client-id"]`},
 		mapList("client-classes", scopeClass),
-		later(mapList("option-def", nil)),
+		mapList("option-def", scopeOptionDef),
 		mapList("hooks-libraries", scopeHook),
 		withDef(submap("expired-leases-processing", scopeExpired), "{}"),
 		later(integer("dhcp4o6-port", "0", 0, 65535)),
@@ -289,7 +304,7 @@ func withDef(k key, def string) key { k.def = def; return k }
 
 // allScopes are searched, in this order, for where an unknown key belongs.
 var allScopes = sync.OnceValue(func() []*scope {
-	return []*scope{scopeDhcp4, scopeSubnet, scopePool, scopeReservation, scopeOption, scopeClass, scopeRelay,
+	return []*scope{scopeDhcp4, scopeSubnet, scopePool, scopeReservation, scopeOption, scopeOptionDef, scopeClass, scopeRelay,
 		scopeInterfaces, scopeLeaseDB, scopeExpired, scopeThreading, scopeSocket, scopeAuth, scopeAuthClient, scopeLogger,
 		scopeOutput, scopeHook, scopeDDNS, scopeCompatibility, scopeDataplane, scopeLimits}
 })

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/peregrine-dhcp/peregrine/slowpath/class"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 )
 
@@ -213,24 +214,47 @@ type Class struct {
 	UserContext json.RawMessage
 }
 
-// OptionDef is an option-def entry; kept for config-get.
+// OptionDef is an option-def entry of the global list.
 type OptionDef struct {
-	Code  uint8
+	Space string
+	Code  uint16
 	Name  string
-	Type  string
-	Array bool
+	class.OptionDef
 }
 
-// Option is one encoded option-data entry.
+// Option is one encoded option-data entry of space dhcp4 or of a vendor's space,
+// with the sub-options that it encapsulates.
 type Option struct {
 	Code   uint8
 	Always bool
 	Never  bool
-	Data   []byte // wire form, may be longer than 255 (RFC 3396)
+	// Classes, if not empty, says that the entry is for queries in one of these
+	// classes only (V4-095).
+	Classes []string
+	Data    []byte // wire form, may be longer than 255 (RFC 3396)
 }
 
-// Options of one scope, ascending by code, each code once.
-type Options []Option
+// Options are the option-data of one scope; the zero value is none.
+type Options struct {
+	// List is space dhcp4, ascending by code. There are several entries of a
+	// code where they are for certain classes, then in the order in which the
+	// first that fits is used, the one for all last; and of options 124 and
+	// 125, which are told apart by their enterprise number.
+	List []Option
+	// Codes are the codes in List; Always and Never those that some entry says
+	// always or never to send.
+	Codes, Always, Never CodeSet
+	// Vendors are the spaces vendor-NUMBER, sub-options of option 125, ascending
+	// by number.
+	Vendors []VendorOptions
+}
+
+// VendorOptions are the options of one vendor's space; see Options.
+type VendorOptions struct {
+	Enterprise           uint32
+	List                 []Option
+	Codes, Always, Never CodeSet
+}
 
 // Triplet is a lifetime with its bounds in seconds (V4-075).
 type Triplet struct{ Min, Default, Max uint32 }
@@ -308,6 +332,6 @@ type Reservation4 struct {
 	ServerHostname string
 	BootFileName   string
 	ClientClasses  []string
-	Options        Options
+	Options        *Options // nil: none
 	UserContext    json.RawMessage
 }

@@ -104,7 +104,7 @@ func (w *Worker) ownServerID(q *Query4, id dhcp4.IPv4) bool {
 	}
 	for _, c := range q.Classes.order[:q.Classes.n] {
 		if c < uint32(len(q.cfg.classes.options)) {
-			if cid, ok := serverIDOf(q.cfg.classes.options[c]); ok && cid == id {
+			if hasServerID(q.cfg.classes.options[c], id) {
 				return true
 			}
 		}

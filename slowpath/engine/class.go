@@ -42,7 +42,7 @@ type classTable struct {
 	names   []string
 	index   map[string]uint32
 	vendor  map[string]uint32 // VENDOR_CLASS_ names by what option 60 has to be
-	options []config.Options  // by number; nil where a class defines none
+	options []*config.Options // by number; nil where a class defines none
 }
 
 func newClassTable(cfg *config.Dhcp4) *classTable {
@@ -52,7 +52,9 @@ func newClassTable(cfg *config.Dhcp4) *classTable {
 	}
 	for i := range cfg.Classes {
 		n := t.add(cfg.Classes[i].Name)
-		t.options[n] = cfg.Classes[i].Options
+		if o := &cfg.Classes[i].Options; !o.Empty() {
+			t.options[n] = o
+		}
 	}
 	hosts := func(l []*config.Reservation4) {
 		for _, h := range l {

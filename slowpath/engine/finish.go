@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"github.com/peregrine-dhcp/peregrine/slowpath/config"
-	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
-)
+import "github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 
 const (
 	// minMessageLen is what every client takes (RFC 2131 §2): a smaller option 57
@@ -98,104 +95,6 @@ func localAddr(q *Query4) dhcp4.IPv4 {
 		}
 	}
 	return q.IfAddr
-}
-
-// collect returns the scopes that options come from, first the one that wins:
-// host, pool, subnet, classes in order of assignment, global (V4-093, WR-10,
-// WR-11).
-func (w *Worker) collect(q *Query4, r *Reply4) []config.Options {
-	l := w.scopes[:0]
-	if h := q.Host; h != nil && len(h.Options) > 0 {
-		l = append(l, h.Options)
-	}
-	s := q.Subnet
-	if r.YIAddr != 0 {
-		if p := poolOf(s, r.YIAddr); p >= 0 && len(s.Pools[p].Options) > 0 {
-			l = append(l, s.Pools[p].Options)
-		}
-	}
-	if len(s.Options) > 0 {
-		l = append(l, s.Options)
-	}
-	for _, c := range q.Classes.order[:q.Classes.n] {
-		if c < uint32(len(q.cfg.classes.options)) {
-			if o := q.cfg.classes.options[c]; len(o) > 0 {
-				l = append(l, o)
-			}
-		}
-	}
-	if o := q.cfg.Snapshot.Dhcp4.Options; len(o) > 0 {
-		l = append(l, o)
-	}
-	return l
-}
-
-// codes is a set of option codes.
-type codes [4]uint64
-
-func (c *codes) add(b uint8)      { c[b>>6] |= 1 << (b & 63) }
-func (c *codes) has(b uint8) bool { return c[b>>6]&(1<<(b&63)) != 0 }
-
-// basicOptions are sent whenever they are configured (WR-09).
-var basicOptions = [...]uint8{dhcp4.OptServerIdentifier, dhcp4.OptRouter, dhcp4.OptDomainNameServer, dhcp4.OptDomainName}
-
-// setOptions adds what the client asks for and what is always sent, but for
-// what is never sent; each from the first scope that has it (V4-094).
-func (w *Worker) setOptions(q *Query4, r *Reply4, scopes []config.Options) {
-	// The basic ones first, that they find room. As in Kea, never-send does not
-	// keep them away, save where the entry is nothing but that mark.
-	for _, code := range basicOptions {
-		for _, o := range scopes {
-			if e := findOption(o, code); e != nil {
-				if len(e.Data) > 0 || !e.Never {
-					w.setOption(r, e)
-				}
-				break
-			}
-		}
-	}
-	if !r.Has(dhcp4.OptServerIdentifier) {
-		r.SetIP(dhcp4.OptServerIdentifier, r.ServerID)
-	}
-	var wanted, done codes
-	for _, code := range r.PRL {
-		wanted.add(code)
-	}
-	for _, o := range scopes {
-		for i := range o {
-			if o[i].Always {
-				wanted.add(o[i].Code)
-			}
-			if o[i].Never {
-				done.add(o[i].Code)
-			}
-		}
-	}
-	done.add(dhcp4.OptMessageType)
-	done.add(dhcp4.OptOverload)
-	done.add(dhcp4.OptRelayAgentInformation)
-	if r.Type == dhcp4.MsgAck && q.Msg.Type() == dhcp4.MsgInform {
-		// RFC 2131 §4.3.5: no lease times.
-		done.add(dhcp4.OptIPAddressLeaseTime)
-		done.add(dhcp4.OptRenewalTime)
-		done.add(dhcp4.OptRebindingTime)
-	}
-	for _, o := range scopes {
-		for i := range o {
-			if code := o[i].Code; wanted.has(code) && !done.has(code) {
-				done.add(code)
-				if !r.Has(code) {
-					w.setOption(r, &o[i])
-				}
-			}
-		}
-	}
-}
-
-func (w *Worker) setOption(r *Reply4, e *config.Option) {
-	if !r.Set(e.Code, e.Data) {
-		r.LeftOut++
-	}
 }
 
 // setFields sets siaddr, sname and file: the subnet's values, where the host has

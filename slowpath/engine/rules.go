@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"encoding/binary"
-
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 )
@@ -38,46 +36,38 @@ func newRules(d *config.Dhcp4) rules {
 		for _, p := range s.Pools {
 			sr.pools = append(sr.pools, r.classes.numbers(p.ClientClasses))
 		}
-		sr.v6Only = findOption(s.Options, dhcp4.OptIPv6OnlyPreferred) != nil
+		sr.v6Only = s.Options.Codes.Has(dhcp4.OptIPv6OnlyPreferred)
 		r.bySubnet[s] = sr
 		r.anyGuard = r.anyGuard || len(sr.guard) > 0
-		r.addServerID(s.Options)
+		r.addServerIDs(&s.Options)
 	}
-	r.addServerID(d.Options)
+	r.addServerIDs(&d.Options)
 	for _, t := range d.HostIdentifiers {
 		r.flexID = r.flexID || t == config.IdentFlexID
 	}
 	return r
 }
 
-func (r *rules) addServerID(o config.Options) {
-	if id, ok := serverIDOf(o); ok {
-		r.serverIDs[id] = struct{}{}
-	}
-}
-
-func serverIDOf(o config.Options) (dhcp4.IPv4, bool) {
-	if e := findOption(o, dhcp4.OptServerIdentifier); e != nil && len(e.Data) == 4 {
-		return dhcp4.IPv4(binary.BigEndian.Uint32(e.Data)), true
-	}
-	return 0, false
-}
-
-// findOption returns the entry of a scope, nil if there is none.
-func findOption(o config.Options, code uint8) *config.Option {
-	lo, hi := 0, len(o)
-	for lo < hi {
-		m := int(uint(lo+hi) >> 1)
-		if o[m].Code < code {
-			lo = m + 1
-		} else {
-			hi = m
+func (r *rules) addServerIDs(o *config.Options) {
+	for _, e := range o.Find(dhcp4.OptServerIdentifier) {
+		if len(e.Data) == 4 {
+			r.serverIDs[dhcp4.AddrFromSlice(e.Data)] = struct{}{}
 		}
 	}
-	if lo < len(o) && o[lo].Code == code {
-		return &o[lo]
+}
+
+// hasServerID reports whether the scope, nil for none, has id as option 54.
+func hasServerID(o *config.Options, id dhcp4.IPv4) bool {
+	if o == nil {
+		return false
 	}
-	return nil
+	l := o.Find(dhcp4.OptServerIdentifier)
+	for i := range l {
+		if d := l[i].Data; len(d) == 4 && dhcp4.AddrFromSlice(d) == id {
+			return true
+		}
+	}
+	return false
 }
 
 // poolOf returns the index of the pool that holds a, -1 if none does.

@@ -71,6 +71,9 @@ type queryState struct {
 	sname [64]byte
 	file  [128]byte
 
+	// vendorData is what options 124 and 125 of the reply refer to.
+	vendorData []byte
+
 	v6Only bool // answered without an address (V4-078)
 }
 
@@ -153,7 +156,7 @@ type workerState struct {
 	under lease.Lease4 // the record that an offer stands over
 	next  lease.Lease4 // what is stored
 
-	scopes [3 + MaxQueryClasses + 1]config.Options
+	scopes [4 + MaxQueryClasses + 1]*config.Options
 	due    [64]lease.Due
 
 	reclaimed ReclaimCounts

@@ -1,0 +1,192 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// fixed is the length of a type in bytes, 0 where it varies.
+func fixed(t optType) int {
+	switch t {
+	case optBool, optInt8, optUint8:
+		return 1
+	case optInt16, optUint16:
+		return 2
+	case optInt32, optUint32, optIPv4:
+		return 4
+	case optPSID:
+		return 3
+	case optIPv6:
+		return 16
+	}
+	return 0
+}
+
+// trim holds wire-form data against the definition and returns what of it is
+// sent: as in Kea what is behind the fields is not, unless sub-options may stand
+// there.
+func (o *optDef) trim(b []byte) ([]byte, error) {
+	switch {
+	case o.is(121):
+		return b, checkRoutes(b)
+	case o.is(162):
+		return b, checkDNR(b)
+	case o.is(optVIVCO):
+		return b, checkVendorClass(b)
+	case o.is(119):
+		return b, nil // compressed names
+	}
+	n, err := o.fieldsLen(b)
+	if err != nil {
+		return nil, err
+	}
+	if o.encapsulates != "" {
+		return b, nil
+	}
+	return b[:n], nil
+}
+
+// fieldsLen is how many octets of b the fields take.
+func (o *optDef) fieldsLen(b []byte) (int, error) {
+	n := 0
+	for i, f := range o.fields {
+		if o.array && len(o.fields) == 1 {
+			break
+		}
+		l, err := o.fieldLen(f, b[n:])
+		if err != nil {
+			if fixed(f) > 0 && len(o.fields) == 1 {
+				err = fmt.Errorf("data has a length of %d, expected %d", len(b), fixed(f))
+			}
+			return 0, err
+		}
+		if n += l; i == len(o.fields)-1 && !o.array {
+			return n, nil
+		}
+	}
+	f := o.fields[len(o.fields)-1]
+	record := len(o.fields) > 1
+	switch f {
+	case optInt8, optInt16, optInt32, optUint8, optUint16, optUint32, optIPv4, optIPv6:
+		// An array of its own may have no rest, that of a record may.
+		size := fixed(f)
+		if !record && (len(b)%size != 0 || len(b) == 0 && f != optIPv4 && f != optIPv6) {
+			return 0, fmt.Errorf("data has a length of %d, expected a multiple of %d", len(b), size)
+		}
+		if record && (len(b)-n)%size != 0 {
+			return 0, fmt.Errorf("data has a length of %d, expected a multiple of %d and %d before", len(b), size, n-size)
+		}
+		return len(b), nil
+	}
+	for n < len(b) {
+		l, err := o.fieldLen(f, b[n:])
+		if err != nil {
+			return 0, err
+		}
+		n += l
+	}
+	return n, nil
+}
+
+var errTruncated = errors.New("data ends inside a value")
+
+// fieldLen is how many octets the value of type t at the beginning of b takes.
+func (o *optDef) fieldLen(t optType, b []byte) (int, error) {
+	n := fixed(t)
+	switch t {
+	case optEmpty:
+		return 0, nil
+	case optString:
+		b = bytes.TrimRight(b, "\x00") // V4-117
+		if len(b) == 0 && len(o.fields) == 1 {
+			return 0, errors.New("expected text, not an empty value")
+		}
+		return len(b), nil
+	case optBinary, optInternal:
+		return len(b), nil
+	case optPSID:
+		if len(b) > 0 && b[0] > 16 {
+			return 0, fmt.Errorf("the length of a port set has 0 to 16 bits, not %d", b[0])
+		}
+	case optPrefix:
+		if len(b) == 0 {
+			return 0, errTruncated
+		}
+		if b[0] > 128 {
+			return 0, fmt.Errorf("the length of an IPv6 prefix is at most 128, not %d", b[0])
+		}
+		n = 1 + (int(b[0])+7)/8
+	case optTuple:
+		head := 1
+		if o.is(143) {
+			head = 2
+		}
+		if len(b) < head {
+			return 0, errTruncated
+		}
+		n = head + int(b[head-1])
+		if head == 2 {
+			n += int(b[0]) << 8
+		}
+	case optFQDN:
+		return nameLen(b)
+	}
+	if len(b) < n {
+		return 0, errTruncated
+	}
+	return n, nil
+}
+
+// nameLen is the length of the uncompressed domain name at the beginning of b.
+func nameLen(b []byte) (int, error) {
+	for i := 0; i < len(b); {
+		l := int(b[i])
+		switch i += 1 + l; {
+		case l > 63:
+			return 0, errors.New("a label of a domain name has at most 63 bytes")
+		case i > 255:
+			return 0, errors.New("a domain name has at most 255 bytes")
+		case l == 0:
+			return i, nil
+		}
+	}
+	return 0, errors.New("data ends inside a domain name")
+}
+
+// checkRoutes holds the wire form of option 121 against RFC 3442.
+func checkRoutes(b []byte) error {
+	if len(b) == 0 {
+		return errors.New("data must have at least one route")
+	}
+	for len(b) > 0 {
+		if b[0] > 32 {
+			return fmt.Errorf("the width of a destination is at most 32 bits, not %d", b[0])
+		}
+		n := 1 + (int(b[0])+7)/8 + 4
+		if len(b) < n {
+			return errors.New("data ends inside a route")
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// checkVendorClass holds option 124 against RFC 3925 §3. As in Kea one entry is of
+// one vendor; several vendors have an entry each.
+func checkVendorClass(b []byte) error {
+	if len(b) < 5 {
+		return fmt.Errorf("data has a length of %d, expected an enterprise number of 4 and a length of 1 at least", len(b))
+	}
+	id := b[:4]
+	for len(b) > 0 {
+		switch {
+		case len(b) < 5 || len(b) < 5+int(b[4]):
+			return errors.New("data ends inside a vendor class: an enterprise number, a length and as many bytes are expected")
+		case !bytes.Equal(b[:4], id):
+			return errors.New("data is of two enterprise numbers: give an entry for each")
+		}
+		b = b[5+int(b[4]):]
+	}
+	return nil
+}
