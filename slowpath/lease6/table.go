@@ -1,11 +1,14 @@
 package lease6
 
 import (
-	"bytes"
-	"slices"
+	"encoding/binary"
+	"hash/maphash"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
 )
 
 // Options of a Table. The zero value is usable.
@@ -17,150 +20,311 @@ type Options struct {
 	Observer Observer
 }
 
+const (
+	defaultMaxLeases = 64 << 20
+	shardCount       = 256 // by the upper eight bits of an address's hash
+	shardShift       = 24  // of a reference: the shard; below it the record's number
+)
+
 // Table is the in-memory DHCPv6 lease database.
+//
+// It is built as lease.Table is: 256 shards by a seeded hash of the address, each
+// with a mutex, slabs, an address index and its expiry wheels; and two indexes
+// that name candidate records by identity association and by DUID. Lock order: a
+// shard, then a client index. Look-ups by client release the index before they
+// read records, and check them there.
 type Table struct {
-	mu      sync.Mutex
-	max     int
-	obs     Observer
-	recs    map[IPv6]Lease6
-	covered map[IPv6]Lease6
-	seq     uint64
+	// Never changed after NewTable.
+	max      int64
+	addrSeed uint64
+	idSeed   maphash.Seed
+	shards   *[shardCount]shard
+	byIA     *slab.ClientIndex
+	byDUID   *slab.ClientIndex
+	_        [64]byte
+
+	// Each on a cache line of its own: all cores write here.
+	seq   padded // taken under the address's shard lock
+	count padded
+	bytes padded
+
+	due struct {
+		sync.Mutex
+		next int // shard
+	}
+	observing sync.Mutex // serializes SetObserver
+	pages     pages
 }
+
+type padded struct {
+	atomic.Int64
+	_ [56]byte
+}
+
+// shard is guarded by mu but for t. What every look-up touches comes first and
+// fills two cache lines; the bulk is apart, so that all shards' heads stay in
+// cache.
+type shard struct {
+	mu     sync.Mutex
+	t      *Table
+	index  slab.Index
+	chunks []*recordChunk
+	obs    Observer
+	top    uint32 // one above the greatest record number ever used
+	free   uint32
+	*shardBulk
+	_ [24]byte
+}
+
+type shardBulk struct {
+	// old and now are scratch for values given to journal and observer, which
+	// would otherwise escape to the heap at every change.
+	old, now Lease6
+	blobs    slab.Blobs
+	contexts map[uint32]string
+	wheels   slab.Wheels
+	hash     func(i uint32) uint64 // recordHash
+}
+
+const shardBytes = 128 + 2*1024 + 300 + slab.WheelsBytes
 
 // NewTable returns an empty table.
 func NewTable(o Options) *Table {
-	if o.MaxLeases <= 0 {
-		o.MaxLeases = 64 << 20
+	t := &Table{
+		shards:   new([shardCount]shard),
+		byIA:     new(slab.ClientIndex),
+		byDUID:   new(slab.ClientIndex),
+		max:      int64(o.MaxLeases),
+		addrSeed: rand.Uint64(),
+		idSeed:   maphash.MakeSeed(),
 	}
-	return &Table{max: o.MaxLeases, obs: o.Observer, recs: map[IPv6]Lease6{}, covered: map[IPv6]Lease6{}}
+	if t.max <= 0 {
+		t.max = defaultMaxLeases
+	}
+	grown := func(n int) { t.bytes.Add(int64(n)) }
+	t.byIA.Grown, t.byDUID.Grown = grown, grown
+	for k := range t.shards {
+		s := &t.shards[k]
+		s.t = t
+		s.obs = o.Observer
+		s.shardBulk = new(shardBulk)
+		s.blobs.Grown = grown
+		s.hash = s.recordHash
+	}
+	t.bytes.Store(shardCount * (shardBytes + 2*64))
+	return t
 }
+
+func (t *Table) addrHash(a *IPv6) uint64 {
+	hi, lo := binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
+	return slab.Mix(lo ^ slab.Mix(hi^t.addrSeed))
+}
+
+// at locks the shard of addr and returns its record's number, 0 if none, and its
+// slot in the index.
+func (t *Table) at(addr *IPv6) (s *shard, h uint64, slot int, i uint32) {
+	h = t.addrHash(addr)
+	s = &t.shards[h>>56]
+	s.mu.Lock()
+	for slot, i = s.index.First(h); i != 0 && s.rec(i).addr != *addr; {
+		slot, i = s.index.Next(slot, h)
+	}
+	return s, h, slot, i
+}
+
+// recordHash is the hash record i is indexed by.
+func (s *shard) recordHash(i uint32) uint64 { return s.t.addrHash(&s.rec(i).addr) }
 
 // Get copies the record of addr into l and reports whether there is one (offers
 // count). l is unspecified if not.
 func (t *Table) Get(addr IPv6, l *Lease6) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r, ok := t.recs[addr]
-	*l = r
-	return ok
+	s, _, _, i := t.at(&addr)
+	if i != 0 {
+		s.decode(i, l)
+	}
+	s.mu.Unlock()
+	return i != 0
 }
 
 // Covered copies into l the old record that an offer at addr stands over, and
 // reports whether there is one. Who turns such an offer into a lease replaces
 // that record.
 func (t *Table) Covered(addr IPv6, l *Lease6) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r, ok := t.covered[addr]
-	*l = r
-	return ok
-}
-
-// FindByIA copies into out the records of an identity association, latest change
-// first, and returns how many: of that type, DUID and IAID, in any subnet and
-// any state but declined, offers included. Of an association with more than
-// MaxPerIA records the newest are looked at; out need not be longer.
-func (t *Table) FindByIA(typ Type, duid []byte, iaid uint32, out []Lease6) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := 0
-	for _, l := range t.recs {
-		if l.State != lease.StateDeclined && l.Type == typ && l.IAID == iaid && bytes.Equal(l.ID(), duid) && n < min(len(out), MaxPerIA) {
-			out[n] = l
-			n++
-		}
+	s, _, _, i := t.at(&addr)
+	covered := i != 0 && s.rec(i).under != 0
+	if covered {
+		s.decode(s.rec(i).under, l)
 	}
-	slices.SortFunc(out[:n], func(a, b Lease6) int { return int(int64(b.Version) - int64(a.Version)) })
-	return n
-}
-
-// WalkDUID calls f for every record of a DUID, in any state but declined, in no
-// order, until f returns false. f must not keep l; it may call the table. The
-// cost is that of a few look-ups, unless the DUID has more than eight records:
-// then that of Walk.
-func (t *Table) WalkDUID(duid []byte, f func(l *Lease6) bool) {
-	t.Walk(func(l *Lease6) bool {
-		return l.State == lease.StateDeclined || !bytes.Equal(l.ID(), duid) || f(l)
-	})
+	s.mu.Unlock()
+	return covered
 }
 
 // Put makes *next the record of next.Addr if the record is still at version
 // expect (0: there is none) and journals it through j, unless next.State is
-// lease.StateOffered or j is nil. On success next.Version is set. Offers (what an
-// ADVERTISE holds) stand over old records as lease.Table.Put says.
+// lease.StateOffered or j is nil. On success next.Version is set.
+//
+// Offers (what an ADVERTISE holds) may replace offers and cover records that are
+// reclaimed, released or expired at the offer's CLTT; any other record refuses
+// them with lease.ErrConflict. See lease.Table.Put.
 func (t *Table) Put(next *Lease6, expect uint64, j Journal) (lease.Commit, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	old, have := t.recs[next.Addr]
-	if old.Version != expect {
-		return lease.Commit{}, lease.ErrConflict
-	}
-	if !have && len(t.recs) >= t.max {
-		return lease.Commit{}, lease.ErrTableFull
-	}
-	offer := next.State == lease.StateOffered
-	cover := offer && have && old.State != lease.StateOffered
-	if cover && (old.State == lease.StateDeclined || old.State == lease.StateDefault && !old.Expired(next.CLTTUnixS)) {
-		return lease.Commit{}, lease.ErrConflict
+	next.DUIDLen = min(next.DUIDLen, MaxDUIDLen)
+	next.HWLen = min(next.HWLen, MaxHWAddrLen)
+	next.RelayInfoLen = min(next.RelayInfoLen, MaxRelayInfoLen)
+	s, h, slot, i := t.at(&next.Addr)
+	c, err := s.put(next, h, slot, i, expect, j)
+	s.mu.Unlock()
+	return c, err
+}
+
+func (s *shard) put(next *Lease6, h uint64, slot int, i uint32, expect uint64, j Journal) (c lease.Commit, err error) {
+	t := s.t
+	var old *Lease6
+	cover := false
+	if i != 0 {
+		if s.rec(i).version != expect {
+			return c, lease.ErrConflict
+		}
+		old = &s.old
+		s.decode(i, old)
+		if cover, err = s.mayCover(next, old); err != nil {
+			return c, err
+		}
+	} else if err = s.reserve(expect); err != nil {
+		return c, err
 	}
 	before := next.Version
-	next.Version = t.seq + 1
-	c := lease.Commit{Version: next.Version}
-	if !offer && j != nil {
-		pos, ok := j.Append6(lease.OpPut, next)
-		if !ok {
+	next.Version = uint64(t.seq.Add(1))
+	if next.State != lease.StateOffered && j != nil {
+		var ok bool
+		if c.Pos, ok = j.Append6(lease.OpPut, next); !ok {
 			next.Version = before
+			if i == 0 {
+				t.count.Add(-1)
+			}
 			return lease.Commit{}, lease.ErrJournal
 		}
-		c.Pos = pos
 	}
-	t.seq++
-	if cover {
-		t.covered[next.Addr] = old
-	} else if !offer {
-		delete(t.covered, next.Addr)
-	}
-	t.recs[next.Addr] = *next
-	if t.obs != nil {
-		var o *Lease6
-		if have {
-			o = &old
-		}
-		t.obs.LeaseChanged6(o, next)
+	c.Version = next.Version
+	s.store(next, h, slot, i, old, cover)
+	if s.obs != nil {
+		s.obs.LeaseChanged6(old, next)
 	}
 	return c, nil
+}
+
+// mayCover reports whether next is an offer that is to stand over old, or why it
+// may not.
+func (s *shard) mayCover(next, old *Lease6) (bool, error) {
+	if next.State != lease.StateOffered || old.State == lease.StateOffered {
+		return false, nil
+	}
+	switch old.State {
+	case lease.StateReleased, lease.StateExpiredReclaimed:
+	default:
+		if old.State == lease.StateDeclined || !old.Expired(next.CLTTUnixS) {
+			return false, lease.ErrConflict
+		}
+	}
+	if !s.hasRoom() {
+		return false, lease.ErrTableFull
+	}
+	return true, nil
+}
+
+// reserve counts a new address.
+func (s *shard) reserve(expect uint64) error {
+	if expect != 0 {
+		return lease.ErrConflict
+	}
+	if !s.hasRoom() {
+		return lease.ErrTableFull
+	}
+	if s.t.count.Add(1) > s.t.max {
+		s.t.count.Add(-1)
+		return lease.ErrTableFull
+	}
+	return nil
+}
+
+// store writes l as the record of its address: new if i is 0, else over record i
+// at index slot, whose value is old; with cover, above it.
+func (s *shard) store(l *Lease6, h uint64, slot int, i uint32, old *Lease6, cover bool) {
+	switch {
+	case i == 0:
+		i = s.newRecord()
+		s.encode(i, l)
+		s.t.bytes.Add(int64(s.index.Put(i, h, s.hash)))
+		s.fileClient(i, l, h)
+		s.wheels.File(s, i)
+	case cover:
+		u := i
+		s.unfileClient(u, old, h)
+		s.wheels.Unfile(s, u, heldState(old.State))
+		s.rec(u).flags |= flagCovered
+		i = s.newRecord()
+		s.encode(i, l)
+		s.rec(i).under = u
+		s.index.Set(slot, i, h)
+		s.fileClient(i, l, h)
+		s.wheels.File(s, i)
+	default:
+		if r := s.rec(i); r.under != 0 && l.State != lease.StateOffered {
+			s.freeRecord(r.under)
+			r.under = 0
+		}
+		s.encode(i, l)
+		if !sameClient(old, l) {
+			s.unfileClient(i, old, h)
+			s.fileClient(i, l, h)
+		}
+		s.wheels.Refile(s, i, heldState(old.State))
+	}
 }
 
 // Delete removes the record of addr if it is still at version expect. Deleting
 // an offer journals nothing, and uncovers the record it stands over.
 func (t *Table) Delete(addr IPv6, expect uint64, j Journal) (lease.Commit, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	old, have := t.recs[addr]
-	if !have || old.Version != expect {
-		return lease.Commit{}, lease.ErrConflict
+	s, h, slot, i := t.at(&addr)
+	c, err := s.delete(h, slot, i, expect, j)
+	s.mu.Unlock()
+	return c, err
+}
+
+func (s *shard) delete(h uint64, slot int, i uint32, expect uint64, j Journal) (c lease.Commit, err error) {
+	t := s.t
+	if i == 0 || s.rec(i).version != expect {
+		return c, lease.ErrConflict
 	}
-	c := lease.Commit{Version: t.seq + 1}
+	old := &s.old
+	s.decode(i, old)
+	version := uint64(t.seq.Add(1))
 	if old.State != lease.StateOffered && j != nil {
-		gone := old
-		gone.Version = c.Version
-		pos, ok := j.Append6(lease.OpDelete, &gone)
-		if !ok {
+		old.Version = version
+		var ok bool
+		if c.Pos, ok = j.Append6(lease.OpDelete, old); !ok {
 			return lease.Commit{}, lease.ErrJournal
 		}
-		c.Pos = pos
+		old.Version = expect
 	}
-	t.seq++
+	c.Version = version
 	var now *Lease6
-	if under, ok := t.covered[addr]; ok {
-		now = &under
-		t.recs[addr] = under
-		delete(t.covered, addr)
+	u := s.rec(i).under
+	s.unfileClient(i, old, h)
+	s.wheels.Unfile(s, i, heldState(old.State))
+	s.freeRecord(i)
+	if u != 0 {
+		s.index.Set(slot, u, h)
+		s.rec(u).flags &^= flagCovered
+		now = &s.now
+		s.decode(u, now)
+		s.fileClient(u, now, h)
+		s.wheels.File(s, u)
 	} else {
-		delete(t.recs, addr)
+		s.index.Remove(slot, s.hash)
+		t.count.Add(-1)
 	}
-	if t.obs != nil {
-		t.obs.LeaseChanged6(&old, now)
+	if s.obs != nil {
+		s.obs.LeaseChanged6(old, now)
 	}
 	return c, nil
 }
@@ -169,129 +333,90 @@ func (t *Table) Delete(addr IPv6, expect uint64, j Journal) (lease.Commit, error
 // later versions win, offers are left out, MaxLeases does not count. It may be
 // called from several goroutines at once, but only before the table is shared.
 func (t *Table) Load(l *Lease6) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if l.State == lease.StateOffered || t.recs[l.Addr].Version >= l.Version {
+	if l.State == lease.StateOffered {
 		return
 	}
-	t.seq = max(t.seq, l.Version)
-	t.recs[l.Addr] = *l
+	s, h, slot, i := t.at(&l.Addr)
+	defer s.mu.Unlock()
+	var old *Lease6
+	if i != 0 {
+		if s.rec(i).version >= l.Version {
+			return
+		}
+		old = &s.old
+		s.decode(i, old)
+	} else {
+		if !s.hasRoom() {
+			panic("lease6: load: a shard has 2^24 records")
+		}
+		t.count.Add(1)
+	}
+	t.SetVersion(l.Version)
+	s.store(l, h, slot, i, old, false)
+	if e, ok := s.obs.(ExistingObserver); ok && old == nil {
+		e.LeaseExists6(l)
+	} else if s.obs != nil {
+		s.obs.LeaseChanged6(old, l)
+	}
 }
 
 // SetObserver replaces the observer; with walk true the new one is told of every
 // existing record first; see lease.Table.SetObserver.
 func (t *Table) SetObserver(o Observer, walk bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.obs = o
-	if !walk || o == nil {
-		return
+	t.observing.Lock()
+	defer t.observing.Unlock()
+	tell := func(l *Lease6) { o.LeaseChanged6(nil, l) }
+	if e, ok := o.(ExistingObserver); ok {
+		tell = e.LeaseExists6
 	}
-	e, existing := o.(ExistingObserver)
-	for _, l := range t.recs {
-		if existing {
-			e.LeaseExists6(&l)
-		} else {
-			o.LeaseChanged6(nil, &l)
-		}
-	}
-}
-
-// Page copies up to len(out) leases with addresses greater than after, in
-// ascending order, offers left out (a covered record is given in its offer's
-// place), into out and returns how many; fewer than len(out) means there are no
-// more. Service goes on; a lease that is there all the time is in exactly one
-// page.
-func (t *Table) Page(after IPv6, out []Lease6) int { return t.PageSubnet(0, after, out) }
-
-// PageSubnet is Page for the leases of one subnet; 0 is all.
-func (t *Table) PageSubnet(subnetID uint32, after IPv6, out []Lease6) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var all []Lease6
-	for a, l := range t.recs {
-		if c, ok := t.covered[a]; ok {
-			l = c
-		}
-		if l.State != lease.StateOffered && (subnetID == 0 || l.SubnetID == subnetID) && a.Compare(after) > 0 {
-			all = append(all, l)
-		}
-	}
-	slices.SortFunc(all, func(a, b Lease6) int { return a.Addr.Compare(b.Addr) })
-	return copy(out, all)
-}
-
-// Walk calls f for every record, offers included, in no order; see
-// lease.Table.Walk.
-func (t *Table) Walk(f func(l *Lease6) bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, m := range []map[IPv6]Lease6{t.recs, t.covered} {
-		for _, l := range m {
-			if !f(&l) {
-				return
+	for k := range t.shards {
+		s := &t.shards[k]
+		s.mu.Lock()
+		s.obs = o
+		if walk && o != nil {
+			for i := s.Next(0); i != 0; i = s.Next(i) {
+				s.decode(i, &s.now)
+				tell(&s.now)
 			}
 		}
+		s.mu.Unlock()
 	}
-}
-
-// Shards is how many parts WalkShard divides the table into.
-func (t *Table) Shards() int { return 1 }
-
-// WalkShard is Walk for one part of the table, 0 <= i < Shards().
-func (t *Table) WalkShard(i int, f func(l *Lease6) bool) { t.Walk(f) }
-
-// Due copies up to len(out) addresses and versions of records that are due at
-// nowUnixS; see lease.Table.Due.
-func (t *Table) Due(nowUnixS int64, holdS int64, out []Due) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := 0
-	for _, l := range t.recs {
-		if n == len(out) {
-			break
-		}
-		due := l.Expired(nowUnixS)
-		if l.State == lease.StateReleased || l.State == lease.StateExpiredReclaimed {
-			due = l.ValidLifetimeS != lease.InfiniteLifetime && l.ExpiresUnixS()+holdS <= nowUnixS
-		}
-		if due {
-			out[n] = Due{l.Addr, l.Version}
-			n++
-		}
-	}
-	return n
 }
 
 // Len is the number of addresses and prefixes with a record, offers included.
-func (t *Table) Len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.recs)
-}
+func (t *Table) Len() int { return int(t.count.Load()) }
 
 // Quiesce takes and releases the lock of each shard once; see
 // lease.Table.Quiesce.
 func (t *Table) Quiesce() {
-	t.mu.Lock()
-	t.mu.Unlock() //nolint:staticcheck // nothing to do inside: the order is the point
+	for k := range t.shards {
+		s := &t.shards[k]
+		s.mu.Lock()
+		s.mu.Unlock() //nolint:staticcheck // nothing to do inside: the order is the point
+	}
 }
 
 // Reserve makes room for n leases in the indexes, which saves recovery the time
 // of growing them step by step. Only before the table is shared.
-func (t *Table) Reserve(n int) {}
+func (t *Table) Reserve(n int) {
+	for k := range t.shards {
+		t.bytes.Add(int64(t.shards[k].index.Reserve(n / shardCount)))
+	}
+	t.byIA.Reserve(n)
+	t.byDUID.Reserve(n)
+}
 
 // SetVersion makes every later change have a greater version than v. Only before
 // the table is shared (recovery).
-func (t *Table) SetVersion(v uint64) { t.seq = max(t.seq, v) }
+func (t *Table) SetVersion(v uint64) {
+	for cur := t.seq.Load(); cur < int64(v) && !t.seq.CompareAndSwap(cur, int64(v)); {
+		cur = t.seq.Load()
+	}
+}
 
 // Version is the sequence number of the latest change.
-func (t *Table) Version() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.seq
-}
+func (t *Table) Version() uint64 { return uint64(t.seq.Load()) }
 
 // MemoryBytes is what records, indexes and wheels take, for metrics; the text of
 // user contexts is not in it.
-func (t *Table) MemoryBytes() uint64 { return 0 }
+func (t *Table) MemoryBytes() uint64 { return uint64(t.bytes.Load()) }

@@ -25,10 +25,11 @@ const clientShards = 256 // by the upper eight bits of a hash
 const MaxCandidates = 8
 
 type clientShard struct {
-	mu    sync.Mutex
-	n     int
-	slots []clientSlot
-	_     [24]byte // to a cache line
+	mu      sync.Mutex
+	n       int
+	slots   []clientSlot
+	evicted int      // entries beyond MaxCandidates of their key
+	_       [16]byte // to a cache line
 }
 
 // clientSlot is empty if hash is 0.
@@ -72,6 +73,7 @@ func (x *ClientIndex) Insert(h uint64, ref uint32) {
 		}
 		c.slots[same[n-1]].ref = ref
 		c.place(clientSlot{ownHash(h32, oldest), oldest})
+		c.evicted++
 	}
 	c.mu.Unlock()
 }
@@ -104,8 +106,8 @@ func (x *ClientIndex) Remove(h uint64, ref uint32) {
 	c := &x.shards[h>>56]
 	h32 := slotHash(h)
 	c.mu.Lock()
-	if !c.removeEntry(clientSlot{h32, ref}) {
-		c.removeEntry(clientSlot{ownHash(h32, ref), ref})
+	if !c.removeEntry(clientSlot{h32, ref}) && c.removeEntry(clientSlot{ownHash(h32, ref), ref}) {
+		c.evicted--
 	}
 	c.mu.Unlock()
 }
@@ -161,6 +163,15 @@ func (x *ClientIndex) Find(h uint64, out *[MaxCandidates]uint32) int {
 	}
 	c.mu.Unlock()
 	return n
+}
+
+// Complete is false if some key like h, perhaps h itself, has entries that Find
+// does not give.
+func (x *ClientIndex) Complete(h uint64) bool {
+	c := &x.shards[h>>56]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.evicted == 0
 }
 
 // Reserve makes an empty index large enough for n entries; parts that are not

@@ -119,6 +119,9 @@ func TestClientIndexTwin(t *testing.T) {
 				t.Fatalf("step %d: found %d, which is not filed there", step, ref)
 			}
 		}
+		if x.Complete(h) && n != count[h] {
+			t.Fatalf("step %d: found %d of %d, and says that is all", step, n, count[h])
+		}
 		if !crowded[h] && n != count[h] {
 			t.Fatalf("step %d: found %d of %d", step, n, count[h])
 		}
@@ -132,7 +135,7 @@ func TestClientIndexTwin(t *testing.T) {
 	for ref, h := range live {
 		x.Remove(h, ref)
 	}
-	if x.Len() != 0 || x.LongestRun() != 0 {
+	if x.Len() != 0 || x.LongestRun() != 0 || !x.Complete(0) {
 		t.Errorf("%d entries are left", x.Len())
 	}
 	if bytes <= 0 {

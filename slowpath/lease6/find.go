@@ -1,0 +1,193 @@
+package lease6
+
+import (
+	"bytes"
+	"hash/maphash"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
+)
+
+// Keys of the client indexes. Hashes are seeded per table: clients choose these
+// bytes. A reference is the number of the shard and that of the record.
+
+const golden = 0x9E3779B97F4A7C15
+
+func (t *Table) idHash(duid []byte) uint64 { return maphash.Bytes(t.idSeed, duid) }
+
+func iaHash(idHash uint64, typ Type, iaid uint32) uint64 {
+	return slab.Mix(idHash ^ (uint64(iaid)<<2|uint64(typ&3))*golden)
+}
+
+func duidHash(idHash uint64) uint64 { return slab.Mix(idHash ^ golden>>1) }
+
+func refOf(h uint64, i uint32) uint32 { return uint32(h>>56)<<shardShift | i }
+
+// filed reports whether the indexes have l: a declined lease belongs to nobody.
+func filed(l *Lease6) bool { return l.State != lease.StateDeclined && l.DUIDLen > 0 }
+
+func sameClient(a, b *Lease6) bool {
+	return filed(a) == filed(b) && a.Type == b.Type && a.IAID == b.IAID && bytes.Equal(a.ID(), b.ID())
+}
+
+// fileClient enters record i, whose value is l and whose address has hash h, into
+// the client indexes.
+func (s *shard) fileClient(i uint32, l *Lease6, h uint64) {
+	if filed(l) {
+		id := s.t.idHash(l.ID())
+		s.t.byIA.Insert(iaHash(id, l.Type, l.IAID), refOf(h, i))
+		s.t.byDUID.Insert(duidHash(id), refOf(h, i))
+	}
+}
+
+// unfileClient undoes fileClient.
+func (s *shard) unfileClient(i uint32, l *Lease6, h uint64) {
+	if filed(l) {
+		id := s.t.idHash(l.ID())
+		s.t.byIA.Remove(iaHash(id, l.Type, l.IAID), refOf(h, i))
+		s.t.byDUID.Remove(duidHash(id), refOf(h, i))
+	}
+}
+
+// read copies the record that ref names into l, if it still is one of duid's, and
+// of the association ia unless that is nil.
+func (t *Table) read(ref uint32, duid []byte, ia *association, l *Lease6) bool {
+	s := &t.shards[ref>>shardShift]
+	i := ref & slab.MaxNumber
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i >= s.top {
+		return false
+	}
+	r := s.rec(i)
+	if r.flags&(flagUsed|flagCovered) != flagUsed || r.state == lease.StateDeclined ||
+		ia != nil && (r.typ != ia.typ || r.iaid != ia.iaid) || !s.hasID(i, duid) {
+		return false
+	}
+	s.decode(i, l)
+	return true
+}
+
+type association struct {
+	typ  Type
+	iaid uint32
+}
+
+// FindByIA copies into out the records of an identity association, latest change
+// first, and returns how many: of that type, DUID and IAID, in any subnet and
+// any state but declined, offers included. Of an association with more than
+// MaxPerIA records the newest are looked at; out need not be longer. Candidates
+// are read one after the other, each under its own shard's lock, so each result is
+// what it was a moment ago; Put's version check does the rest.
+func (t *Table) FindByIA(typ Type, duid []byte, iaid uint32, out []Lease6) int {
+	if len(duid) == 0 || len(duid) > MaxDUIDLen {
+		return 0
+	}
+	var refs [slab.MaxCandidates]uint32
+	ia := association{typ, iaid}
+	n := 0
+	for k := t.byIA.Find(iaHash(t.idHash(duid), typ, iaid), &refs) - 1; k >= 0 && n < len(out); k-- {
+		if t.read(refs[k], duid, &ia, &out[n]) {
+			n++
+		}
+	}
+	for a := 1; a < n; a++ { // nearly always one or two
+		for b := a; b > 0 && out[b].Version > out[b-1].Version; b-- {
+			out[b], out[b-1] = out[b-1], out[b]
+		}
+	}
+	return n
+}
+
+// WalkDUID calls yield for every record of a DUID in any state but declined,
+// offers included, in no order, until it returns false. The lease is reused
+// afterwards; yield may call the table. The cost is that of a few look-ups, unless
+// the DUID, or another of the same 256th of all, has more than eight records: then
+// that of Search.
+func (t *Table) WalkDUID(duid []byte, yield func(l *Lease6) bool) {
+	if len(duid) == 0 || len(duid) > MaxDUIDLen {
+		return
+	}
+	var refs [slab.MaxCandidates]uint32
+	h := duidHash(t.idHash(duid))
+	n := t.byDUID.Find(h, &refs)
+	if !t.byDUID.Complete(h) {
+		t.search(&Filter{DUID: duid}, true, yield)
+		return
+	}
+	l := new(Lease6)
+	for _, ref := range refs[:n] {
+		if t.read(ref, duid, nil, l) && !yield(l) {
+			return
+		}
+	}
+}
+
+// Filter says which leases Search gives. A zero field does not restrict.
+type Filter struct {
+	SubnetID uint32
+	DUID     []byte
+	HW       []byte // hardware address of any type and source
+	Hostname []byte // without regard to case
+	// Type and State restrict only if ByType and ByState are set.
+	Type    Type
+	State   lease.State
+	ByType  bool
+	ByState bool
+}
+
+// searchBatch is how many records Search looks at under one hold of a lock, and
+// searchFound how many of them it copies at most before it lets go.
+const (
+	searchBatch = 512
+	searchFound = 8
+)
+
+// Search calls yield for every lease that f fits, in no order, until it returns
+// false. Offers are left out; a record that an offer covers is given. Records are
+// compared where they are; no lock is held while yield runs, which may call the
+// table. What is changed meanwhile is given as it was or as it is.
+func (t *Table) Search(f *Filter, yield func(l *Lease6) bool) { t.search(f, false, yield) }
+
+// search gives leases, or with visible what the other look-ups see: offers
+// instead of what they cover, and nothing declined.
+func (t *Table) search(f *Filter, visible bool, yield func(l *Lease6) bool) {
+	found := make([]Lease6, searchFound)
+	for k := range t.shards {
+		s := &t.shards[k]
+		for i, more := uint32(1), true; more; {
+			n := 0
+			s.mu.Lock()
+			for end := min(i+searchBatch, s.top); i < end && n < len(found); i++ {
+				if r := s.rec(i); r.flags&flagUsed == 0 || visible && (r.flags&flagCovered != 0 || r.state == lease.StateDeclined) ||
+					!visible && r.state == lease.StateOffered || !s.fits(i, f) {
+					continue
+				}
+				s.decode(i, &found[n])
+				if f.fits(&found[n]) {
+					n++
+				}
+			}
+			more = i < s.top
+			s.mu.Unlock()
+			for j := range found[:n] {
+				if !yield(&found[j]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// fits compares what needs no decoding.
+func (s *shard) fits(i uint32, f *Filter) bool {
+	r := s.rec(i)
+	return (f.SubnetID == 0 || r.subnetID == f.SubnetID) && (!f.ByState || r.state == f.State) && (!f.ByType || r.typ == f.Type) &&
+		(f.DUID == nil || s.hasID(i, f.DUID)) && (f.HW == nil || int(r.hwLen) == len(f.HW)) &&
+		(f.Hostname == nil || int(r.hostLen) == len(f.Hostname))
+}
+
+// fits compares the rest.
+func (f *Filter) fits(l *Lease6) bool {
+	return (f.HW == nil || bytes.Equal(l.HW(), f.HW)) && (f.Hostname == nil || bytes.EqualFold(l.Host(), f.Hostname))
+}

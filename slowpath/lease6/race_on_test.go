@@ -1,0 +1,5 @@
+//go:build race
+
+package lease6
+
+const raceOn = true
