@@ -238,6 +238,39 @@ func encodedLen(n int) int {
 	return n + 2*((n+254)/255)
 }
 
+// encodedLen is what the option takes.
+func (o *replyOpt) encodedLen() int {
+	val := o.value()
+	if o.code != OptVIVendorClass && o.code != OptVIVendorSpecificInformation {
+		return encodedLen(len(val))
+	}
+	size := 0
+	for more := true; more; more = len(val) > 0 {
+		n := vendorRun(val)
+		size += encodedLen(n)
+		val = val[n:]
+	}
+	return size
+}
+
+// vendorRun is how many octets at the beginning of option 124 or 125 are of one
+// vendor: each vendor gets an option of its own, for clients that look at the
+// first number only (RFC 3925 §3 and §4 allow both, Kea does this).
+func vendorRun(val []byte) int {
+	i := 0
+	for len(val)-i > 4 {
+		n := 5 + int(val[i+4])
+		if n > len(val)-i {
+			return len(val) // not of this form: as it is
+		}
+		if i > 0 && [4]byte(val[i:]) != [4]byte(val) {
+			return i
+		}
+		i += n
+	}
+	return len(val)
+}
+
 // Append encodes r behind dst and returns the longer slice; dst is only
 // reallocated if its capacity does not do. The message type comes first, then
 // the options by ascending code, option 82 second to last, END last (V4-014);
@@ -254,7 +287,7 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 		size += 3
 	}
 	for _, s := range r.order[:r.n] {
-		size += encodedLen(len(r.opts[s].value()))
+		size += r.opts[s].encodedLen()
 	}
 	send := r.present
 	if size > maxLen {
@@ -293,7 +326,7 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 		if send[o.code>>6]&(1<<(o.code&63)) == 0 || o.code == OptRelayAgentInformation {
 			continue
 		}
-		i += putOption(b[i:], o.code, o.value())
+		i += o.put(b[i:])
 	}
 	if r.Has(OptRelayAgentInformation) {
 		o := &r.opts[r.order[r.rank(OptRelayAgentInformation)]]
@@ -301,6 +334,21 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 	}
 	b[i] = OptEnd
 	return dst, dropped
+}
+
+// put writes the option and returns its encoded length.
+func (o *replyOpt) put(b []byte) int {
+	val := o.value()
+	if o.code != OptVIVendorClass && o.code != OptVIVendorSpecificInformation {
+		return putOption(b, o.code, val)
+	}
+	size := 0
+	for more := true; more; more = len(val) > 0 {
+		n := vendorRun(val)
+		size += putOption(b[size:], o.code, val[:n])
+		val = val[n:]
+	}
+	return size
 }
 
 // putOption writes one option and returns its encoded length.
@@ -328,7 +376,7 @@ func (r *Reply) leaveOut(send *[4]uint64, size, maxLen int, prl []byte) (newSize
 			return
 		}
 		send[o.code>>6] &^= 1 << (o.code & 63)
-		size -= encodedLen(len(o.value()))
+		size -= o.encodedLen()
 		dropped++
 	}
 	for i := int(r.n) - 1; i >= 0 && size > maxLen; i-- {
