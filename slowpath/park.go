@@ -149,7 +149,7 @@ func (w *Worker) resume(c *query, alloc func(*netio.Packet) bool, p *netio.Packe
 // declined and the client gets no answer (V4-025).
 func (w *Worker) serverDecline(c *query) {
 	if why := w.engine.ServerDecline4(&c.q, &c.r); why != engine.ReasonOK {
-		w.engineDrop(why)
+		w.engineDrop(c, why)
 		w.done(c)
 		return
 	}

@@ -170,6 +170,7 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	s.applyKernel(pipe)
 	s.service.reset()
 	s.reloaded.Store(time.Now().Unix())
+	s.setTrace()
 	s.wakeAll()
 	s.bg.wg.Go(func() { s.retire(old, rt.generation) })
 	return nil

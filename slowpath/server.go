@@ -102,6 +102,8 @@ type Server struct {
 		leases, declined atomic.Uint64
 		shard            *stat.Shard
 	}
+	tracer    tracer
+	traced    atomic.Uint32 // a traceSet
 	truncated atomic.Uint64 // replies that left options out
 	parkedAt  [256]atomic.Int64
 
@@ -141,6 +143,8 @@ func New(o Options) (_ *Server, err error) {
 	}
 	d := o.Snapshot.Dhcp4
 	s := &Server{opt: o, log: o.Log, started: time.Now(), port4: o.Port}
+	s.tracer = newTracer(o.Log)
+	s.setTrace()
 	s.mu.workers = map[*Worker]struct{}{}
 	s.clients.set.keys = map[uint64]struct{}{}
 	s.ifaces.Store(&ifaces{})

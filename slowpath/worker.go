@@ -28,6 +28,7 @@ type Worker struct {
 	rt     *runtime       // of this batch
 	ifs    *ifaces
 	nowNs  int64
+	trace  traceSet // which loggers want lines about packets
 	cur    *query
 	free   []*query // spare queries, at most as many as may be parked
 	parked []*query
@@ -35,6 +36,7 @@ type Worker struct {
 	// was decided of a DISCOVER by it so far (see overloaded).
 	pressure uint8
 	shed     uint32
+	warnedNs int64 // when warn wrote last
 	// nextExpiryNs is when the parked queries' deadlines are looked at next.
 	nextExpiryNs int64
 	ready        chan *query
@@ -123,6 +125,7 @@ func (w *Worker) begin(nowUnixNs int64) {
 	}
 	w.cfg = w.engine.Begin()
 	w.ifs = w.s.ifaces.Load()
+	w.trace = traceSet(w.s.traced.Load())
 }
 
 func (w *Worker) end() {
@@ -167,6 +170,9 @@ func (w *Worker) handle(p *netio.Packet) {
 	c.iface = w.ifs.find(p.IfIndex)
 	msg := c.frame[c.hdr.PayloadOff : int(c.hdr.PayloadOff)+int(c.hdr.PayloadLen)]
 	rt := w.rt
+	if w.trace != 0 {
+		w.traceReceived(c)
+	}
 	parsed := false
 	if rt.any {
 		w.fillHook(c)
@@ -184,6 +190,9 @@ func (w *Worker) handle(p *netio.Packet) {
 	}
 	if !parsed {
 		if why := c.view.Parse(msg); why != dhcp4.ReasonOK {
+			if w.trace != 0 {
+				w.traceBad(c, msg, why)
+			}
 			w.drops.parse.Inc(int(why))
 			w.stats.Inc(stat.Pkt4ReceiveDrop)
 			w.stats.Inc(stat.Pkt4ParseFailed)
@@ -195,13 +204,16 @@ func (w *Worker) handle(p *netio.Packet) {
 		w.note(n)
 	}
 	w.stats.Inc(receivedCounter(c.view.Type()))
+	if w.trace != 0 {
+		w.traceParsed(c)
+	}
 	if w.pressure >= shedFrom && w.overloaded(c.view.Type()) {
-		w.drop(ReasonOverload)
+		w.refuse(c, ReasonOverload)
 		w.done(c)
 		return
 	}
 	if w.s.service.disabled.Load() {
-		w.drop(ReasonServiceDisabled)
+		w.refuse(c, ReasonServiceDisabled)
 		w.done(c)
 		return
 	}
@@ -218,7 +230,7 @@ func (w *Worker) handle(p *netio.Packet) {
 	q.Src, q.Dst, q.SrcPort = dhcp4.IPv4(c.hdr.Src4), dhcp4.IPv4(c.hdr.Dst4), c.hdr.SrcPort
 	q.Ext = c
 	if why := w.engine.Accept4(q); why != engine.ReasonOK {
-		w.engineDrop(why)
+		w.engineDrop(c, why)
 		w.done(c)
 		return
 	}
@@ -233,7 +245,7 @@ func (w *Worker) handle(p *netio.Packet) {
 	// One query of a client at a time, on whatever worker it arrives (V4-029).
 	a, b := w.s.clients.keys(&c.view)
 	if w.s.clients.parked.Load() > 0 && w.s.clients.inFlight(a, b) {
-		w.drop(ReasonDuplicate)
+		w.refuse(c, ReasonDuplicate)
 		w.done(c)
 		return
 	}
@@ -294,15 +306,23 @@ func (w *Worker) decide(p *netio.Packet, c *query) {
 
 // process makes the decision and runs the points after it.
 func (w *Worker) process(p *netio.Packet, c *query) {
+	if w.trace != 0 {
+		w.traceSubnet(c)
+	}
 	if c.rt.any {
 		c.setHookSubnet()
 	}
 	if why := w.engine.Process4(&c.q, &c.r); why != engine.ReasonOK {
-		w.engineDrop(why)
+		w.engineDrop(c, why)
 		w.done(c)
 		return
 	}
 	w.count(c)
+	if w.trace != 0 {
+		w.traceDecision(c)
+	} else if c.r.Type == dhcp4.MsgNak {
+		w.warnNoLease(c, c.r.NAKReason)
+	}
 	point, reason := hooks.Leases4Committed, ReasonHookLeases4Committed
 	if c.view.Type() == dhcp4.MsgDiscover {
 		point, reason = hooks.Lease4Offer, ReasonHookLease4Offer
@@ -338,7 +358,7 @@ func (w *Worker) answer(p *netio.Packet, c *query) {
 		return
 	}
 	if why := w.engine.Finish4(&c.q, &c.r); why != engine.ReasonOK {
-		w.engineDrop(why)
+		w.engineDrop(c, why)
 		w.done(c)
 		return
 	}
@@ -372,6 +392,9 @@ func (w *Worker) answer(p *netio.Packet, c *query) {
 			return
 		}
 		msg = c.hq.Raw
+	}
+	if w.trace != 0 {
+		w.traceSend(c, msg)
 	}
 	if !w.put(p, c, msg) {
 		w.done(c)
@@ -453,7 +476,16 @@ func (w *Worker) hookDrop(c *query, why Reason) {
 	w.done(c)
 }
 
-func (w *Worker) engineDrop(why engine.Reason) {
+// refuse drops a message for a reason of the server's.
+func (w *Worker) refuse(c *query, why Reason) {
+	if w.trace != 0 {
+		w.traceRefused(c, why)
+	}
+	w.drop(why)
+}
+
+func (w *Worker) engineDrop(c *query, why engine.Reason) {
+	w.traceDrop(c, why)
 	w.drops.engine.Inc(int(why))
 	w.stats.Inc(stat.Pkt4ReceiveDrop)
 	if m := engineStats[why]; m.ok {

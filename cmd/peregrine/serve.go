@@ -84,7 +84,7 @@ func serve(o serveOptions, stderr io.Writer) int {
 		return 1
 	}
 	if o.debug {
-		handler.Force(slog.LevelDebug)
+		handler.Force(logging.Debug(logging.MaxDebug))
 	}
 	log := slog.New(handler)
 	code, err := run4(o, snap, handler, log, sig)

@@ -4,7 +4,9 @@
 // the server logs through log/slog, with the message id as the first word of the
 // message and the logger's name in the group.
 //
-// Nothing on the hot path logs. A Logger may be used from any goroutine.
+// A Logger may be used from any goroutine. Kea writes several lines per packet at
+// INFO and DEBUG; the server writes those only where Handler.Traced says that
+// somebody wants them.
 package logging
 
 import (
@@ -26,6 +28,13 @@ import (
 // LevelFatal is above slog.LevelError, as in Kea.
 const LevelFatal = slog.Level(12)
 
+// Debug is the level of Kea's debug messages of a debug level, 0 to 99 (OP-024);
+// Debug(0) is slog.LevelDebug.
+func Debug(level int) slog.Level { return slog.LevelDebug - slog.Level(level) }
+
+// MaxDebug is the debug level that prints everything.
+const MaxDebug = 99
+
 // DefaultPattern is Kea's for files and standard output; SyslogPattern leaves
 // the time to syslog.
 const (
@@ -43,7 +52,6 @@ type target struct {
 	name  string // logger name this entry is for: it and everything below it
 	level slog.Level
 	none  bool
-	debug int
 	sinks []sink
 }
 
@@ -101,7 +109,7 @@ func (h *Handler) Apply(loggers []config.Logger) error {
 		return errors.Join(append([]error{err}, closeAll(closers)...)...)
 	}
 	for _, l := range loggers {
-		t := target{name: l.Name, debug: l.DebugLevel}
+		t := target{name: l.Name}
 		switch l.Severity {
 		case "FATAL":
 			t.level = LevelFatal
@@ -112,10 +120,7 @@ func (h *Handler) Apply(loggers []config.Logger) error {
 		case "INFO", "":
 			t.level = slog.LevelInfo
 		case "DEBUG":
-			t.level = slog.LevelDebug
-			if l.DebugLevel == 0 { // OP-020: DEBUG without debuglevel prints no debug messages
-				t.level = slog.LevelInfo
-			}
+			t.level = Debug(l.DebugLevel)
 		case "NONE":
 			t.none = true
 		default:
@@ -204,6 +209,17 @@ func (h *Handler) Enabled(_ context.Context, level slog.Level) bool {
 	}
 	t := h.shared.find(h.name)
 	return t != nil && !t.none && level >= t.level
+}
+
+// Traced says whether the lines that there are for every packet are wanted from
+// this logger: it is at DEBUG, or it is configured by its own name and at INFO at
+// least. It is not for the hot path.
+func (h *Handler) Traced() bool {
+	if h.Enabled(context.Background(), slog.LevelDebug) {
+		return true
+	}
+	t := h.shared.find(h.name)
+	return t != nil && !t.none && t.name == h.name && t.level <= slog.LevelInfo
 }
 
 // WithAttrs implements slog.Handler.

@@ -69,13 +69,45 @@ func TestMostSpecificLoggerDecides(t *testing.T) {
 	}
 }
 
-func TestDebugWithoutLevelPrintsNoDebug(t *testing.T) {
-	h := New("kea-dhcp4")
-	if err := h.Apply([]config.Logger{{Name: "kea-dhcp4", Severity: "DEBUG"}}); err != nil {
-		t.Fatal(err)
+// TestDebugLevels: a message is printed if its level is at most debuglevel, 0 if
+// that is not given (OP-020, OP-024).
+func TestDebugLevels(t *testing.T) {
+	for _, c := range []struct {
+		debuglevel int
+		on, off    int
+	}{{0, 0, 1}, {40, 40, 45}, {99, 99, 100}} {
+		h := New("kea-dhcp4")
+		if err := h.Apply([]config.Logger{{Name: "kea-dhcp4", Severity: "DEBUG", DebugLevel: c.debuglevel}}); err != nil {
+			t.Fatal(err)
+		}
+		if !h.Enabled(context.Background(), Debug(c.on)) || h.Enabled(context.Background(), Debug(c.off)) {
+			t.Errorf("debuglevel %d: level %d is printed: %v, level %d: %v; want true and false", c.debuglevel,
+				c.on, h.Enabled(context.Background(), Debug(c.on)), c.off, h.Enabled(context.Background(), Debug(c.off)))
+		}
 	}
-	if h.Enabled(context.Background(), slog.LevelDebug) {
-		t.Error("DEBUG without debuglevel prints debug messages; Kea's does not")
+}
+
+// TestTraced: lines for every packet are for who asks: a logger of that name, or
+// DEBUG.
+func TestTraced(t *testing.T) {
+	for _, c := range []struct {
+		name, severity string
+		leases, dhcp4  bool
+	}{
+		{"kea-dhcp4", "INFO", false, false},
+		{"kea-dhcp4", "DEBUG", true, true},
+		{"kea-dhcp4", "NONE", false, false},
+		{"kea-dhcp4.leases", "INFO", true, false},
+		{"kea-dhcp4.leases", "WARN", false, false},
+		{"kea-dhcp4.leases", "DEBUG", true, false},
+	} {
+		h := New("kea-dhcp4")
+		if err := h.Apply([]config.Logger{{Name: c.name, Severity: c.severity}}); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := h.Named("leases").Traced(), h.Named("dhcp4").Traced(); a != c.leases || b != c.dhcp4 {
+			t.Errorf("%s at %s: leases %v, dhcp4 %v; want %v, %v", c.name, c.severity, a, b, c.leases, c.dhcp4)
+		}
 	}
 }
 
