@@ -18,45 +18,41 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
 )
 
-// registerCommands registers the commands the server has without any hook
+// registerCommands registers the commands that a family has without any hook
 // library, and those of the libraries that are always there.
-func (s *Server) registerCommands() {
+func (f *family) registerCommands() {
 	add := func(c control.Command) {
-		if err := s.registry.Register(c); err != nil {
+		if err := f.registry.Register(c); err != nil {
 			panic("slowpath: " + err.Error()) // two commands of one name: a mistake in this function
 		}
 	}
-	read := func(name string, f func(args json.RawMessage) control.Response) {
-		add(control.Command{Name: name, Run: func(_ context.Context, c *control.Call) control.Response { return f(c.Arguments) }})
+	read := func(name string, run func(args json.RawMessage) control.Response) {
+		add(control.Command{Name: name, Run: func(_ context.Context, c *control.Call) control.Response { return run(c.Arguments) }})
 	}
-	change := func(name string, f func(ctx context.Context, args json.RawMessage) control.Response) {
-		add(control.Command{Name: name, Mutates: true, Run: func(ctx context.Context, c *control.Call) control.Response { return f(ctx, c.Arguments) }})
+	change := func(name string, run func(ctx context.Context, args json.RawMessage) control.Response) {
+		add(control.Command{Name: name, Mutates: true, Run: func(ctx context.Context, c *control.Call) control.Response { return run(ctx, c.Arguments) }})
 	}
-	read("version-get", s.versionGet)
-	read("build-report", s.buildReport)
-	read("status-get", s.statusGet)
-	read("config-get", s.configGet)
-	read("config-hash-get", s.configHashGet)
-	read("config-test", s.configTest)
-	read("server-tag-get", s.serverTagGet)
-	change("config-set", s.configSet)
-	change("config-write", s.configWrite)
-	change("config-reload", s.configReload)
-	change("dhcp-disable", s.dhcpDisable)
-	change("dhcp-enable", s.dhcpEnable)
-	change("shutdown", s.shutdown)
-	registerStatisticCommands(s.stats, add)
-	read("lease4-get", s.lease4Get)
-	read("lease4-get-all", s.lease4GetAll)
-	read("lease4-get-page", s.lease4GetPage)
-	change("leases-reclaim", s.leasesReclaim)
-	read("subnet4-list", s.subnet4List)
-	change("kea-lfc-start", s.lfcStart)
+	read("version-get", f.versionGet)
+	read("build-report", f.buildReport)
+	read("status-get", f.statusGet)
+	read("config-get", f.configGet)
+	read("config-hash-get", f.configHashGet)
+	read("config-test", f.configTest)
+	read("server-tag-get", f.serverTagGet)
+	change("config-set", f.configSet)
+	change("config-write", f.configWrite)
+	change("config-reload", f.configReload)
+	change("dhcp-disable", f.dhcpDisable)
+	change("dhcp-enable", f.dhcpEnable)
+	change("shutdown", f.shutdown)
+	registerStatisticCommands(f.stats, add)
+	change("leases-reclaim", f.s.leasesReclaim)
+	change("kea-lfc-start", f.s.lfcStart)
 }
 
 // installHookCommands replaces what hook libraries add to the control channel
 // (CC-011).
-func (s *Server) installHookCommands(pipe *hooks.Pipeline) error {
+func (f *family) installHookCommands(pipe *hooks.Pipeline) error {
 	var h control.Hooks
 	for _, c := range pipe.Commands() {
 		h.Commands = append(h.Commands, control.Command{Name: c.Name, Mutates: c.Mutates, Run: func(ctx context.Context, call *control.Call) control.Response {
@@ -70,7 +66,7 @@ func (s *Server) installHookCommands(pipe *hooks.Pipeline) error {
 			*r = fromHook(x)
 		}
 	}
-	return s.registry.SetHooks(h)
+	return f.registry.SetHooks(h)
 }
 
 // fromHook turns a library's answer into the channel's.
@@ -133,19 +129,21 @@ func typeWord(t string) string {
 	return "a map"
 }
 
-func (s *Server) versionGet(json.RawMessage) control.Response {
-	return ok(s.opt.Version, map[string]any{"extended": s.opt.Extended})
+func (f *family) versionGet(json.RawMessage) control.Response {
+	return ok(f.s.opt.Version, map[string]any{"extended": f.s.opt.Extended})
 }
 
-func (s *Server) buildReport(json.RawMessage) control.Response { return ok(s.opt.Build, nil) }
+func (f *family) buildReport(json.RawMessage) control.Response { return ok(f.s.opt.Build, nil) }
 
-func (s *Server) serverTagGet(json.RawMessage) control.Response {
-	return ok("", map[string]any{"server-tag": s.Snapshot().Dhcp4.ServerTag})
+func (f *family) serverTagGet(json.RawMessage) control.Response {
+	return ok("", map[string]any{"server-tag": partOf(f.v, f.s.Snapshot()).serverTag})
 }
 
 // statusGet answers CM-013, and under "dataplane" and "lease-store" what is ours.
-func (s *Server) statusGet(json.RawMessage) control.Response {
+func (f *family) statusGet(json.RawMessage) control.Response {
+	s := f.s
 	snap := s.Snapshot()
+	mt := partOf(f.v, snap).multiThreading
 	reload := s.started.Unix()
 	if r := s.reloaded.Load(); r != 0 {
 		reload = r
@@ -155,14 +153,14 @@ func (s *Server) statusGet(json.RawMessage) control.Response {
 		"pid":                     os.Getpid(),
 		"uptime":                  int64(now.Sub(s.started) / time.Second),
 		"reload":                  now.Unix() - reload,
-		"multi-threading-enabled": snap.Dhcp4.MultiThreading.Enabled,
+		"multi-threading-enabled": mt.Enabled,
 		"extended-info-tables":    false,
 		"sockets":                 s.socketStatus(),
-		"dhcp-state":              s.service.state(),
+		"dhcp-state":              f.service.state(),
 	}
-	if snap.Dhcp4.MultiThreading.Enabled {
+	if mt.Enabled {
 		args["thread-pool-size"] = s.workerCount()
-		args["packet-queue-size"] = snap.Dhcp4.MultiThreading.QueueSize
+		args["packet-queue-size"] = mt.QueueSize
 		args["packet-queue-statistics"] = []float64{0, 0, 0} // nothing waits between receipt and a worker
 	}
 	if s.store != nil {
@@ -203,25 +201,33 @@ func (s *Server) socketStatus() map[string]any {
 	return map[string]any{"status": "ready"}
 }
 
-func (s *Server) configGet(json.RawMessage) control.Response {
-	snap := s.Snapshot()
+func (f *family) configGet(json.RawMessage) control.Response {
+	text, hash, err := f.shown(f.s.Snapshot())
+	if err != nil {
+		return fail("read configuration: %v", err)
+	}
 	var m map[string]any
-	d := json.NewDecoder(bytes.NewReader(snap.Get))
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	if err := d.Decode(&m); err != nil {
 		return fail("read configuration: %v", err)
 	}
-	m["hash"] = snap.Hash
+	m["hash"] = hash
 	return ok("", m)
 }
 
-func (s *Server) configHashGet(json.RawMessage) control.Response {
-	return ok("", map[string]any{"hash": s.Snapshot().Hash})
+func (f *family) configHashGet(json.RawMessage) control.Response {
+	_, hash, err := f.shown(f.s.Snapshot())
+	if err != nil {
+		return fail("read configuration: %v", err)
+	}
+	return ok("", map[string]any{"hash": hash})
 }
 
-// parseConfig reads the argument of config-set and config-test. Where it has no
-// Dataplane part, the one in force is kept.
-func (s *Server) parseConfig(args json.RawMessage) (*config.Snapshot, error) {
+// parseConfig reads the argument of config-set and config-test: the family's
+// part, and perhaps Dataplane. What it does not have, the other family's part
+// too, is kept as it is in force.
+func (f *family) parseConfig(args json.RawMessage) (*config.Snapshot, error) {
 	if len(args) == 0 {
 		return nil, errors.New("Missing mandatory 'arguments' parameter.")
 	}
@@ -229,12 +235,12 @@ func (s *Server) parseConfig(args json.RawMessage) (*config.Snapshot, error) {
 	if err := json.Unmarshal(args, &m); err != nil {
 		return nil, fmt.Errorf("arguments must be a map: %w", err)
 	}
-	if _, has := m["Dhcp4"]; !has {
-		return nil, errors.New("Missing mandatory 'Dhcp4' parameter.")
+	if _, has := m[f.part()]; !has {
+		return nil, fmt.Errorf("Missing mandatory '%s' parameter.", f.part())
 	}
 	var extra []string
 	for k := range m {
-		if k != "Dhcp4" && k != "Dataplane" {
+		if k != f.part() && k != "Dataplane" {
 			extra = append(extra, fmt.Sprintf("'%s'", k))
 		}
 	}
@@ -242,27 +248,30 @@ func (s *Server) parseConfig(args json.RawMessage) (*config.Snapshot, error) {
 		slices.Sort(extra)
 		return nil, fmt.Errorf("Unsupported %s parameters.", strings.Join(extra, ", "))
 	}
-	if _, has := m["Dataplane"]; !has {
-		var cur map[string]json.RawMessage
-		if err := json.Unmarshal(s.Snapshot().Get, &cur); err != nil {
-			return nil, fmt.Errorf("read the configuration in force: %w", err)
-		}
-		if dp, has := cur["Dataplane"]; has {
-			m["Dataplane"] = dp
-			b, err := json.Marshal(m)
-			if err != nil {
-				return nil, err
-			}
-			args = b
+	var cur map[string]json.RawMessage
+	if err := json.Unmarshal(f.s.Snapshot().Get, &cur); err != nil {
+		return nil, fmt.Errorf("read the configuration in force: %w", err)
+	}
+	missing := false
+	for k, v := range cur {
+		if _, has := m[k]; !has {
+			m[k], missing = v, true
 		}
 	}
-	return s.opt.FromJSON(args)
+	if missing {
+		b, err := json.Marshal(m)
+		if err != nil {
+			return nil, err
+		}
+		args = b
+	}
+	return f.s.opt.FromJSON(args)
 }
 
-func (s *Server) configTest(args json.RawMessage) control.Response {
-	snap, err := s.parseConfig(args)
+func (f *family) configTest(args json.RawMessage) control.Response {
+	snap, err := f.parseConfig(args)
 	if err == nil {
-		err = CheckHooks(snap, s.opt.Hooks)
+		err = CheckHooks(snap, f.s.opt.Hooks)
 	}
 	if err != nil {
 		return fail("%v", err)
@@ -270,36 +279,47 @@ func (s *Server) configTest(args json.RawMessage) control.Response {
 	return ok("Configuration seems sane. Control-socket, hook-libraries, and D2 configuration were sanity checked, but not applied.", nil)
 }
 
-func (s *Server) configSet(_ context.Context, args json.RawMessage) control.Response {
-	snap, err := s.parseConfig(args)
+func (f *family) configSet(_ context.Context, args json.RawMessage) control.Response {
+	snap, err := f.parseConfig(args)
 	if err != nil {
 		return fail("%v", err)
 	}
-	if err := s.Apply(snap); err != nil {
+	if err := f.s.Apply(snap); err != nil {
 		return fail("%v", err)
 	}
-	s.log.WithGroup("dhcp4").Info("DHCP4_CONFIG_COMPLETE a configuration given by command is in force", "hash", snap.Hash)
-	return ok("Configuration successful.", map[string]any{"hash": snap.Hash})
+	_, hash, err := f.shown(snap)
+	if err != nil {
+		return fail("%v", err)
+	}
+	f.log().Info(f.idPrefix()+"CONFIG_COMPLETE a configuration given by command is in force", "hash", hash)
+	return ok("Configuration successful.", map[string]any{"hash": hash})
 }
 
-func (s *Server) configReload(_ context.Context, _ json.RawMessage) control.Response {
-	if err := s.Reload(); err != nil {
-		s.log.WithGroup("dhcp4").Error("DHCP4_DYNAMIC_RECONFIGURATION_FAIL the running configuration stays", "file", s.opt.ConfigFile, "error", err)
+func (f *family) configReload(_ context.Context, _ json.RawMessage) control.Response {
+	file := f.s.opt.ConfigFile
+	if err := f.s.Reload(); err != nil {
+		f.log().Error(f.idPrefix()+"DYNAMIC_RECONFIGURATION_FAIL the running configuration stays", "file", file, "error", err)
 		return fail("Config reload failed: %v", err)
 	}
-	s.log.WithGroup("dhcp4").Info("DHCP4_DYNAMIC_RECONFIGURATION_SUCCESS", "file", s.opt.ConfigFile)
-	return ok("Configuration successful.", map[string]any{"hash": s.Snapshot().Hash})
+	f.log().Info(f.idPrefix()+"DYNAMIC_RECONFIGURATION_SUCCESS", "file", file)
+	_, hash, err := f.shown(f.s.Snapshot())
+	if err != nil {
+		return fail("%v", err)
+	}
+	return ok("Configuration successful.", map[string]any{"hash": hash})
 }
 
 // configWrite writes the running configuration. What is on disk is at any time
 // either the old file or the new one.
-func (s *Server) configWrite(_ context.Context, args json.RawMessage) control.Response {
+func (f *family) configWrite(_ context.Context, args json.RawMessage) control.Response {
 	var a struct {
 		Filename string `json:"filename"`
 	}
 	if err := decode(args, &a); err != nil {
 		return fail("%v", err)
 	}
+	// The file holds both families' parts, as it did when it was read.
+	s := f.s
 	path := s.opt.ConfigFile
 	if path == "" && a.Filename == "" {
 		return fail("Unable to determine filename. Please specify filename explicitly.")
@@ -389,7 +409,7 @@ func (a *originArgs) number() (int, error) {
 	return 0, errors.New("argument 'origin' must be a string or a positive integer")
 }
 
-func (s *Server) dhcpDisable(_ context.Context, args json.RawMessage) control.Response {
+func (f *family) dhcpDisable(_ context.Context, args json.RawMessage) control.Response {
 	var a originArgs
 	if err := decode(args, &a); err != nil {
 		return fail("%v", err)
@@ -399,21 +419,21 @@ func (s *Server) dhcpDisable(_ context.Context, args json.RawMessage) control.Re
 		return fail("%v", err)
 	}
 	var period time.Duration
-	text := "DHCPv4 service disabled"
+	text := f.protocol() + " service disabled"
 	if a.MaxPeriod != nil {
 		if *a.MaxPeriod <= 0 || *a.MaxPeriod > 1<<31 {
 			return fail("'max-period' must be positive integer")
 		}
 		period = time.Duration(*a.MaxPeriod) * time.Second
-		text = fmt.Sprintf("DHCPv4 service disabled for %d seconds", *a.MaxPeriod)
+		text = fmt.Sprintf("%s service disabled for %d seconds", f.protocol(), *a.MaxPeriod)
 	}
-	if !s.service.disable(o, period) {
+	if !f.service.disable(o, period) {
 		return fail("too many origins hold the service disabled")
 	}
 	return ok(text, nil)
 }
 
-func (s *Server) dhcpEnable(_ context.Context, args json.RawMessage) control.Response {
+func (f *family) dhcpEnable(_ context.Context, args json.RawMessage) control.Response {
 	var a originArgs
 	if err := decode(args, &a); err != nil {
 		return fail("%v", err)
@@ -425,21 +445,21 @@ func (s *Server) dhcpEnable(_ context.Context, args json.RawMessage) control.Res
 	if err != nil {
 		return fail("%v", err)
 	}
-	s.service.enable(o)
+	f.service.enable(o)
 	return ok("DHCP service successfully enabled", nil)
 }
 
-func (s *Server) shutdown(_ context.Context, args json.RawMessage) control.Response {
+func (f *family) shutdown(_ context.Context, args json.RawMessage) control.Response {
 	var a struct {
 		ExitValue int `json:"exit-value"`
 	}
 	if err := decode(args, &a); err != nil {
 		return fail("%v", err)
 	}
-	if s.opt.Shutdown == nil {
+	if f.s.opt.Shutdown == nil {
 		return fail("this server cannot be shut down by command")
 	}
-	go s.opt.Shutdown(a.ExitValue)
+	go f.s.opt.Shutdown(a.ExitValue)
 	return ok("Shutting down.", nil)
 }
 

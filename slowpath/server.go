@@ -91,9 +91,8 @@ type Server struct {
 	runtime atomic.Pointer[runtime]
 	ifaces  atomic.Pointer[ifaces]
 	clients clients
-	service service
-
-	stats *stat.Registry
+	// family is DHCPv4's.
+	*family
 	drops struct {
 		frame, parse, notes, engine, nak, server *stat.Group
 	}
@@ -106,9 +105,6 @@ type Server struct {
 	traced    atomic.Uint32 // a traceSet
 	truncated atomic.Uint64 // replies that left options out
 	parkedAt  [256]atomic.Int64
-
-	registry *control.Registry
-	channels *control.Channels
 
 	mu struct {
 		sync.Mutex
@@ -148,7 +144,7 @@ func New(o Options) (_ *Server, err error) {
 	s.mu.workers = map[*Worker]struct{}{}
 	s.clients.set.keys = map[uint64]struct{}{}
 	s.ifaces.Store(&ifaces{})
-	s.stats = stat.NewRegistry(stat.V4, d.SampleCount, d.SampleAge, s.started, s.leaseStats)
+	s.family = s.newFamily(stat.V4, o.Snapshot, s.leaseStats)
 	s.reclaimed.shard = s.stats.NewShard()
 	s.drops.frame = stat.NewGroup(int(frame.NumReasons))
 	s.drops.parse = stat.NewGroup(int(dhcp4.NumReasons))
@@ -191,9 +187,6 @@ func New(o Options) (_ *Server, err error) {
 		s.commandJournal.e = s.engine.NewWorker(nil)
 	}
 
-	s.registry = control.NewRegistry(control.RegistryOptions{Audit: s.audit, OnPanic: func(command string, value any, stack []byte) {
-		s.log.WithGroup("commands").Error("COMMAND_PROCESS_ERROR a command failed", "command", command, "value", value, "stack", string(stack))
-	}})
 	s.registerCommands()
 	if err := s.installHookCommands(pipe); err != nil {
 		return nil, err
