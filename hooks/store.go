@@ -40,9 +40,14 @@ type LeaseStore4 interface {
 	// Wipe deletes all leases of a subnet and returns how many.
 	Wipe(ctx context.Context, subnetID uint32) (int, error)
 	// WriteFile writes the leases into a file in Kea's CSV form, in the data
-	// directory only, and returns its path.
+	// directory only (else a *PathError), and returns its path.
 	WriteFile(ctx context.Context, name string) (string, error)
 }
+
+// PathError refuses the name of a file that a command may not write.
+type PathError struct{ Text string }
+
+func (e *PathError) Error() string { return e.Text }
 
 // Subnet4 is what libraries may know of a subnet of the configuration in force.
 type Subnet4 struct {

@@ -71,6 +71,7 @@ func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
 	}
 	pipe, err := hooks.Compile(libs, &hooks.Server{
 		Config4: c4, Leases: s.table, Points: servedPoints,
+		LeaseStore4: hookLeases{s}, Configuration: hookConfig{s},
 		Logger:    func(name string) *slog.Logger { return s.log.WithGroup(name) },
 		NowUnixNs: func() int64 { return time.Now().UnixNano() },
 		OnPanic: func(library string, p hooks.Point, value any, stack []byte) {

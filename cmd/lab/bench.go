@@ -192,6 +192,7 @@ func (b *bencher) config(dir, sync, pool string, persist bool) string {
 		"lease-database": { "type": "memfile", "persist": %v },
 		"control-sockets": [ { "socket-type": "unix", "socket-name": %q } ],
 		"loggers": [ { "name": "kea-dhcp4", "severity": "WARN", "output-options": [ { "output": "stdout" } ] } ],
+		"hooks-libraries": [ { "library": "libdhcp_lease_cmds.so" } ],
 		"valid-lifetime": 86400,
 		"cache-threshold": 0.0,
 		"subnet4": [ { "id": 1, "subnet": "10.64.0.0/12", "pools": [ { "pool": %q } ],

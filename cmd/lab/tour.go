@@ -191,6 +191,7 @@ func tourConfig(dir, iface string) string {
 		"interfaces-config": { "interfaces": [ %q ] },
 		"lease-database": { "type": "memfile", "persist": true },
 		"control-sockets": [ { "socket-type": "unix", "socket-name": %q } ],
+		"hooks-libraries": [ { "library": "libdhcp_lease_cmds.so" } ],
 		"valid-lifetime": 3600,
 		"renew-timer": 900,
 		"rebind-timer": 1800,

@@ -218,7 +218,7 @@ func TestControlFromCommandLine(t *testing.T) {
 	ctl(`{"ip-address": "`+addr+`"}`, "lease4-get", "-").expect(t, "lease4-get -", 0, regexp.QuoteMeta(addr), "")
 	ctl("", "lease4-get", `{"ip-address": "10.77.99.99"}`).expect(t, "lease4-get of nothing", 0, `"result": 3`, "")
 	ctl("", "lease4-get", `{"ip-address": "nonsense"}`).expect(t, "lease4-get nonsense", 1, `"result": 1`, "")
-	ctl("", "lease4-get", `{"address": "x"}`).expect(t, "lease4-get of an unknown argument", 1, `unknown argument .*address`, "")
+	ctl("", "lease4-get", `{"address": "x"}`).expect(t, "lease4-get of nobody", 1, `'subnet-id' parameter missing`, "")
 	ctl("", "lease4-get", `[1]`).expect(t, "lease4-get of a list", 1, `"result": 1`, "")
 	ctl("", "no-such-command").expect(t, "no-such-command", 1, `"result": 2`, "")
 	ctl("", "-t", "1ns", "status-get").expect(t, "no time", 1, "", `timeout|deadline exceeded`)

@@ -11,10 +11,8 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio/netiotest"
 )
 
-// withLimits loads the hook library as a configuration written for Kea does.
-func (c *conf) withLimits() {
-	c.dhcp4["hooks-libraries"] = []any{object{"library": "/usr/lib/kea/hooks/libdhcp_limits.so"}}
-}
+// withLimits loads the hook library beside lease_cmds.
+func (c *conf) withLimits() { c.dhcp4["hooks-libraries"] = hookLibraries("limits", "lease_cmds") }
 
 func limits(l object) object { return object{"limits": l} }
 

@@ -270,11 +270,20 @@ func (b *bed) newConf(mode string) *conf {
 		"lease-database":    object{"type": "memfile", "persist": true},
 		"control-sockets":   []any{object{"socket-type": "unix", "socket-name": b.socket}},
 		"valid-lifetime":    3600, "renew-timer": 900, "rebind-timer": 1800,
-		"authoritative": true,
-		"subnet4":       []any{c.subnet},
+		"authoritative":   true,
+		"hooks-libraries": hookLibraries("lease_cmds"),
+		"subnet4":         []any{c.subnet},
 	}
 	c.dataplane = object{"mode": mode, "metrics-address": metricsAt, "lease-directory": b.lease}
 	return c
+}
+
+// hookLibraries loads hook libraries as a configuration written for Kea does.
+func hookLibraries(names ...string) (l []any) {
+	for _, n := range names {
+		l = append(l, object{"library": "/usr/lib/kea/hooks/libdhcp_" + n + ".so"})
+	}
+	return l
 }
 
 func (c *conf) text(t testing.TB) []byte {

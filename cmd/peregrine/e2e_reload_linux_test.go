@@ -301,7 +301,7 @@ func TestReloadUnderFlood(t *testing.T) {
 	for i := range 30 {
 		c.subnet["pools"] = pools[i%len(pools)]
 		c.dataplane["mode"] = modes[i/4%len(modes)].configured
-		delete(c.dhcp4, "hooks-libraries")
+		c.dhcp4["hooks-libraries"] = hookLibraries("lease_cmds")
 		delete(c.subnet, "user-context")
 		if i%2 == 0 {
 			c.withLimits()

@@ -4,9 +4,11 @@ package all
 
 import (
 	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/hooks/lease_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/limits"
 )
 
 var libraries = []library{
 	{"limits", func() hooks.Library { return limits.New() }},
+	{"lease_cmds", func() hooks.Library { return lease_cmds.New() }},
 }

@@ -1,0 +1,277 @@
+package lease_cmds
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+)
+
+// lease4JSON is a lease in Kea's words (LS-028).
+type lease4JSON struct {
+	IPAddress   string          `json:"ip-address"`
+	SubnetID    uint32          `json:"subnet-id"`
+	PoolID      uint32          `json:"pool-id,omitempty"`
+	HWAddress   string          `json:"hw-address"`
+	ClientID    string          `json:"client-id,omitempty"`
+	ValidLft    uint32          `json:"valid-lft"`
+	CLTT        int64           `json:"cltt"`
+	FQDNFwd     bool            `json:"fqdn-fwd"`
+	FQDNRev     bool            `json:"fqdn-rev"`
+	Hostname    string          `json:"hostname"`
+	State       uint8           `json:"state"`
+	UserContext json.RawMessage `json:"user-context,omitempty"`
+}
+
+func toJSON4(l *lease.Lease4) lease4JSON {
+	j := lease4JSON{
+		IPAddress: l.Addr.String(), SubnetID: l.SubnetID, HWAddress: arguments.ColonHex(l.HW()), ClientID: arguments.ColonHex(l.CID()),
+		ValidLft: l.ValidLifetimeS, CLTT: l.CLTTUnixS, FQDNFwd: l.FQDNFwd, FQDNRev: l.FQDNRev,
+		Hostname: string(l.Host()), State: uint8(l.State), PoolID: l.PoolID,
+	}
+	if json.Valid([]byte(l.UserContext)) {
+		j.UserContext = json.RawMessage(l.UserContext)
+	}
+	return j
+}
+
+const (
+	minClientID = 2
+	maxClientID = lease.MaxClientIDLen
+	ethernet    = 1
+	// stateRegistered is Kea's number of a state that only DHCPv6 leases have.
+	stateRegistered = 4
+)
+
+// parseLease4 reads the lease of lease4-add and lease4-update, held against the
+// configuration in force.
+func (c *call) parseLease4() (l *lease.Lease4, forceCreate bool, err error) {
+	m := c.args
+	addr, err := m.Addr("ip-address")
+	if err != nil {
+		return nil, false, err
+	}
+	if !addr.Is4() {
+		return nil, false, fmt.Errorf("Non-IPv4 address specified: %s", addr)
+	}
+	l = &lease.Lease4{Addr: arguments.IPv4(addr)}
+	text, err := m.String("hw-address")
+	if err != nil {
+		return nil, false, err
+	}
+	hw, err := arguments.HWAddr(text)
+	if err != nil {
+		return nil, false, err
+	}
+	l.SetHW(ethernet, hw)
+	sn, err := c.subnetOfLease4(l)
+	if err != nil {
+		return nil, false, err
+	}
+	if m.Has("client-id") {
+		if text, err = m.String("client-id"); err != nil {
+			return nil, false, err
+		}
+		id, err := arguments.Identifier(text, minClientID, maxClientID)
+		if err != nil {
+			return nil, false, err
+		}
+		l.SetCID(id)
+	}
+	if l.ValidLifetimeS, err = m.Uint32("valid-lft", sn.ValidLifetimeS); err != nil {
+		return nil, false, err
+	}
+	l.CLTTUnixS = c.lib.env.NowUnixNs() / 1e9
+	if m.Has("expire") {
+		at, err := m.Integer("expire", math.MinInt64, math.MaxInt64)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case at <= 0:
+			return nil, false, fmt.Errorf("expiration time must be positive for address %s", addr)
+		case at < int64(l.ValidLifetimeS):
+			return nil, false, fmt.Errorf("expiration time must be greater than valid lifetime for address %s", addr)
+		case at-int64(l.ValidLifetimeS) > math.MaxUint32:
+			return nil, false, fmt.Errorf("expiration time %d is after the year 2106", at)
+		}
+		l.CLTTUnixS = at - int64(l.ValidLifetimeS)
+	}
+	if err := c.parseRest4(l); err != nil {
+		return nil, false, err
+	}
+	forceCreate, err = m.Bool("force-create", false)
+	return l, forceCreate, err
+}
+
+// subnetOfLease4 reads subnet-id and pool-id, finds the subnet and holds the
+// address against it.
+func (c *call) subnetOfLease4(l *lease.Lease4) (sn hooks.Subnet4, err error) {
+	id, err := c.args.Uint32("subnet-id", 0)
+	if err != nil {
+		return sn, err
+	}
+	if l.PoolID, err = c.args.Uint32("pool-id", 0); err != nil {
+		return sn, err
+	}
+	found := false
+	if id != 0 {
+		if sn, found = c.config.Subnet4(id); !found {
+			return sn, conflict("Invalid subnet-id: No IPv4 subnet with subnet-id=%d currently configured.", id)
+		}
+		if !sn.Prefix.Contains(l.Addr.Netip()) {
+			return sn, conflict("The address %s does not belong to subnet %s, subnet-id=%d", l.Addr, sn.Text, id)
+		}
+	} else if sn, found = c.config.SubnetOf4(l.Addr); !found {
+		return sn, conflict("subnet-id not specified and failed to find a subnet for address %s", l.Addr)
+	}
+	l.SubnetID = sn.ID
+	return sn, nil
+}
+
+// parseRest4 reads names, state and user context.
+func (c *call) parseRest4(l *lease.Lease4) (err error) {
+	m := c.args
+	if l.FQDNFwd, err = m.Bool("fqdn-fwd", false); err != nil {
+		return err
+	}
+	if l.FQDNRev, err = m.Bool("fqdn-rev", false); err != nil {
+		return err
+	}
+	if m.Has("hostname") {
+		name, err := m.String("hostname")
+		if err != nil {
+			return err
+		}
+		if len(name) > lease.MaxHostnameLen {
+			return fmt.Errorf("hostname has %d octets, more than %d", len(name), lease.MaxHostnameLen)
+		}
+		l.SetHost([]byte(strings.ToLower(name)))
+	}
+	if l.HostnameLen == 0 && (l.FQDNFwd || l.FQDNRev) {
+		return errors.New("No hostname specified and either forward or reverse fqdn was set to true.")
+	}
+	if m.Has("state") {
+		n, err := m.Integer("state", 0, math.MaxUint8)
+		if err != nil {
+			return err
+		}
+		if n > stateRegistered {
+			return fmt.Errorf("Invalid state value: %d, supported values are: 0 (default), 1 (declined), 2 (expired-reclaimed), 3 (released) and 4 (registered)", n)
+		}
+		if n == stateRegistered {
+			return errors.New("DHCPv4 leases do not support registered state")
+		}
+		l.State = lease.State(n)
+	}
+	l.UserContext, err = userContext(m)
+	return err
+}
+
+// userContext is the lease's user-context with its comment folded in and
+// extended information in today's form.
+func userContext(m arguments.Map) (string, error) {
+	ctx := m.Raw("user-context")
+	if ctx != nil && arguments.Kind(ctx) != "map" {
+		return "", fmt.Errorf("Invalid user context '%s' is not a JSON map.", arguments.Compact(ctx))
+	}
+	if comment := m.Raw("comment"); comment != nil {
+		if arguments.Parse(ctx).Has("comment") {
+			return "", fmt.Errorf("Duplicated comment entry '%s' in user context '%s'", arguments.Compact(comment), arguments.Compact(ctx))
+		}
+		ctx = withMember(ctx, "comment", comment)
+	}
+	if ctx == nil {
+		return "", nil
+	}
+	return arguments.Compact(upgradeExtendedInfo4(ctx)), nil
+}
+
+// withMember is map ctx (nil is empty) with one more member.
+func withMember(ctx json.RawMessage, name string, v json.RawMessage) json.RawMessage {
+	inner := []byte{}
+	if ctx != nil {
+		inner = bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimPrefix(bytes.TrimSpace(ctx), []byte("{")), []byte("}")))
+	}
+	b := append([]byte{'{'}, inner...)
+	if len(inner) > 0 {
+		b = append(b, ',')
+	}
+	b = append(b, '"')
+	b = append(append(append(b, name...), `":`...), v...)
+	return append(b, '}')
+}
+
+// Sub-options of the relay agent information that leases are looked for by.
+const (
+	raiRemoteID = 2
+	raiRelayID  = 12
+)
+
+// upgradeExtendedInfo4 does what Kea's extended-info-checks "fix" does: what is
+// empty or of the wrong type under ISC is taken away, and relay-agent-info
+// written as a string, as Kea before 2.3 did, becomes a map.
+func upgradeExtendedInfo4(ctx json.RawMessage) json.RawMessage {
+	var m map[string]json.RawMessage
+	if json.Unmarshal(ctx, &m) != nil || len(m) == 0 {
+		return nil
+	}
+	isc, has := m["ISC"]
+	if !has {
+		return ctx
+	}
+	var im map[string]json.RawMessage
+	if json.Unmarshal(isc, &im) != nil || len(im) == 0 {
+		delete(m, "ISC")
+		return remake(m)
+	}
+	rai, has := im["relay-agent-info"]
+	if !has {
+		return ctx
+	}
+	switch arguments.Kind(rai) {
+	case "map":
+		return ctx
+	case "string":
+		text, _ := arguments.StringOf(rai)
+		up := map[string]string{"sub-options": text}
+		if b, err := hex.DecodeString(strings.TrimPrefix(text, "0x")); err == nil {
+			for len(b) >= 2 && len(b) >= 2+int(b[1]) {
+				v := strings.ToUpper(hex.EncodeToString(b[2 : 2+int(b[1])]))
+				switch {
+				case b[0] == raiRemoteID && v != "":
+					up["remote-id"] = v
+				case b[0] == raiRelayID && v != "":
+					up["relay-id"] = v
+				}
+				b = b[2+int(b[1]):]
+			}
+		}
+		im["relay-agent-info"], _ = json.Marshal(up)
+	default:
+		delete(im, "relay-agent-info")
+	}
+	if len(im) == 0 {
+		delete(m, "ISC")
+	} else {
+		m["ISC"], _ = json.Marshal(im)
+	}
+	return remake(m)
+}
+
+func remake(m map[string]json.RawMessage) json.RawMessage {
+	if len(m) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil // not possible: the values have just been read
+	}
+	return b
+}

@@ -1,0 +1,130 @@
+// Package lease_cmds is the hook library "lease_cmds": control commands that
+// read and change leases. README.md describes it for operators; names,
+// arguments, results and texts are those of Kea's libdhcp_lease_cmds (CM-040 to
+// CM-052).
+//
+// A change goes by compare-and-swap into the lease table, like a worker's, and
+// is answered when it is on stable storage. Nothing here stops service: pages
+// and searches hold no lock for longer than a few hundred records.
+package lease_cmds
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
+)
+
+// Library is one loaded instance.
+type Library struct{ env *hooks.Env }
+
+// New returns a library to load.
+func New() *Library { return &Library{} }
+
+// Name implements hooks.Library.
+func (*Library) Name() string { return "lease_cmds" }
+
+// Close implements hooks.Library.
+func (*Library) Close() error { return nil }
+
+// call is one command being run.
+type call struct {
+	context.Context
+	lib    *Library
+	leases hooks.LeaseStore4
+	config hooks.Configuration
+	args   arguments.Map
+}
+
+// Load implements hooks.Library. Of Kea's parameters "binding-variables" is
+// refused: it would be ignored.
+func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
+	lib.env = env
+	var unknown error
+	arguments.Parse(params).Each(func(name string, _ json.RawMessage) {
+		unknown = fmt.Errorf("parameter %q is not supported yet", name)
+	})
+	if unknown != nil {
+		return unknown
+	}
+	for _, c := range commands4 {
+		env.Command(hooks.Command{Name: c.name, Mutates: c.mutates, Run: func(ctx context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
+			cl := &call{ctx, lib, env.LeaseStore4(), env.Configuration(), arguments.Parse(args)}
+			r, err := c.run(cl)
+			if err != nil {
+				return failed(err)
+			}
+			return r
+		}})
+	}
+	for _, name := range names6 {
+		env.Command(hooks.Command{Name: name, Run: func(context.Context, json.RawMessage, *hooks.Response) hooks.Response {
+			return hooks.Response{Result: hooks.ResultError, Text: "this server has no DHCPv6 leases"}
+		}})
+	}
+	return nil
+}
+
+var commands4 = []struct {
+	name    string
+	mutates bool
+	run     func(*call) (hooks.Response, error)
+}{
+	{"lease4-add", true, (*call).add4},
+	{"lease4-update", true, (*call).update4},
+	{"lease4-del", true, (*call).del4},
+	{"lease4-wipe", true, (*call).wipe4},
+	{"lease4-write", true, (*call).write4},
+	{"lease4-resend-ddns", true, (*call).resendDDNS4},
+	{"lease4-get", false, (*call).get4},
+	{"lease4-get-all", false, (*call).getAll4},
+	{"lease4-get-page", false, (*call).getPage4},
+	{"lease4-get-by-hw-address", false, (*call).getByHWAddress4},
+	{"lease4-get-by-client-id", false, (*call).getByClientID4},
+	{"lease4-get-by-hostname", false, (*call).getByHostname4},
+	{"lease4-get-by-state", false, (*call).getByState4},
+}
+
+// names6 are the commands for DHCPv6 leases. Kea has them in every server.
+var names6 = []string{
+	"lease6-add", "lease6-update", "lease6-del", "lease6-wipe", "lease6-write", "lease6-resend-ddns", "lease6-bulk-apply",
+	"lease6-get", "lease6-get-all", "lease6-get-page", "lease6-get-by-hw-address", "lease6-get-by-duid", "lease6-get-by-hostname",
+	"lease6-get-by-state",
+}
+
+// conflictError is an error that is answered with ResultConflict: the command
+// was right, the leases are not as it thinks.
+type conflictError struct{ text string }
+
+func (e *conflictError) Error() string { return e.text }
+
+func conflict(format string, a ...any) error { return &conflictError{fmt.Sprintf(format, a...)} }
+
+// failed turns an error into an answer.
+func failed(err error) hooks.Response {
+	r := hooks.Response{Result: hooks.ResultError, Text: err.Error()}
+	var c *conflictError
+	if errors.As(err, &c) {
+		r.Result = hooks.ResultConflict
+	}
+	return r
+}
+
+func ok(format string, a ...any) (hooks.Response, error) {
+	return hooks.Response{Text: fmt.Sprintf(format, a...)}, nil
+}
+
+func empty(text string) (hooks.Response, error) {
+	return hooks.Response{Result: hooks.ResultEmpty, Text: text}, nil
+}
+
+// needMap refuses a command whose arguments are no map.
+func (c *call) needMap() error {
+	if !c.args.IsMap() {
+		return errors.New("Command arguments missing or a not a map.")
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package slowpath
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/slowpath/alloc"
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+)
+
+// hookConfig is the configuration in force as hook libraries see and change it
+// (hooks.Configuration).
+type hookConfig struct{ s *Server }
+
+var _ hooks.Configuration = hookConfig{}
+
+func subnetOf(x *config.Subnet4) hooks.Subnet4 {
+	return hooks.Subnet4{ID: x.ID, Prefix: x.Prefix, Text: x.Text, ValidLifetimeS: x.Valid.Default}
+}
+
+// Subnet4 implements hooks.Configuration.
+func (h hookConfig) Subnet4(id uint32) (hooks.Subnet4, bool) {
+	if x := h.s.engine.Config().Subnets.ByID(id); x != nil {
+		return subnetOf(x), true
+	}
+	return hooks.Subnet4{}, false
+}
+
+// SubnetOf4 implements hooks.Configuration.
+func (h hookConfig) SubnetOf4(addr dhcp4.IPv4) (hooks.Subnet4, bool) {
+	if l := h.s.engine.Config().Subnets.Covering(addr); len(l) > 0 {
+		return subnetOf(l[0]), true
+	}
+	return hooks.Subnet4{}, false
+}
+
+// EachSubnet4 implements hooks.Configuration.
+func (h hookConfig) EachSubnet4(f func(*hooks.Subnet4, *hooks.SubnetCounts4) bool) {
+	ec := h.s.engine.Config()
+	counts := map[uint32]hooks.SubnetCounts4{}
+	ec.Alloc.EachSubnet(func(x *alloc.SubnetStats) {
+		counts[x.SubnetID] = hooks.SubnetCounts4{Total: x.Total, Cumulative: x.Cumulative, Assigned: x.Assigned, Declined: x.Declined}
+	})
+	for _, x := range ec.Subnets.All() {
+		s, n := subnetOf(x), counts[x.ID]
+		if !f(&s, &n) {
+			return
+		}
+	}
+}
+
+// configTree is one family's part of a configuration being read or changed.
+type configTree struct {
+	e    *config.Edit
+	part string
+	ro   bool
+}
+
+func (t *configTree) path(p []any) []any { return append([]any{t.part}, p...) }
+
+// Get implements hooks.ConfigTree.
+func (t *configTree) Get(path ...any) json.RawMessage {
+	if n := t.e.At(t.path(path)...); n != nil {
+		return n.AppendJSON(nil)
+	}
+	return nil
+}
+
+// Len implements hooks.ConfigTree.
+func (t *configTree) Len(path ...any) int {
+	if n := t.e.At(t.path(path)...); n != nil && n.Kind == config.List {
+		return len(n.Kids)
+	}
+	return 0
+}
+
+// Set implements hooks.ConfigTree.
+func (t *configTree) Set(value json.RawMessage, path ...any) error {
+	if t.ro {
+		return errors.New("set: this configuration is only looked at")
+	}
+	return t.e.Set(value, t.path(path)...)
+}
+
+// Remove implements hooks.ConfigTree.
+func (t *configTree) Remove(path ...any) error {
+	if t.ro {
+		return errors.New("remove: this configuration is only looked at")
+	}
+	return t.e.Remove(t.path(path)...)
+}
+
+// View implements hooks.Configuration.
+func (h hookConfig) View(f func(t hooks.ConfigTree) error) error {
+	e, err := config.NewEdit(h.s.Snapshot().Get)
+	if err != nil {
+		return fmt.Errorf("read the configuration in force: %w", err)
+	}
+	return f(&configTree{e, "Dhcp4", true})
+}
+
+// Edit implements hooks.Configuration.
+func (h hookConfig) Edit(_ context.Context, f func(t hooks.ConfigTree) error) error {
+	s := h.s
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	e, err := config.NewEdit(s.Snapshot().Get)
+	if err != nil {
+		return fmt.Errorf("read the configuration in force: %w", err)
+	}
+	if err := f(&configTree{e, "Dhcp4", false}); err != nil {
+		if errors.Is(err, hooks.ErrNoChange) {
+			return nil
+		}
+		return err
+	}
+	if s.opt.FromJSON == nil {
+		return errors.New("edit configuration: this server cannot")
+	}
+	snap, err := s.opt.FromJSON(e.JSON())
+	if err != nil {
+		if l := config.AsErrors(err); l != nil && len(l.List) > 0 {
+			return &hooks.ConfigError{Text: l.List[0].Msg}
+		}
+		return err
+	}
+	return s.applyEdited(snap)
+}
+
+// applyEdited puts an edited configuration in force: as Apply does, but nothing
+// beside the engine's part is made anew. The caller holds reload.
+func (s *Server) applyEdited(snap *config.Snapshot) error {
+	old := s.runtime.Load()
+	if err := needsRestart(old.snapshot, snap); err != nil {
+		return err
+	}
+	before := s.engine.Config()
+	ec := engine.NewConfig(snap, s.callouts(old.pipe))
+	if sameAddresses(old.snapshot.Dhcp4, snap.Dhcp4) {
+		ec.Alloc = before.Alloc // it goes on following the leases
+	} else {
+		s.table.SetObserver(continued{observer(ec, old.pipe, s.mirror), ec.Alloc}, true)
+		ec.Alloc.ContinueFrom(before.Alloc)
+	}
+	s.engine.SetConfig(ec)
+	s.runtime.Store(newRuntime(snap, old.pipe, old.generation+1))
+	s.wakeAll()
+	return nil
+}
+
+// continued is the observers after an edit: only the allocator is new and wants
+// to be told of what exists.
+type continued struct {
+	lease.Observer
+	fresh *alloc.Set
+}
+
+// LeaseExists implements lease.ExistingObserver.
+func (c continued) LeaseExists(l *lease.Lease4) { c.fresh.LeaseExists(l) }
+
+// sameAddresses reports whether an allocator made for a would be the same for
+// b: the same subnets with the same pools, allocators and reserved addresses.
+func sameAddresses(a, b *config.Dhcp4) bool {
+	return slices.EqualFunc(a.Subnets, b.Subnets, func(x, y *config.Subnet4) bool {
+		return x.ID == y.ID && x.Prefix == y.Prefix && x.Allocator == y.Allocator &&
+			x.ReservationsInSubnet == y.ReservationsInSubnet && x.ReservationsOutOfPool == y.ReservationsOutOfPool &&
+			slices.EqualFunc(x.Pools, y.Pools, func(p, q *config.Pool4) bool {
+				return p.First == q.First && p.Last == q.Last && p.ID == q.ID
+			}) && slices.EqualFunc(x.Reservations, y.Reservations, func(p, q *config.Reservation4) bool { return p.Addr == q.Addr })
+	})
+}

@@ -1,0 +1,73 @@
+package slowpath
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/hooks/all"
+)
+
+// hookCommandDocs says of the commands of hook libraries, in order, what they
+// take and do.
+var hookCommandDocs = map[string][][3]string{
+	"lease_cmds": {
+		{"lease4-add", "a lease: `ip-address`, `hw-address`; optional `subnet-id`, `client-id`, `valid-lft`, `expire`, `fqdn-fwd`, `fqdn-rev`, `hostname`, `state`, `pool-id`, `user-context`, `comment`", "adds a lease; 4 if the address has one"},
+		{"lease4-del", "`ip-address`, or `subnet-id`, `identifier-type` (`hw-address`, `client-id`), `identifier`; `update-ddns`", "removes a lease"},
+		{"lease4-get", "as `lease4-del`", "one lease"},
+		{"lease4-get-all", "`subnets` (list of ids, optional)", "all leases; service goes on meanwhile"},
+		{"lease4-get-by-client-id", "`client-id`", "the leases of a client"},
+		{"lease4-get-by-hostname", "`hostname`", "the leases of a name, in any case"},
+		{"lease4-get-by-hw-address", "`hw-address`", "the leases of a hardware address"},
+		{"lease4-get-by-state", "`state` (number or name), `subnet-id` (optional)", "the leases in a state"},
+		{"lease4-get-page", "`from`: `start` or an address, `limit`", "leases in ascending order, `limit` at a time"},
+		{"lease4-resend-ddns", "`ip-address`", "4: this server sends no DNS updates"},
+		{"lease4-update", "as `lease4-add`, and `force-create`", "replaces a lease"},
+		{"lease4-wipe", "`subnet-id` (optional)", "removes all leases of a subnet, or of all"},
+		{"lease4-write", "`filename`", "writes the leases into a CSV file in the data directory"},
+	},
+}
+
+// hookDocsPage is the part of docs/commands.md that is about hook libraries. A
+// command that a library has and nobody documents, or the other way round, is an
+// error. Commands for DHCPv6 that only say that there is no DHCPv6 are left out.
+func hookDocsPage(t *testing.T) string {
+	t.Helper()
+	var text strings.Builder
+	for _, name := range all.Names() {
+		l, _ := all.New(name)
+		pl, err := hooks.Compile([]hooks.Configured{{Library: l}}, &hooks.Server{})
+		if err != nil {
+			t.Errorf("load %s: %v", name, err)
+			continue
+		}
+		docs := map[string][3]string{}
+		for _, d := range hookCommandDocs[name] {
+			docs[d[0]] = d
+		}
+		first := true
+		for _, c := range pl.Commands() {
+			d, ok := docs[c.Name]
+			if !ok {
+				if !strings.HasPrefix(c.Name, "lease6-") {
+					t.Errorf("command %s of %s has no documentation here", c.Name, name)
+				}
+				continue
+			}
+			delete(docs, c.Name)
+			if first {
+				fmt.Fprintf(&text, "\n## %s\n\n| command | arguments | what it does |\n|---|---|---|\n", name)
+				first = false
+			}
+			fmt.Fprintf(&text, "| `%s` | %s | %s |\n", d[0], d[1], d[2])
+		}
+		for n := range docs {
+			t.Errorf("command %s of %s is documented and does not exist", n, name)
+		}
+		if err := pl.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	return text.String()
+}
