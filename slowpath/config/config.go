@@ -59,7 +59,7 @@ func load(name, text string, to TreeOptions, opts *LoadOptions) (*Snapshot, erro
 	if t == nil {
 		return nil, r.err()
 	}
-	d := &decoder{t: t, r: r, o: opts, subnets: map[*Node]*Subnet4{}}
+	d := &decoder{t: t, r: r, o: opts, fam: family4, subnets: map[*Node]*Subnet4{}}
 	s := d.top(to.Command)
 	if err := r.err(); err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -280,7 +279,12 @@ func optionValue(g *getter, n *Node, k *key) []byte {
 	if err != nil {
 		return nil
 	}
-	return appendString(nil, strings.ToUpper(hex.EncodeToString(b)))
+	out := append(make([]byte, 0, 2*len(b)+2), '"')
+	for _, x := range b {
+		const digits = "0123456789ABCDEF"
+		out = append(out, digits[x>>4], digits[x&15])
+	}
+	return append(out, '"')
 }
 
 // optionDefValue prints the types of a record as Kea does.

@@ -21,7 +21,7 @@ func (r optionRef) String() string {
 	switch {
 	case r.def != nil:
 		return r.def.String()
-	case r.space == spaceDHCP4:
+	case r.space == spaceDHCP4 || r.space == spaceDHCP6:
 		return strconv.Itoa(int(r.code))
 	}
 	return fmt.Sprintf("%s.%d", r.space, r.code)
@@ -30,7 +30,7 @@ func (r optionRef) String() string {
 // resolveOption finds space, code, definition and format of an entry (V4-090).
 func (d *decoder) resolveOption(n *Node) (ref optionRef, ok bool) {
 	name, code, space := n.Get("name"), n.Get("code"), n.Get("space")
-	ref.space = spaceDHCP4
+	ref.space = d.fam.top
 	if space != nil {
 		switch {
 		case space.Kind != String:
@@ -38,8 +38,8 @@ func (d *decoder) resolveOption(n *Node) (ref optionRef, ok bool) {
 		case !validWord(space.Str):
 			d.errorf(space, "option space %q must have letters, digits, - and _ only, the latter two not at its ends", clip(space.Str))
 			return ref, false
-		case space.Str == spaceDHCP6:
-			d.errorf(space, "option space %q is of DHCPv6", spaceDHCP6)
+		case space.Str == d.fam.other:
+			d.errorf(space, "option space %q is not of %s", d.fam.other, d.fam.name())
 			return ref, false
 		}
 		ref.space = strings.Clone(space.Str)
@@ -54,25 +54,25 @@ func (d *decoder) resolveOption(n *Node) (ref optionRef, ok bool) {
 	if code != nil {
 		c := n.int("code", -1)
 		switch {
-		case code.Kind != Integer || c < 0 || c > 255:
+		case code.Kind != Integer || c < 0 || c > d.fam.maxCode():
 			return ref, false // check has said so
-		case ref.space == spaceDHCP4 && (c == 0 || c == 255):
-			d.errorf(code, "option code %d is reserved: options of space %q have codes 1 to 254", c, spaceDHCP4)
+		case d.fam.reserved(ref.space, c):
+			d.errorf(code, "option code %d is reserved: options of space %q have codes %d to %d", c, d.fam.top, d.fam.min, d.fam.max)
 			return ref, false
 		}
-		ref.code, ref.def = uint16(c), findDef(d.own, d.defs, ref.space, int(c), "")
+		ref.code, ref.def = uint16(c), findDef(d.fam, d.own, d.defs, ref.space, int(c), "")
 		if name != nil && ref.def != nil && ref.def.name != name.Str {
 			d.errorf(name, "option %d is %q, not %q", ref.code, ref.def.name, clip(name.Str))
 			return ref, false
 		}
 		if name != nil && ref.def == nil {
-			if f := findDef(d.own, d.defs, ref.space, -1, name.Str); f != nil {
+			if f := findDef(d.fam, d.own, d.defs, ref.space, -1, name.Str); f != nil {
 				d.errorf(name, "option %q has code %d, not %d", name.Str, f.code, c)
 				return ref, false
 			}
 		}
 	} else {
-		if ref.def = findDef(d.own, d.defs, ref.space, -1, name.Str); ref.def == nil {
+		if ref.def = findDef(d.fam, d.own, d.defs, ref.space, -1, name.Str); ref.def == nil {
 			d.unknownOption(name, ref.space)
 			return ref, false
 		}
@@ -103,7 +103,7 @@ func (d *decoder) unknownOption(name *Node, space string) {
 	}
 	slices.Sort(names)
 	in := ""
-	if space != spaceDHCP4 {
+	if space != d.fam.top {
 		in = fmt.Sprintf(" in space %q", clip(space))
 	}
 	if near := nearest(name.Str, names); near != "" {

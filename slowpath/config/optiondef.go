@@ -17,8 +17,18 @@ const (
 	spaceVendorEncapsulated = "vendor-encapsulated-options-space" // of 43
 	spaceCableLabs          = "cablelabs-client-conf"             // of 122
 	spaceDOCSIS             = "docsis3-v4"                        // of 125 for enterprise 4491
+	spaceDOCSIS6            = "docsis3-v6"                        // of v6 option 17 for it
+	space4o6                = "4o6"                               // of v6 option 17 for enterprise 2495
+	spaceS46MAPE            = "s46-cont-mape-options"             // of v6 option 94
+	spaceS46MAPT            = "s46-cont-mapt-options"             // of v6 option 95
+	spaceS46LW              = "s46-cont-lw-options"               // of v6 option 96
+	spaceS46Rule            = "s46-rule-options"                  // of s46-rule
+	spaceS46Bind            = "s46-v4v6bind-options"              // of s46-v4v6bind
+	spaceNTP6               = "v6-ntp-server-suboptions"          // of v6 option 56
+	spaceRSOO               = "rsoo-opts"                         // of v6 option 66
 	vendorSpacePrefix       = "vendor-"                           // + enterprise number: of 125
 	enterpriseCableLabs     = 4491
+	enterpriseISC           = 2495
 )
 
 // defSpace are the definitions of one space.
@@ -54,6 +64,14 @@ var standardDefs = func() map[string]*defSpace {
 		s := &defSpace{}
 		for i := range defs {
 			defs[i].space = space
+			s.add(&defs[i])
+		}
+		m[space] = s
+	}
+	for space, defs := range builtinOptions6 {
+		s := &defSpace{}
+		for i := range defs {
+			defs[i].space, defs[i].v6 = space, true
 			s.add(&defs[i])
 		}
 		m[space] = s
@@ -102,15 +120,15 @@ func (o *optionDefs) add(d *optDef) {
 // findDef finds a definition in Kea's order: the class's own (nil: none), built
 // in, of the vendor, of the global option-def, and at last that of option 43
 // (V4-097). By code, or by name where code is negative.
-func findDef(own, global *optionDefs, space string, code int, name string) *optDef {
+func findDef(fam *optionFamily, own, global *optionDefs, space string, code int, name string) *optDef {
 	if d := own.find(space, code, name); d != nil {
 		return d
 	}
 	if d := standardDefs[space].find(code, name); d != nil {
 		return d
 	}
-	if enterpriseOf(space) == enterpriseCableLabs {
-		if d := standardDefs[spaceDOCSIS].find(code, name); d != nil {
+	if e := enterpriseOf(space); e != 0 {
+		if d := standardDefs[fam.vendors[e]].find(code, name); d != nil {
 			return d
 		}
 	}
@@ -139,7 +157,7 @@ func enterpriseOf(space string) uint32 {
 // optionCode4 finds options by name for expressions: class.Env.OptionCode.
 func optionCode4(global *optionDefs) func(name string) (code uint16, ok bool) {
 	return func(name string) (uint16, bool) {
-		if d := findDef(nil, global, spaceDHCP4, -1, name); d != nil {
+		if d := findDef(family4, nil, global, spaceDHCP4, -1, name); d != nil {
 			return d.code, true
 		}
 		return 0, false
@@ -149,7 +167,7 @@ func optionCode4(global *optionDefs) func(name string) (code uint16, ok bool) {
 // optionDef4 describes options for expressions: class.Env.OptionDef.
 func optionDef4(global *optionDefs) func(space string, code uint16) (class.OptionDef, bool) {
 	return func(space string, code uint16) (class.OptionDef, bool) {
-		if d := findDef(nil, global, space, int(code), ""); d != nil {
+		if d := findDef(family4, nil, global, space, int(code), ""); d != nil {
 			return d.describe(), true
 		}
 		return class.OptionDef{}, false
@@ -238,11 +256,11 @@ func (d *decoder) optionDefinition(e *Node) *optDef {
 		return nil // check has said so
 	}
 	c := e.int("code", -1)
-	if c < 0 || c > 255 {
+	if c < 0 || c > d.fam.maxCode() {
 		return nil
 	}
 	o := &optDef{
-		name: e.str("name", ""), code: uint16(c), space: e.str("space", spaceDHCP4),
+		name: e.str("name", ""), code: uint16(c), space: e.str("space", d.fam.top), v6: d.fam.v6,
 		array: e.bool("array", false), encapsulates: e.str("encapsulate", ""), src: e,
 	}
 	switch {
@@ -255,8 +273,8 @@ func (d *decoder) optionDefinition(e *Node) *optDef {
 	case o.encapsulates != "" && !validWord(o.encapsulates):
 		d.errorf(e.Get("encapsulate"), "option space %q must have letters, digits, - and _ only, the latter two not at its ends", clip(o.encapsulates))
 		return nil
-	case o.space == spaceDHCP4 && (c == 0 || c == 255):
-		d.errorf(code, "option code %d is reserved: options of space %q have codes 1 to 254", c, spaceDHCP4)
+	case d.fam.reserved(o.space, c):
+		d.errorf(code, "option code %d is reserved: options of space %q have codes %d to %d", c, d.fam.top, d.fam.min, d.fam.max)
 		return nil
 	case o.encapsulates != "" && o.array:
 		d.errorf(e.Get("array"), "option %s.%s is an array, which cannot encapsulate an option space", o.space, o.name)
@@ -361,7 +379,7 @@ func (d *decoder) checkEncapsulation(defs *optionDefs) {
 	// Which spaces the options of a space encapsulate.
 	into := map[string][]*optDef{}
 	for _, o := range defs.list {
-		if o.encapsulates != "" && o.encapsulates != spaceDHCP4 { // never put into another (Kea does the same)
+		if o.encapsulates != "" && o.encapsulates != d.fam.top { // never put into another (Kea does the same)
 			into[o.space] = append(into[o.space], o)
 		}
 	}
@@ -400,7 +418,7 @@ func optionTypeNames() []string {
 
 // String names the option in messages.
 func (o *optDef) String() string {
-	if o.space == spaceDHCP4 {
+	if o.space == spaceDHCP4 || o.space == spaceDHCP6 {
 		return fmt.Sprintf("%s (%d)", o.name, o.code)
 	}
 	return fmt.Sprintf("%s.%s (%d)", o.space, o.name, o.code)

@@ -41,7 +41,7 @@ func encodeDNR(text string) ([]byte, error) {
 	}
 	b := []byte{}
 	for _, inst := range splitEscaped(strings.Join(vals, ","), '|') {
-		one, err := encodeDNRInstance(inst)
+		one, err := encodeDNRInstance(inst, false)
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +54,9 @@ func encodeDNR(text string) ([]byte, error) {
 	return b, nil
 }
 
-func encodeDNRInstance(text string) ([]byte, error) {
+// encodeDNRInstance encodes one instance, without its length: in DHCPv6 (RFC 9463
+// §4.1) an option has one of them, and lengths of two octets in it.
+func encodeDNRInstance(text string, v6 bool) ([]byte, error) {
 	f := splitEscaped(text, ',')
 	if len(f) < 2 || len(f) > 4 {
 		return nil, fmt.Errorf("an instance has a priority and a name, then perhaps addresses and parameters, not %d fields", len(f))
@@ -67,20 +69,26 @@ func encodeDNRInstance(text string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	size, family, most := 4, optIPv4, 63
+	appendLen := func(b []byte, n int) []byte { return append(b, byte(n)) }
+	if v6 {
+		size, family, most = 16, optIPv6, 4095
+		appendLen = func(b []byte, n int) []byte { return binary.BigEndian.AppendUint16(b, uint16(n)) }
+	}
 	b := binary.BigEndian.AppendUint16(nil, uint16(prio))
-	b = append(append(b, byte(len(name))), name...)
+	b = append(appendLen(b, len(name)), name...)
 	if len(f) == 2 {
 		return b, nil // the name alone: ADN-only mode
 	}
 	addrs := strings.Fields(f[2])
-	if len(addrs) == 0 || len(addrs) > 63 {
-		return nil, fmt.Errorf("an instance has 1 to 63 addresses, not %d", len(addrs))
+	if len(addrs) == 0 || len(addrs) > most {
+		return nil, fmt.Errorf("an instance has 1 to %d addresses, not %d", most, len(addrs))
 	}
-	b = append(b, byte(4*len(addrs)))
+	b = appendLen(b, size*len(addrs))
 	for _, s := range addrs {
 		a, err := netip.ParseAddr(s)
-		if err != nil || !a.Is4() {
-			return nil, fmt.Errorf("expected %s, not %q", expected(optIPv4), clip(s))
+		if err != nil || a.Is4() == v6 || a.Zone() != "" {
+			return nil, fmt.Errorf("expected %s, not %q", expected(family), clip(s))
 		}
 		b = append(b, a.AsSlice()...)
 	}

@@ -37,12 +37,26 @@ func (d *decoder) encapsulate(e *entry, list []entry, depth int) ([]byte, error)
 	}
 	// In option 43 codes 0 and 255 are pad and end where nothing else defines them.
 	is43 := e.space == spaceDHCP4 && e.code == 43
-	subs := splitSubOptions(rest, is43 && findDef(d.own, d.defs, space, 0, "") == nil, is43 && findDef(d.own, d.defs, space, 255, "") == nil)
+	var subs []subOption
+	if e.def.v6 {
+		subs = splitSubOptions6(rest)
+	} else {
+		subs = splitSubOptions(rest, is43 && findDef(d.fam, d.own, d.defs, space, 0, "") == nil, is43 && findDef(d.fam, d.own, d.defs, space, 255, "") == nil)
+	}
 	given := len(subs)
-	if space != spaceDHCP4 {
+	for i, s := range subs {
+		if def := findDef(d.fam, d.own, d.defs, space, int(s.code), ""); def != nil {
+			b, err := def.trim(s.data)
+			if err != nil {
+				return nil, fmt.Errorf("sub-option %s: %w", def, err)
+			}
+			subs[i].data = b
+		}
+	}
+	if space != d.fam.top {
 		for i := range list {
 			s := &list[i]
-			if s.space != space || s == e || slices.ContainsFunc(subs, func(x subOption) bool { return x.code == s.code }) {
+			if s.space != space || s == e || space != spaceNTP6 && slices.ContainsFunc(subs, func(x subOption) bool { return x.code == s.code }) {
 				continue
 			}
 			b, err := d.encapsulate(s, list, depth+1)
@@ -55,8 +69,11 @@ func (d *decoder) encapsulate(e *entry, list []entry, depth int) ([]byte, error)
 	if given == len(subs) && given == 0 {
 		return e.data, nil
 	}
-	slices.SortStableFunc(subs, func(a, b subOption) int { return cmp.Compare(subOrder(a.code), subOrder(b.code)) })
 	out := slices.Clone(fields)
+	if e.def.v6 {
+		return appendSubOptions6(out, subs), nil
+	}
+	slices.SortStableFunc(subs, func(a, b subOption) int { return cmp.Compare(subOrder(a.code), subOrder(b.code)) })
 	for _, s := range subs {
 		out = appendSubOption(out, s)
 	}

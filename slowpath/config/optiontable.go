@@ -35,6 +35,8 @@ type optDef struct {
 	// encapsulates is the space of the options that follow the fields, "" none.
 	encapsulates string
 	space        string
+	// v6 says that codes and lengths of sub-options and tuples have 16 bits.
+	v6 bool
 	// src is the option-def entry, nil where the definition is built in.
 	src *Node
 }

@@ -47,6 +47,9 @@ func (o *optDef) encode(text string) (b []byte, surplus string, err error) {
 	case o.is(162):
 		b, err = encodeDNR(text)
 		return b, "", err
+	case o.is6(opt6DNR):
+		b, err = encodeDNRInstance(text, true)
+		return b, "", err
 	case o.fields[0] == optEmpty:
 		if strings.TrimSpace(text) != "" {
 			return nil, "", errors.New(`takes no data as text; give it in hexadecimal with "csv-format" false`)
@@ -201,7 +204,7 @@ func (o *optDef) append(b []byte, t optType, v string) ([]byte, error) {
 	case optPSID:
 		return appendPSID(b, v)
 	case optTuple:
-		if o.is(143) { // lengths of 16 bits (RFC 8572 §8.1)
+		if o.v6 || o.is(143) { // lengths of 16 bits (RFC 8415 §21.16, RFC 8572 §8.1)
 			if len(v) > 65535 {
 				return bad()
 			}

@@ -34,8 +34,12 @@ func (o *optDef) trim(b []byte) ([]byte, error) {
 		return b, checkDNR(b)
 	case o.is(optVIVCO):
 		return b, checkVendorClass(b)
-	case o.is(119):
-		return b, nil // compressed names
+	case o.is6(opt6DNR):
+		return b, checkDNR6(b)
+	case o.is6(opt6VendorClass):
+		return b, checkVendorClass6(b)
+	case !o.v6 && o.array && len(o.fields) == 1 && o.fields[0] == optFQDN:
+		return o.names(b)
 	}
 	n, err := o.fieldsLen(b)
 	if err != nil {
@@ -119,7 +123,7 @@ func (o *optDef) fieldLen(t optType, b []byte) (int, error) {
 		n = 1 + (int(b[0])+7)/8
 	case optTuple:
 		head := 1
-		if o.is(143) {
+		if o.v6 || o.is(143) {
 			head = 2
 		}
 		if len(b) < head {
@@ -136,6 +140,83 @@ func (o *optDef) fieldLen(t optType, b []byte) (int, error) {
 		return 0, errTruncated
 	}
 	return n, nil
+}
+
+// names writes a list of domain names, perhaps compressed, anew.
+func (o *optDef) names(b []byte) ([]byte, error) {
+	if len(b) == 0 {
+		return nil, errors.New("expected a domain name, not nothing")
+	}
+	var list []string
+	for at := 0; at < len(b); {
+		name, next, err := readName(b, at)
+		if err != nil {
+			return nil, err
+		}
+		list, at = append(list, name), next
+	}
+	if o.is(119) {
+		return encodeSearchList(list)
+	}
+	out := []byte{}
+	var err error
+	for _, n := range list {
+		if out, err = appendName(out, n); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// readName reads the domain name at b[at:] and where it ends. Pointers count from
+// the beginning of b and lead back only, so that there is an end.
+func readName(b []byte, at int) (name string, next int, err error) {
+	var s []byte
+	for limit := at; ; {
+		if at >= len(b) {
+			return "", 0, errors.New("data ends inside a domain name")
+		}
+		l := int(b[at])
+		switch {
+		case l == 0:
+			if next == 0 {
+				next = at + 1
+			}
+			if len(s) > 254 {
+				return "", 0, errors.New("a domain name has at most 255 bytes")
+			}
+			return string(s) + b2s(len(s) == 0, "."), next, nil
+		case l >= 0xC0:
+			if at+1 >= len(b) {
+				return "", 0, errors.New("data ends inside a domain name")
+			}
+			to := (l&0x3F)<<8 | int(b[at+1])
+			if to >= limit {
+				return "", 0, fmt.Errorf("a compressed name points to offset %d, which is not before it", to)
+			}
+			if next == 0 {
+				next = at + 2
+			}
+			at, limit = to, to
+		case l > 63:
+			return "", 0, errors.New("a label of a domain name has at most 63 bytes")
+		case at+1+l > len(b):
+			return "", 0, errors.New("data ends inside a domain name")
+		default:
+			s = append(append(s, b[at+1:at+1+l]...), '.')
+			at += 1 + l
+		}
+		if len(s) > 254 {
+			return "", 0, errors.New("a domain name has at most 255 bytes")
+		}
+	}
+}
+
+func b2s(b bool, s string) string {
+	if b {
+		return s
+	}
+	return ""
 }
 
 // nameLen is the length of the uncompressed domain name at the beginning of b.

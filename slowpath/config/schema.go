@@ -113,6 +113,8 @@ type decoder struct {
 	o *LoadOptions
 	// path leads from the top to where we are, for messages.
 	path []step
+	// fam is the family of what is decoded now.
+	fam *optionFamily
 	// subnets are the decoded subnets by their node, for config-get.
 	subnets map[*Node]*Subnet4
 	// defs are the global option definitions, own those of the class whose
