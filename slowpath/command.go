@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,7 +81,7 @@ func (s *Server) audit(e control.AuditRecord) {
 	if len(args) > maxAuditArguments {
 		args = json.RawMessage(fmt.Sprintf("\"%d octets\"", len(args)))
 	}
-	s.log.WithGroup("commands").Info("COMMAND_RECEIVED a command that changes state was run",
+	s.log.WithGroup("commands").Info("COMMAND_RECEIVED Received command '"+e.Command+"'",
 		"command", e.Command, "from", e.Remote.String(), "arguments", string(control.Redact(args)), "result", e.Result)
 }
 
@@ -159,9 +160,11 @@ func (f *family) statusGet(json.RawMessage) control.Response {
 		"dhcp-state":              f.service.state(),
 	}
 	if mt.Enabled {
-		args["thread-pool-size"] = s.workerCount()
+		if args["thread-pool-size"] = s.workerCount(); mt.Threads > 0 {
+			args["thread-pool-size"] = mt.Threads // of each interface
+		}
 		args["packet-queue-size"] = mt.QueueSize
-		args["packet-queue-statistics"] = []float64{0, 0, 0} // nothing waits between receipt and a worker
+		args["packet-queue-statistics"] = s.queueLengths()
 	}
 	if s.store != nil {
 		h := s.store.Health()
@@ -184,6 +187,21 @@ func (f *family) statusGet(json.RawMessage) control.Response {
 		args["dataplane"] = s.opt.Dataplane()
 	}
 	return ok("", args)
+}
+
+// queueLengths are how many packets waited for a worker, on average over its last
+// 10, 100 and 1000 batches: what came in one batch waited together. Of several
+// workers the longest counts, as it is a client's who meets it.
+func (s *Server) queueLengths() [len(queueSpans)]float64 {
+	var out [len(queueSpans)]float64
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.mu.workers {
+		for i := range out {
+			out[i] = max(out[i], float64(math.Float32frombits(w.queued[i].Load())))
+		}
+	}
+	return out
 }
 
 func (s *Server) workerCount() int {
@@ -291,17 +309,17 @@ func (f *family) configSet(_ context.Context, args json.RawMessage) control.Resp
 	if err != nil {
 		return fail("%v", err)
 	}
-	f.log().Info(f.idPrefix()+"CONFIG_COMPLETE a configuration given by command is in force", "hash", hash)
+	f.log().Info(f.idPrefix()+"CONFIG_COMPLETE server has completed configuration: given by command", "hash", hash)
 	return ok("Configuration successful.", map[string]any{"hash": hash})
 }
 
 func (f *family) configReload(_ context.Context, _ json.RawMessage) control.Response {
 	file := f.s.opt.ConfigFile
 	if err := f.s.Reload(); err != nil {
-		f.log().Error(f.idPrefix()+"DYNAMIC_RECONFIGURATION_FAIL the running configuration stays", "file", file, "error", err)
+		f.log().Error(f.idPrefix()+"DYNAMIC_RECONFIGURATION_FAIL dynamic server reconfiguration failed with file: "+file+"; the running configuration stays", "error", err)
 		return fail("Config reload failed: %v", err)
 	}
-	f.log().Info(f.idPrefix()+"DYNAMIC_RECONFIGURATION_SUCCESS", "file", file)
+	f.log().Info(f.idPrefix()+"DYNAMIC_RECONFIGURATION_SUCCESS dynamic server reconfiguration succeeded with file: "+file)
 	_, hash, err := f.shown(f.s.Snapshot())
 	if err != nil {
 		return fail("%v", err)

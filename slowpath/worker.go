@@ -2,6 +2,7 @@ package slowpath
 
 import (
 	"hash/maphash"
+	"math"
 	"sync/atomic"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
@@ -41,6 +42,9 @@ type Worker struct {
 	nextExpiryNs int64
 	ready        chan *query
 	wake         atomic.Pointer[func()]
+
+	// queued are averages of the lengths of batches, see queueSpans; float32 bits.
+	queued [len(queueSpans)]atomic.Uint32
 
 	// seen is the runtime generation the worker has taken up; a reload waits
 	// for it before it unloads what the old one used.
@@ -136,9 +140,16 @@ func (w *Worker) end() {
 	}
 }
 
+// queueSpans are over how many batches Worker.queued go; Kea's are of packets.
+var queueSpans = [3]float32{10, 100, 1000}
+
 // HandleBatch implements netio.Handler.
 func (w *Worker) HandleBatch(pkts []netio.Packet, nowUnixNs int64) {
 	w.begin(nowUnixNs)
+	for i := range w.queued {
+		avg := math.Float32frombits(w.queued[i].Load())
+		w.queued[i].Store(math.Float32bits(avg + (float32(len(pkts))-avg)/queueSpans[i]))
+	}
 	for i := range pkts {
 		w.handle(&pkts[i])
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -73,12 +74,13 @@ func serve(o serveOptions, stderr io.Writer) int {
 	defer signal.Stop(sig)
 	processors()
 
+	handler := logging.New(o.name)
 	snap, err := loadFile(o.file, o.lenient)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
+		logLoadFailure(handler, o.file, err, stderr)
 		return 1
 	}
-	handler := logging.New(o.name)
 	if err := handler.Apply(snap.Dhcp4.Loggers); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", o.file, err)
 		return 1
@@ -88,8 +90,11 @@ func serve(o serveOptions, stderr io.Writer) int {
 	}
 	log := slog.New(handler)
 	code, err := run4(o, snap, handler, log, sig)
+	if err == nil {
+		log.WithGroup("dhcp4").Info("DHCP4_SHUTDOWN server shutdown")
+	}
 	if err != nil {
-		log.WithGroup("dhcp4").Log(context.Background(), logging.LevelFatal, "DHCP4_INIT_FAIL the server cannot start", "error", err)
+		log.WithGroup("dhcp4").Log(context.Background(), logging.LevelFatal, "DHCP4_INIT_FAIL failed to initialize the server", "error", err)
 		code = 1
 		if !logsToTerminal(snap.Dhcp4.Loggers) {
 			fmt.Fprintln(stderr, err)
@@ -99,6 +104,29 @@ func serve(o serveOptions, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 	}
 	return code
+}
+
+// logLoadFailure writes what is wrong with a configuration where its own loggers
+// say, as far as they could be read: who starts Kea from a unit looks there.
+func logLoadFailure(handler *logging.Handler, file string, err error, stderr io.Writer) {
+	e := config.AsErrors(err)
+	if e == nil || logsToTerminal(e.Loggers) {
+		return // it is on standard error
+	}
+	if lerr := handler.Apply(e.Loggers); lerr != nil {
+		fmt.Fprintln(stderr, lerr)
+		return
+	}
+	l := slog.New(handler).WithGroup("dhcp4")
+	for _, x := range e.List {
+		if x.Element != "" {
+			l.Error("DHCP4_PARSER_FAIL failed to create or run parser for configuration element " + x.Element + ": " + x.Msg + " (" + x.Pos.String() + ")")
+		}
+	}
+	l.Error("DHCP4_CONFIG_LOAD_FAIL configuration error using file: " + file + ", reason: " + e.List[0].Error())
+	if cerr := handler.Close(); cerr != nil {
+		fmt.Fprintln(stderr, cerr)
+	}
 }
 
 // logsToTerminal says whether the log goes where the person who started the
@@ -119,7 +147,8 @@ func logsToTerminal(ls []config.Logger) bool {
 
 func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *slog.Logger, sig <-chan os.Signal) (code int, err error) {
 	l4 := log.WithGroup("dhcp4")
-	l4.Info("DHCP4_STARTING Peregrine DHCPv4 server", "version", build, "file", o.file, "pid", os.Getpid())
+	l4.Info("DHCP4_STARTING Peregrine DHCPv4 server version "+keaVersion+" ("+build+") starting", "file", o.file)
+	l4.Info("DHCP4_START_INFO", "pid", os.Getpid(), "server-port", cmp.Or(o.port, int(slowpath.Port4)), "verbose", o.debug)
 	for _, w := range snap.Warnings {
 		l4.Warn("DHCP4_CONFIG_WARNING " + w)
 	}
@@ -190,27 +219,27 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 	}
 	p.warn()
 	notify("READY=1")
-	l4.Info("DHCP4_STARTED the server answers", "subnets", len(snap.Dhcp4.Subnets), "leases", leases(s))
+	l4.Info("DHCP4_STARTED Peregrine DHCPv4 server version "+keaVersion+" started", "subnets", len(snap.Dhcp4.Subnets), "leases", leases(s))
 	for {
 		select {
 		case v := <-shutdown:
-			l4.Info("DHCP4_SHUTDOWN_REQUEST by command", "exit-value", v)
+			l4.Info("DHCP4_SHUTDOWN_REQUEST shutdown of server requested by command", "exit-value", v)
 			// The command's answer is on its way; give it a moment.
 			time.Sleep(50 * time.Millisecond)
 			notify("STOPPING=1")
 			return v, nil
 		case x := <-sig:
 			if x != syscall.SIGHUP {
-				l4.Info("DHCP4_SHUTDOWN_REQUEST by signal", "signal", x.String())
+				l4.Info("DHCP4_SHUTDOWN_REQUEST shutdown of server requested by signal", "signal", x.String())
 				notify("STOPPING=1")
 				return 0, nil
 			}
-			l4.Info("DHCP4_DYNAMIC_RECONFIGURATION by SIGHUP", "file", o.file)
+			l4.Info("DHCP4_DYNAMIC_RECONFIGURATION initiate server reconfiguration using file: " + o.file + ", after receiving SIGHUP signal or config-reload command")
 			notify("RELOADING=1")
 			if err := s.Reload(); err != nil {
-				l4.Error("DHCP4_DYNAMIC_RECONFIGURATION_FAIL the running configuration stays", "file", o.file, "error", err)
+				l4.Error("DHCP4_DYNAMIC_RECONFIGURATION_FAIL dynamic server reconfiguration failed with file: "+o.file+"; the running configuration stays", "error", err)
 			} else {
-				l4.Info("DHCP4_DYNAMIC_RECONFIGURATION_SUCCESS", "file", o.file, "hash", s.Snapshot().Hash)
+				l4.Info("DHCP4_DYNAMIC_RECONFIGURATION_SUCCESS dynamic server reconfiguration succeeded with file: "+o.file, "hash", s.Snapshot().Hash)
 			}
 			notify("READY=1")
 		}

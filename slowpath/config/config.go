@@ -62,6 +62,9 @@ func load(name, text string, to TreeOptions, opts *LoadOptions) (*Snapshot, erro
 	d := &decoder{t: t, r: r, o: opts, fam: family4, subnets: map[*Node]*Subnet4{}}
 	s := d.top(to.Command)
 	if err := r.err(); err != nil {
+		if e := AsErrors(err); s.Dhcp4 != nil {
+			e.Loggers = s.Dhcp4.Loggers
+		}
 		return nil, err
 	}
 	g := &getter{d: d, snap: s}

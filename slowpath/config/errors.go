@@ -25,6 +25,8 @@ func (p Position) String() string {
 type Error struct {
 	Pos Position
 	Msg string
+	// Element is the key of Dhcp4 or Dhcp6 that it is in, "" for none.
+	Element string
 
 	src int32 // sort order: index of the source, then offset
 	off uint32
@@ -40,6 +42,9 @@ type Errors struct {
 	Full bool
 	// Warnings are what would have been in Snapshot.Warnings.
 	Warnings []string
+	// Loggers are the configuration's, as far as they could be read: where an
+	// operator looks for what is wrong with the rest.
+	Loggers []Logger
 }
 
 // Error is one line per fault.
@@ -69,11 +74,12 @@ type report struct {
 	seenWarn int
 }
 
-func (r *report) error(t *Tree, src int32, off uint32, format string, args ...any) {
-	if r.full() {
-		return
+func (r *report) error(t *Tree, src int32, off uint32, format string, args ...any) *Error {
+	e := &Error{Pos: t.position(src, off), Msg: fmt.Sprintf(format, args...), src: src, off: off}
+	if !r.full() {
+		r.errs = append(r.errs, e)
 	}
-	r.errs = append(r.errs, &Error{Pos: t.position(src, off), Msg: fmt.Sprintf(format, args...), src: src, off: off})
+	return e
 }
 
 func (r *report) warn(t *Tree, src int32, off uint32, format string, args ...any) {

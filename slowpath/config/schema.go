@@ -157,10 +157,21 @@ func (d *decoder) where() string {
 }
 
 func (d *decoder) errorf(n *Node, format string, args ...any) {
-	d.r.error(d.t, n.src, n.off, format, args...)
+	d.r.error(d.t, n.src, n.off, format, args...).Element = d.element(n)
 }
 func (d *decoder) errorKey(n *Node, format string, args ...any) {
-	d.r.error(d.t, n.keySrc, n.keyOff, format, args...)
+	d.r.error(d.t, n.keySrc, n.keyOff, format, args...).Element = d.element(n)
+}
+
+// element names the key of a daemon's part that n is in.
+func (d *decoder) element(n *Node) string {
+	switch {
+	case len(d.path) > 1:
+		return d.path[1].name
+	case len(d.path) == 1:
+		return n.Key
+	}
+	return ""
 }
 func (d *decoder) warnf(n *Node, format string, args ...any) {
 	d.r.warn(d.t, n.src, n.off, format, args...)

@@ -265,7 +265,7 @@ func (d *decoder) pools(s *Subnet4, n *Node) {
 			case err != nil:
 				d.errorf(v, `"pool" %v`, err)
 			case s.Prefix.IsValid() && (p.First < s.First || p.Last > s.Last):
-				d.errorf(v, "pool %s-%s is not inside subnet %s", p.First, p.Last, s.Prefix)
+				d.errorf(v, "subnet configuration failed: a pool of type V4, with the following address range: %s-%s does not match the prefix of a subnet: %s to which it is being added", p.First, p.Last, s.Prefix)
 			default:
 				l = append(l, placed{p, v})
 			}
@@ -288,7 +288,8 @@ func (d *decoder) pools(s *Subnet4, n *Node) {
 				if at.at.src < other.at.src || at.at.src == other.at.src && at.at.off < other.at.off {
 					at, other = other, at
 				}
-				d.errorf(at.at, "pool %s-%s overlaps pool %s-%s at %s", at.p.First, at.p.Last, other.p.First, other.p.Last, d.t.Position(other.at))
+				d.errorf(at.at, "subnet configuration failed: a pool of type V4, with the following address range: %s-%s overlaps with an existing pool in the subnet: %s to which it is being added: %s-%s at %s",
+					at.p.First, at.p.Last, s.Prefix, other.p.First, other.p.Last, d.t.Position(other.at))
 			}
 		}
 		s.Pools = append(s.Pools, x.p)
