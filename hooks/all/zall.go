@@ -4,11 +4,15 @@ package all
 
 import (
 	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/hooks/class_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/lease_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/limits"
+	"github.com/peregrine-dhcp/peregrine/hooks/stat_cmds"
 )
 
 var libraries = []library{
 	{"limits", func() hooks.Library { return limits.New() }},
 	{"lease_cmds", func() hooks.Library { return lease_cmds.New() }},
+	{"class_cmds", func() hooks.Library { return class_cmds.New() }},
+	{"stat_cmds", func() hooks.Library { return stat_cmds.New() }},
 }
