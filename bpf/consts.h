@@ -138,7 +138,7 @@ enum reason {
 	REASON_LIMIT_RELAY = 21,
 	REASON_LIMIT_SCOPE_GLOBAL = 22,
 	REASON_LIMIT_SCOPE = 23,
-	REASON_SHED = 24, /* DISCOVER, SOLICIT, INFORM or INFORMATION-REQUEST under overload */
+	REASON_SHED = 24, /* DISCOVER, SOLICIT, INFORM or INFORMATION-REQUEST over their limit */
 
 	/* redirect */
 	REASON_STEERED = 25,
@@ -146,7 +146,10 @@ enum reason {
 	/* pass: a map that always has the entry did not have it */
 	REASON_INTERNAL = 26,
 
-	REASON_COUNT = 27,
+	/* drop: the same messages as SHED, by the word of their worker */
+	REASON_OVERLOAD = 27,
+
+	REASON_COUNT = 28,
 };
 
 /* Things worth counting that do not end a packet. */

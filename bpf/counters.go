@@ -57,6 +57,7 @@ const (
 	ReasonShed             = dhcpReasonREASON_SHED
 	ReasonSteered          = dhcpReasonREASON_STEERED
 	ReasonInternal         = dhcpReasonREASON_INTERNAL
+	ReasonOverload         = dhcpReasonREASON_OVERLOAD
 )
 
 // Note is something counted that does not end a packet.
@@ -81,6 +82,7 @@ var (
 		"limit-client", "limit-new-clients", "limit-relay", "limit-scope-global", "limit-scope", "shed",
 		"steered",
 		"internal",
+		"overload",
 	}
 	noteLabels = [...]string{"scope-unknown", "client-not-stored", "relay-not-stored"}
 )

@@ -91,6 +91,8 @@ static __always_inline int serve(struct xdp_md *ctx, struct packet *p, const str
 
 	if (n > 1)
 		index += steer_hash(&p->client, s) % n;
+	if (is_overloaded(p, index))
+		return VERDICT(XDP_DROP, REASON_OVERLOAD);
 	/* Asked first, so that a redirect is counted only where there is a socket
 	 * to take it.
 	 */

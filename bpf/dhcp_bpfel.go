@@ -61,7 +61,7 @@ const (
 
 type dhcpCounters struct {
 	_        structs.HostLayout
-	Exits    [3][5][27]uint64
+	Exits    [3][5][28]uint64
 	Received [3][64]uint64
 	Notes    [3]uint64
 }
@@ -128,7 +128,8 @@ const (
 	dhcpReasonREASON_SHED               dhcpReason = 24
 	dhcpReasonREASON_STEERED            dhcpReason = 25
 	dhcpReasonREASON_INTERNAL           dhcpReason = 26
-	dhcpReasonREASON_COUNT              dhcpReason = 27
+	dhcpReasonREASON_OVERLOAD           dhcpReason = 27
+	dhcpReasonREASON_COUNT              dhcpReason = 28
 )
 
 type dhcpRelayKey struct {
@@ -183,6 +184,7 @@ const (
 	dhcpMapDiscovers       = "discovers"
 	dhcpMapInterfaces      = "interfaces"
 	dhcpMapNewClients      = "new_clients"
+	dhcpMapPressures       = "pressures"
 	dhcpMapRelays          = "relays"
 	dhcpMapScopeBuckets    = "scope_buckets"
 	dhcpMapScopeInterfaces = "scope_interfaces"
@@ -249,6 +251,7 @@ type dhcpMapSpecs struct {
 	Discovers       *ebpf.MapSpec `ebpf:"discovers"`
 	Interfaces      *ebpf.MapSpec `ebpf:"interfaces"`
 	NewClients      *ebpf.MapSpec `ebpf:"new_clients"`
+	Pressures       *ebpf.MapSpec `ebpf:"pressures"`
 	Relays          *ebpf.MapSpec `ebpf:"relays"`
 	ScopeBuckets    *ebpf.MapSpec `ebpf:"scope_buckets"`
 	ScopeInterfaces *ebpf.MapSpec `ebpf:"scope_interfaces"`
@@ -291,6 +294,7 @@ type dhcpMaps struct {
 	Discovers       *ebpf.Map `ebpf:"discovers"`
 	Interfaces      *ebpf.Map `ebpf:"interfaces"`
 	NewClients      *ebpf.Map `ebpf:"new_clients"`
+	Pressures       *ebpf.Map `ebpf:"pressures"`
 	Relays          *ebpf.Map `ebpf:"relays"`
 	ScopeBuckets    *ebpf.Map `ebpf:"scope_buckets"`
 	ScopeInterfaces *ebpf.Map `ebpf:"scope_interfaces"`
@@ -309,6 +313,7 @@ func (m *dhcpMaps) Close() error {
 		m.Discovers,
 		m.Interfaces,
 		m.NewClients,
+		m.Pressures,
 		m.Relays,
 		m.ScopeBuckets,
 		m.ScopeInterfaces,

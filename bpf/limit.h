@@ -199,6 +199,20 @@ static __always_inline int shed(const struct packet *p, const struct settings *s
 	return take(b, &s->discover, now) ? 0 : REASON_SHED;
 }
 
+/* Whether the worker behind a socket falls behind and leaves the message to be
+ * dropped here, where that costs it nothing.
+ */
+static __always_inline int is_overloaded(const struct packet *p, __u32 socket)
+{
+	__u64 *level = bpf_map_lookup_elem(&pressures, &socket);
+
+	if (!level)
+		return 0;
+	__u64 l = *(volatile __u64 *)level;
+
+	return l && is_shed_first(p) && (bpf_get_prandom_u32() & 0xff) < l;
+}
+
 /* All limits, the narrowest first: what one client or relay sends too much of is
  * not taken out of what others share. Returns 0 or the reason to drop.
  */

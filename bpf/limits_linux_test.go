@@ -247,6 +247,48 @@ func TestShed(t *testing.T) {
 	}
 }
 
+// What a worker that falls behind has shed for its socket: only what starts
+// something, only for that socket, and of a share about that share.
+func TestPressure(t *testing.T) {
+	p := load(t, Options{MaxSockets: 4})
+	if _, err := p.Pressure(4); err == nil {
+		t.Error("pressure of a socket that cannot be")
+	}
+	own, err := p.Pressure(0)
+	p.check(err)
+	other, err := p.Pressure(1)
+	p.check(err)
+	request := discover()
+	request.opts = opts4(opt4(53, 3))
+	other.Set(PressureAll)
+	p.wantReasons(client4(1).bytes(), times(20, ReasonNoSocket)...)
+	own.Set(PressureAll)
+	p.wantReasons(client4(1).bytes(), times(20, ReasonOverload)...)
+	p.wantReasons(client6(1).bytes(), times(20, ReasonOverload)...)
+	p.wantReasons(request.bytes(), times(20, ReasonNoSocket)...)
+	own.Set(PressureAll / 4)
+	shed := 0
+	for range 4000 {
+		switch got, _ := p.run(client4(1).bytes()); got.reason {
+		case ReasonOverload:
+			shed++
+		case ReasonNoSocket:
+		default:
+			t.Fatal(got)
+		}
+	}
+	if shed < 800 || shed > 1200 { // 1000 expected, a standard deviation of 27
+		t.Errorf("%d of 4000 shed at a quarter", shed)
+	}
+	// Asked for again, it begins at 0: a worker that ended left nothing behind.
+	_, err = p.Pressure(0)
+	p.check(err)
+	p.wantReasons(client4(1).bytes(), times(20, ReasonNoSocket)...)
+	if n := testing.AllocsPerRun(100, func() { own.Set(3) }); n != 0 {
+		t.Errorf("Set allocates %v times", n)
+	}
+}
+
 func TestScopes(t *testing.T) {
 	p := load(t, Options{})
 	prefixes := func(s ...string) (ps []netip.Prefix) {

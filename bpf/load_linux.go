@@ -57,6 +57,7 @@ func Load(o Options) (*Objects, error) {
 	for name, n := range map[string]uint32{
 		dhcpMapInterfaces:      opts.MaxInterfaces,
 		dhcpMapSockets:         opts.MaxSockets,
+		dhcpMapPressures:       opts.MaxSockets,
 		dhcpMapClients:         opts.MaxClients,
 		dhcpMapRelays:          opts.MaxRelays,
 		dhcpMapAddrs4:          2 * opts.MaxAddrs,

@@ -50,6 +50,18 @@ struct {
 	__type(value, __u32);
 } sockets SEC(".maps");
 
+/* What share of the messages that start something, of 256, each socket's worker
+ * has shed for it: it falls behind. A long, since memory shared with userspace is
+ * in units of eight octets.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_SOCKETS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} pressures SEC(".maps");
+
 /* Rate of each scope slot. Slot 0 is no scope. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -33,7 +33,7 @@ func objects(t *testing.T) map[string]*ebpf.CollectionSpec {
 func TestObjectNeedsOnly515(t *testing.T) {
 	helpers := []asm.BuiltinFunc{
 		asm.FnMapLookupElem, asm.FnMapUpdateElem, // 3.18
-		asm.FnKtimeGetNs,                 // 4.1
+		asm.FnKtimeGetNs, asm.FnGetPrandomU32, // 4.1
 		asm.FnRedirectMap,                // 4.14; flags as the action to fall back on: 5.3
 		asm.FnSpinLock, asm.FnSpinUnlock, // 5.1
 	}

@@ -96,15 +96,16 @@ func (d *Dataplane) openPort(l linkInfo) (*port, error) {
 	return p, last
 }
 
-// newWorker makes a worker and starts its loop.
-func (p *port) newWorker(conn netio.Conn, info WorkerInfo) error {
+// newWorker makes a worker and starts its loop. shed, which may be nil, is
+// netio.LoopOptions.Shed.
+func (p *port) newWorker(conn netio.Conn, info WorkerInfo, shed func(uint32)) error {
 	o := &p.d.opt
 	info.IfName, info.IfIndex = p.link.Name, p.link.Index
 	h, err := o.NewHandler(info)
 	if err != nil {
 		return fmt.Errorf("make handler of worker %s: %w", info.Name, err)
 	}
-	lo := netio.LoopOptions{SpinNs: o.SpinNs, NapNs: o.NapNs, MaxHeld: o.MaxHeld, HoldTimeoutNs: o.HoldTimeoutNs}
+	lo := netio.LoopOptions{SpinNs: o.SpinNs, NapNs: o.NapNs, MaxHeld: o.MaxHeld, HoldTimeoutNs: o.HoldTimeoutNs, Shed: shed}
 	if len(o.CPUs) > 0 {
 		lo.Affinity = []int{o.CPUs[p.d.nextCPU%len(o.CPUs)]}
 		p.d.nextCPU++
@@ -179,10 +180,15 @@ func (p *port) openXDP(mode Mode) error {
 		p.zeroCopy = p.zeroCopy && xq.ZeroCopy()
 		for i, s := range xq.Sockets() {
 			info := WorkerInfo{Name: fmt.Sprintf("%s/%d.%d", p.link.Name, q, i), Kind: "xsk", Queue: q, Index: i}
-			if err := p.newWorker(s, info); err != nil {
+			index := p.base + uint32(q*perQueue+i)
+			pressure, err := d.objs.Pressure(index)
+			if err != nil {
 				return err
 			}
-			if err := d.objs.SetSocket(p.base+uint32(q*perQueue+i), s.FD()); err != nil {
+			if err := p.newWorker(s, info, pressure.Set); err != nil {
+				return err
+			}
+			if err := d.objs.SetSocket(index, s.FD()); err != nil {
 				return err
 			}
 		}
@@ -232,7 +238,7 @@ func (p *port) openPacketSockets(n int) error {
 	}
 	for i, c := range p.packets {
 		info := WorkerInfo{Name: fmt.Sprintf("%s/packet.%d", p.link.Name, i), Kind: "packet", Index: i}
-		if err := p.newWorker(c, info); err != nil {
+		if err := p.newWorker(c, info, nil); err != nil {
 			return err
 		}
 	}
@@ -266,7 +272,7 @@ func (p *port) openUDP() error {
 	}
 	for i, c := range p.udp {
 		info := WorkerInfo{Name: fmt.Sprintf("%s/udp.%d", p.link.Name, i), Kind: "udp", Index: i}
-		if err := p.newWorker(c, info); err != nil {
+		if err := p.newWorker(c, info, nil); err != nil {
 			return err
 		}
 	}

@@ -203,8 +203,8 @@ func New(o Options) (_ *Server, err error) {
 }
 
 // gather is how long a commit waits for company under load; it adds no more than
-// that to an ACK and divides the commits by ten.
-const gather = 300 * time.Microsecond
+// that to an ACK and divides the commits by twenty and more.
+const gather = 600 * time.Microsecond
 
 // LeaseDir is the directory of the journal and the snapshots of a
 // configuration.

@@ -44,7 +44,7 @@ type plane struct {
 
 // napNs lets the packets of a busy worker come in small batches; it adds no more
 // than that to a reply.
-const napNs = 50_000
+const napNs = 100_000
 
 // options of a configuration.
 func (p *plane) options(snap *config.Snapshot) fastpath.Options {

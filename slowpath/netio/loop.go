@@ -30,9 +30,9 @@ type LoopOptions struct {
 	// means DefaultSpinNs; a negative value never spins.
 	SpinNs int64
 	// NapNs is how long a loop under load sleeps instead of waiting for the next
-	// packet: so long that a few come meanwhile, which then share one look at the
-	// rings, one wake-up and one kick. Below some packets in that time it waits as
-	// ever. 0 never naps.
+	// packet, or after a batch of only a few: so long that some come meanwhile,
+	// which then share one look at the rings, one wake-up and one kick. Below some
+	// packets in that time it waits as ever. 0 never naps.
 	NapNs int64
 	// MaxHeld is the most replies that wait for their commit; it is rounded up
 	// to a power of two. 0 means DefaultMaxHeld.
@@ -43,6 +43,11 @@ type LoopOptions struct {
 	// DrainNs is how long Run goes on after its context ends to send replies
 	// whose commit is under way. 0 means DefaultDrainNs; negative, not at all.
 	DrainNs int64
+	// Shed is told, from the loop's goroutine and only when it changes, what share
+	// of the messages that start something is to be thrown away before they reach
+	// the Conn, of ShedAll: what is dropped there costs least. nil: nobody can. It
+	// follows what waits in a Conn that is a Backlogger.
+	Shed func(level uint32)
 	// Affinity are the CPUs the thread may run on; nil leaves it alone.
 	Affinity []int
 	// Now is the clock in Unix nanoseconds. nil means the system's.
@@ -101,7 +106,7 @@ type Loop struct {
 	handler Handler
 	opt     LoopOptions
 	alloc   func(*Packet) bool
-	backlog Backlogger // nil, or with pressed
+	backlog Backlogger // may be nil, as pressed
 	pressed Pressed
 	stop    atomic.Bool
 	n       loopCounters
@@ -115,7 +120,9 @@ type Loop struct {
 	drop       [BatchSize]Packet
 	perNs      float64 // packets received per nanosecond, smoothed
 	lastRecvNs int64
+	lastBatch  int // packets of the last turn
 	napper     napper
+	behind     behind
 	nSend      int
 	nDrop      int
 }
@@ -149,11 +156,8 @@ func NewLoop(conn Conn, handler Handler, opt LoopOptions) *Loop {
 		alloc:   conn.Alloc,
 		held:    make([]heldPacket, size),
 	}
-	b, knows := conn.(Backlogger)
-	p, sheds := handler.(Pressed)
-	if knows && sheds {
-		l.backlog, l.pressed = b, p
-	}
+	l.backlog, _ = conn.(Backlogger)
+	l.pressed, _ = handler.(Pressed)
 	return l
 }
 
@@ -221,6 +225,9 @@ func (l *Loop) Run(ctx context.Context) error {
 				spin.found()
 				idleSinceNs = 0
 			}
+			if l.lastBatch < napBatch && l.busy() {
+				l.nap(l.opt.NapNs)
+			}
 			continue
 		}
 		if idleSinceNs == 0 {
@@ -266,13 +273,13 @@ func (s *spinner) missed() {
 // turn does one round and reports whether there was anything to do.
 func (l *Loop) turn(nowNs int64) bool {
 	n := l.conn.Recv(l.in[:])
+	l.lastBatch = n
+	if l.backlog != nil {
+		l.press(n, nowNs)
+	}
 	if n > 0 {
 		if l.opt.NapNs > 0 {
 			l.measure(n, nowNs)
-		}
-		if l.backlog != nil {
-			waiting, room := l.backlog.Backlog()
-			l.pressed.SetPressure(uint8(min(255, 256*waiting/max(room, 1))))
 		}
 		l.handler.HandleBatch(l.in[:n], nowNs)
 		l.n.batches.Add(1)
@@ -430,10 +437,9 @@ func (l *Loop) sleep(nowNs int64) {
 		left := h.sinceNs + l.opt.HoldTimeoutNs - nowNs + 1
 		timeoutNs = max(0, min(timeoutNs, left))
 	}
-	if l.perNs*float64(l.opt.NapNs) >= napPackets {
-		l.n.naps.Add(1)
-		l.napper.nap(min(l.opt.NapNs, timeoutNs))
-		if l.perNs *= napDecay; l.perNs*float64(l.opt.NapNs) < napPackets {
+	if l.busy() {
+		l.nap(min(l.opt.NapNs, timeoutNs))
+		if l.perNs *= napDecay; !l.busy() {
 			l.lastRecvNs = 0
 		}
 		return
@@ -443,11 +449,21 @@ func (l *Loop) sleep(nowNs int64) {
 }
 
 // napPackets is how many packets a nap must promise; napDecay lowers the rate
-// when a nap brought none, so that the last one of a burst is soon over.
+// when a nap brought none, so that the last one of a burst is soon over. After a
+// batch of napBatch the next one is not waited for: the worker has no time left.
 const (
 	napPackets = 3
 	napDecay   = 0.9
+	napBatch   = 16
 )
+
+// busy says that a nap would bring packets.
+func (l *Loop) busy() bool { return l.perNs*float64(l.opt.NapNs) >= napPackets }
+
+func (l *Loop) nap(ns int64) {
+	l.n.naps.Add(1)
+	l.napper.nap(ns)
+}
 
 // measure follows the rate of packets.
 func (l *Loop) measure(n int, nowNs int64) {
