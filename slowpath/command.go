@@ -319,7 +319,7 @@ func (f *family) configReload(_ context.Context, _ json.RawMessage) control.Resp
 		f.log().Error(f.idPrefix()+"DYNAMIC_RECONFIGURATION_FAIL dynamic server reconfiguration failed with file: "+file+"; the running configuration stays", "error", err)
 		return fail("Config reload failed: %v", err)
 	}
-	f.log().Info(f.idPrefix()+"DYNAMIC_RECONFIGURATION_SUCCESS dynamic server reconfiguration succeeded with file: "+file)
+	f.log().Info(f.idPrefix() + "DYNAMIC_RECONFIGURATION_SUCCESS dynamic server reconfiguration succeeded with file: " + file)
 	_, hash, err := f.shown(f.s.Snapshot())
 	if err != nil {
 		return fail("%v", err)

@@ -233,7 +233,10 @@ func (s *Server) openStore() error {
 			"bytes", rec.TornBytes)
 	}
 	if path := leaseFile(s.opt.Snapshot); path != "" && s.opt.FS == nil {
-		return s.adoptLeaseFile(path, journalAt)
+		if err := s.adoptLeaseFile(path, journalAt); err != nil {
+			s.store = nil
+			return errors.Join(err, store.Close())
+		}
 	}
 	return nil
 }
