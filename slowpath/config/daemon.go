@@ -84,7 +84,7 @@ func (d *decoder) expired(n *Node) ExpiredProcessing {
 }
 
 // controlSockets decodes control-sockets and the older control-socket (CC-001).
-func (d *decoder) controlSockets(c *Dhcp4, n *Node) {
+func (d *decoder) controlSockets(l *[]ControlSocket, n *Node) {
 	if one := n.Get("control-socket"); one != nil && one.Kind == Map {
 		if n.Get("control-sockets") != nil {
 			d.errorKey(one, `"control-socket" is the old spelling of "control-sockets": give one of them`)
@@ -95,7 +95,7 @@ func (d *decoder) controlSockets(c *Dhcp4, n *Node) {
 			return
 		}
 		d.push("control-socket", -1)
-		d.controlSocket(c, one)
+		d.controlSocket(l, one)
 		d.pop()
 	}
 	kids := n.kids("control-sockets")
@@ -104,7 +104,7 @@ func (d *decoder) controlSockets(c *Dhcp4, n *Node) {
 			continue
 		}
 		d.push("control-sockets", i)
-		d.controlSocket(c, &kids[i])
+		d.controlSocket(l, &kids[i])
 		d.pop()
 	}
 }
@@ -112,7 +112,7 @@ func (d *decoder) controlSockets(c *Dhcp4, n *Node) {
 // maxUnixPath is what sun_path holds beside its final zero (CC-002).
 const maxUnixPath = 107
 
-func (d *decoder) controlSocket(c *Dhcp4, n *Node) {
+func (d *decoder) controlSocket(l *[]ControlSocket, n *Node) {
 	s := ControlSocket{Type: n.str("socket-type", "")}
 	not := func(why string, keys ...string) {
 		for _, k := range keys {
@@ -134,20 +134,20 @@ func (d *decoder) controlSocket(c *Dhcp4, n *Node) {
 		case len(v.Str) > maxUnixPath:
 			d.errorf(v, `"socket-name" may have at most %d bytes, not %d`, maxUnixPath, len(v.Str))
 		}
-		if slices.ContainsFunc(c.ControlSockets, func(o ControlSocket) bool { return o.Type == "unix" }) {
+		if slices.ContainsFunc(*l, func(o ControlSocket) bool { return o.Type == "unix" }) {
 			d.errorf(n, "there may be only one unix control socket")
 		}
 		not("of http control sockets", "socket-address", "socket-port", "authentication", "http-headers", "trust-anchor", "cert-file", "key-file", "cert-required")
 	case "http", "https":
 		not("of unix control sockets", "socket-name")
 		d.socketTLS(&s, n)
-		s.Address = n.str("socket-address", "127.0.0.1")
+		s.Address = n.str("socket-address", d.fam.loopback)
 		s.Port = uint16(n.int("socket-port", 8000))
 		ip := net.ParseIP(s.Address)
 		if ip == nil {
 			d.errorf(n.Get("socket-address"), `"socket-address" must be an IP address, not %q`, clip(s.Address))
 		}
-		for _, o := range c.ControlSockets {
+		for _, o := range *l {
 			if o.Type != "unix" && o.Address == s.Address && o.Port == s.Port {
 				d.errorf(n, "two control sockets have the address %s port %d", s.Address, s.Port)
 			}
@@ -185,7 +185,7 @@ func (d *decoder) controlSocket(c *Dhcp4, n *Node) {
 		}
 		return
 	}
-	c.ControlSockets = append(c.ControlSockets, s)
+	*l = append(*l, s)
 }
 
 // socketTLS decodes what https needs and http refuses (CC-004). Whether the files
@@ -235,7 +235,7 @@ func (d *decoder) authentication(s *ControlSocket, n *Node) {
 	if n.Get("type") == nil {
 		d.errorf(n, `"authentication" must have a "type": "basic"`)
 	}
-	s.Realm = n.str("realm", "kea-dhcpv4-server")
+	s.Realm = n.str("realm", d.fam.realm)
 	if strings.ContainsAny(s.Realm, "\"\\\r\n") {
 		d.errorf(n.Get("realm"), "a realm cannot hold quotes, backslashes or line breaks")
 	}
@@ -346,7 +346,7 @@ func (d *decoder) basicUser(e *Node, dir string) (u BasicUser, ok bool) {
 var severities = []string{"FATAL", "ERROR", "WARN", "INFO", "DEBUG", "NONE"}
 
 // loggers decodes loggers (OP-020, OP-021).
-func (d *decoder) loggers(c *Dhcp4, n *Node) {
+func (d *decoder) loggers(to *[]Logger, n *Node) {
 	kids := n.kids("loggers")
 	for i := range kids {
 		e := &kids[i]
@@ -392,7 +392,7 @@ func (d *decoder) loggers(c *Dhcp4, n *Node) {
 				l.Outputs = append(l.Outputs, x)
 			}
 		}
-		c.Loggers = append(c.Loggers, l)
+		*to = append(*to, l)
 		d.pop()
 	}
 }
@@ -405,7 +405,7 @@ func HookName(library string) string {
 	return strings.TrimPrefix(s, "libdhcp_")
 }
 
-func (d *decoder) hooks(c *Dhcp4, n *Node) {
+func (d *decoder) hooks(l *[]HooksLibrary, n *Node) {
 	kids := n.kids("hooks-libraries")
 	for i := range kids {
 		e := &kids[i]
@@ -428,12 +428,12 @@ func (d *decoder) hooks(c *Dhcp4, n *Node) {
 		case d.o.KnownHook != nil && !d.o.KnownHook(h.Name):
 			d.errorf(v, "hook library %q (from %q) is not supported yet", clip(h.Name), clip(v.Str))
 		}
-		for _, o := range c.HooksLibraries {
+		for _, o := range *l {
 			if o.Name == h.Name {
 				d.errorf(v, "hook library %q is given twice", clip(h.Name))
 			}
 		}
-		c.HooksLibraries = append(c.HooksLibraries, h)
+		*l = append(*l, h)
 	}
 }
 

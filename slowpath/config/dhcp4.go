@@ -52,9 +52,9 @@ func (d *decoder) dhcp4(n *Node) *Dhcp4 {
 	d.defs = d.optionDefinitions(n, false)
 	c.OptionDefs = d.defs.exported()
 	d.interfaces(c, n.Get("interfaces-config"))
-	d.controlSockets(c, n)
-	d.loggers(c, n)
-	d.hooks(c, n)
+	d.controlSockets(&c.ControlSockets, n)
+	d.loggers(&c.Loggers, n)
+	d.hooks(&c.HooksLibraries, n)
 	d.hostIdentifiers(c, n)
 	d.classes = map[string]bool{}
 	d.clientClasses(c, n)
@@ -233,37 +233,11 @@ func (d *decoder) reservations(n *Node, s *Subnet4) []*Reservation4 {
 
 // reservation decodes e into r and returns the node of the identifier, nil
 // where that is wrong.
-func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) (at *Node) {
+func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) *Node {
 	if s != nil {
 		r.SubnetID = s.ID
 	}
-	ok := false
-	for _, i := range identifiers {
-		v := e.Get(i.key)
-		if v == nil {
-			continue
-		}
-		if at != nil {
-			d.errorKey(v, "a reservation has one identifier: %q and %q are both given", at.Key, v.Key)
-			continue
-		}
-		at = v
-		if v.Kind != String {
-			continue
-		}
-		id, err := parseIdentifier(v.Str)
-		switch {
-		case err != nil:
-			d.errorf(v, "%q: %v", i.key, err)
-		case len(id) < i.min || len(id) > i.max:
-			d.errorf(v, "%q must have %d to %d bytes, not %d", i.key, i.min, i.max, len(id))
-		default:
-			r.Type, r.Identifier, ok = i.t, id, true
-		}
-	}
-	if at == nil {
-		d.errorf(e, "a reservation must have one of the identifiers hw-address, duid, circuit-id, client-id or flex-id")
-	}
+	at, ok := d.identifier(e, identifiers, &r.Type, &r.Identifier)
 	if v := e.Get("ip-address"); v != nil && v.Kind == String {
 		a, err := parseIPv4(v.Str)
 		switch {
@@ -294,6 +268,43 @@ func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) (at *Node) {
 		return nil
 	}
 	return at
+}
+
+// identifier decodes the one of the identifiers of list that reservation e has.
+// It returns its node, nil where there is none; ok says that it is right.
+func (d *decoder) identifier(e *Node, list []identifier, t *IdentifierType, id *[]byte) (at *Node, ok bool) {
+	for _, i := range list {
+		v := e.Get(i.key)
+		if v == nil {
+			continue
+		}
+		if at != nil {
+			d.errorKey(v, "a reservation has one identifier: %q and %q are both given", at.Key, v.Key)
+			continue
+		}
+		at = v
+		if v.Kind != String {
+			continue
+		}
+		b, err := parseIdentifier(v.Str)
+		switch {
+		case err != nil:
+			d.errorf(v, "%q: %v", i.key, err)
+		case len(b) < i.min || len(b) > i.max:
+			d.errorf(v, "%q must have %d to %d bytes, not %d", i.key, i.min, i.max, len(b))
+		default:
+			*t, *id, ok = i.t, b, true
+		}
+	}
+	if at == nil {
+		var names []string
+		for _, i := range list {
+			names = append(names, i.key)
+		}
+		last := len(names) - 1
+		d.errorf(e, "a reservation must have one of the identifiers %s or %s", strings.Join(names[:last], ", "), names[last])
+	}
+	return at, ok
 }
 
 // nextServer decodes next-server; set is false where it is absent.

@@ -8,13 +8,15 @@ type optionFamily struct {
 	min, max int    // codes in top; other spaces have codes from 0 on
 	// vendors are the spaces of built-in definitions by enterprise number.
 	vendors map[uint32]string
+	// realm and loopback are the defaults of control over http.
+	realm, loopback string
 }
 
 var (
 	family4 = &optionFamily{top: spaceDHCP4, other: spaceDHCP6, min: 1, max: 254,
-		vendors: map[uint32]string{enterpriseCableLabs: spaceDOCSIS}}
+		vendors: map[uint32]string{enterpriseCableLabs: spaceDOCSIS}, realm: "kea-dhcpv4-server", loopback: "127.0.0.1"}
 	family6 = &optionFamily{v6: true, top: spaceDHCP6, other: spaceDHCP4, min: 0, max: 65535,
-		vendors: map[uint32]string{enterpriseCableLabs: spaceDOCSIS6, enterpriseISC: space4o6}}
+		vendors: map[uint32]string{enterpriseCableLabs: spaceDOCSIS6, enterpriseISC: space4o6}, realm: "kea-dhcpv6-server", loopback: "::1"}
 )
 
 // name is what people call it.

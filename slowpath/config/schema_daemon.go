@@ -1,5 +1,7 @@
 package config
 
+import "strconv"
+
 // The tables of what surrounds DHCP: sockets, storage, logs, threads, hooks and
 // our own Dataplane.
 
@@ -63,31 +65,41 @@ var scopeAuthClient = newScope("clients", []key{
 	unset(str("password-file", "")),
 }, withContext())
 
-var scopeAuth = newScope("authentication", []key{
-	oneOf("type", "", "basic"),
-	str("realm", `"kea-dhcpv4-server"`),
-	str("directory", `""`),
-	mapList("clients", scopeAuthClient),
-}, withContext())
+// newAuthScope is authentication with a default realm.
+func newAuthScope(realm string) *scope {
+	return newScope("authentication", []key{
+		oneOf("type", "", "basic"),
+		str("realm", strconv.Quote(realm)),
+		str("directory", `""`),
+		mapList("clients", scopeAuthClient),
+	}, withContext())
+}
+
+var scopeAuth = newAuthScope(family4.realm)
 
 var scopeHeader = newScope("http-headers", []key{
 	unset(str("name", "")),
 	unset(str("value", "")),
 }, withContext())
 
-var scopeSocket = newScope("control-sockets", []key{
-	{name: "socket-type", kind: String, enum: []string{"unix", "http", "https"}},
-	unset(str("socket-name", "")),
-	unset(str("socket-address", "")),
-	unset(integer("socket-port", "", 1, 65535)),
-	submap("authentication", scopeAuth),
-	unset(mapList("http-headers", scopeHeader)),
-	// Of https alone.
-	unset(str("trust-anchor", "")),
-	unset(str("cert-file", "")),
-	unset(str("key-file", "")),
-	unset(boolean("cert-required", "")),
-}, withContext())
+// newSocketScope is a control socket whose authentication is auth.
+func newSocketScope(auth *scope) *scope {
+	return newScope("control-sockets", []key{
+		{name: "socket-type", kind: String, enum: []string{"unix", "http", "https"}},
+		unset(str("socket-name", "")),
+		unset(str("socket-address", "")),
+		unset(integer("socket-port", "", 1, 65535)),
+		submap("authentication", auth),
+		unset(mapList("http-headers", scopeHeader)),
+		// Of https alone.
+		unset(str("trust-anchor", "")),
+		unset(str("cert-file", "")),
+		unset(str("key-file", "")),
+		unset(boolean("cert-required", "")),
+	}, withContext())
+}
+
+var scopeSocket = newSocketScope(scopeAuth)
 
 var scopeOutput = newScope("output-options", []key{
 	unset(str("output", "")),
