@@ -130,7 +130,7 @@ func newBed(t *testing.T, sc *script, bin string) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{sc: sc, kea: newServer(t, "kea"), ours: newServer(t, "peregrine")}
-	ourConf, err := sc.config(map[string]any{"Dataplane": map[string]any{"mode": *mode, "lease-directory": b.ours.path("leases")}})
+	ourConf, err := sc.config(map[string]any{"Dataplane": map[string]any{"mode": *mode, "lease-directory": b.ours.path("leases"), "lease-file-mirror": "none"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,14 @@ import (
 	"strings"
 )
 
-// quoted returns the bytes of a text in single quotes, 'like this'.
+// quoted returns the bytes of a text in single quotes, 'like this', without blanks
+// at its ends.
 func quoted(s string) ([]byte, bool) {
 	t := strings.TrimSpace(s)
 	if len(t) > 2 && t[0] == '\'' && t[len(t)-1] == '\'' {
-		return []byte(t[1 : len(t)-1]), true
+		if t = strings.TrimSpace(t[1 : len(t)-1]); t != "" {
+			return []byte(t), true
+		}
 	}
 	return nil, false
 }

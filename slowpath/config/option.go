@@ -276,6 +276,11 @@ func (d *decoder) sorted(l []*entry, list []entry) (out []Option, codes, always,
 			never.Add(code)
 		}
 		o := Option{Code: code, Always: e.always, Never: e.never, Classes: e.classes, Data: d.value(e, list)}
+		if len(o.Data) > 255 && e.def != nil && e.def.encapsulates != "" {
+			if n, err := e.def.fieldsLen(e.data); err == nil && n < 255 {
+				o.SubOptions = uint8(n + 1)
+			}
+		}
 		// Vendor options are told apart by their enterprise number.
 		byVendor := e.space == spaceDHCP4 && (code == optVIVCO || code == optVIVSO)
 		if i > 0 && l[i-1].code == e.code && len(l[i-1].classes) == 0 && !byVendor {

@@ -93,7 +93,7 @@ func subOrder(code uint16) int {
 
 func appendSubOption(b []byte, s subOption) []byte {
 	d := s.data
-	for len(d) > 255 {
+	for len(d) > maxSubOption {
 		b = append(b, byte(s.code), maxSubOption)
 		b = append(b, d[:maxSubOption]...)
 		d = d[maxSubOption:]

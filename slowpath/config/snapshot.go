@@ -232,6 +232,9 @@ type Option struct {
 	// classes only (V4-095).
 	Classes []string
 	Data    []byte // wire form, may be longer than 255 (RFC 3396)
+	// SubOptions says of Data longer than 255 that behind SubOptions-1 octets
+	// there is a list of sub-options; 0 says nothing.
+	SubOptions uint8
 }
 
 // Options are the option-data of one scope; the zero value is none.

@@ -42,6 +42,9 @@ type replyOpt struct {
 	// inlineLen is how much of inline is the value, plus one; 0: data is.
 	inlineLen uint8
 	code      uint8
+	// subOptions is one more than the octets before the sub-options in data, 0
+	// if there are no sub-options.
+	subOptions uint8
 }
 
 func (o *replyOpt) value() []byte {
@@ -145,7 +148,18 @@ func (r *Reply) Set(code uint8, data []byte) bool {
 		return false
 	}
 	o.data = data
-	o.inlineLen = 0
+	o.inlineLen, o.subOptions = 0, 0
+	return true
+}
+
+// SetSubOptions is Set with data that is, behind the first fields octets, a list
+// of sub-options. Where one option cannot hold it each sub-option gets an option
+// of its own, so that clients which do not put pieces together find them.
+func (r *Reply) SetSubOptions(code uint8, data []byte, fields int) bool {
+	if code == OptMessageType || fields > 254 || !r.Set(code, data) {
+		return false
+	}
+	r.opts[r.order[r.rank(code)]].subOptions = uint8(fields + 1)
 	return true
 }
 
@@ -156,7 +170,7 @@ func (r *Reply) setInline(code uint8, v uint32, n uint8) bool {
 		return false
 	}
 	binary.BigEndian.PutUint32(o.inline[:], v<<(32-8*n))
-	o.inlineLen = n + 1
+	o.inlineLen, o.subOptions = n+1, 0
 	o.data = nil
 	return true
 }
@@ -229,28 +243,53 @@ func never(code uint8) bool {
 	return false
 }
 
-// encodedLen is what n octets take as one option, split after every 255
+// pieceLen is how long the pieces of an option are that needs several. Kea's
+// are so; RFC 3396 §5 would allow 255.
+const pieceLen = 253
+
+// encodedLen is what n octets take as one option, in pieces if it must be
 // (RFC 3396 §5).
 func encodedLen(n int) int {
 	if n <= 255 {
 		return n + 2
 	}
-	return n + 2*((n+254)/255)
+	return n + 2*((n+pieceLen-1)/pieceLen)
 }
 
 // encodedLen is what the option takes.
 func (o *replyOpt) encodedLen() int {
 	val := o.value()
-	if o.code != OptVIVendorClass && o.code != OptVIVendorSpecificInformation {
+	if !o.parted(val) {
 		return encodedLen(len(val))
 	}
 	size := 0
-	for more := true; more; more = len(val) > 0 {
-		n := vendorRun(val)
+	for first := true; first || len(val) > 0; first = false {
+		n := o.part(val, first)
 		size += encodedLen(n)
 		val = val[n:]
 	}
 	return size
+}
+
+// parted reports whether the value goes into several options where it is
+// convenient for clients that do not put pieces together: each vendor of options
+// 124 and 125, each sub-option of what is too long for one option.
+func (o *replyOpt) parted(val []byte) bool {
+	return o.code == OptVIVendorClass || o.code == OptVIVendorSpecificInformation || o.subOptions != 0 && len(val) > 255
+}
+
+// part is how many octets at the beginning of val go into an option of their own.
+func (o *replyOpt) part(val []byte, first bool) int {
+	if o.subOptions == 0 {
+		return vendorRun(val)
+	}
+	if fields := int(o.subOptions) - 1; first && fields > 0 && fields <= len(val) {
+		return fields
+	}
+	if len(val) < 2 || 2+int(val[1]) > len(val) {
+		return len(val) // not of this form: as it is
+	}
+	return 2 + int(val[1])
 }
 
 // vendorRun is how many octets at the beginning of option 124 or 125 are of one
@@ -339,12 +378,12 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 // put writes the option and returns its encoded length.
 func (o *replyOpt) put(b []byte) int {
 	val := o.value()
-	if o.code != OptVIVendorClass && o.code != OptVIVendorSpecificInformation {
+	if !o.parted(val) {
 		return putOption(b, o.code, val)
 	}
 	size := 0
-	for more := true; more; more = len(val) > 0 {
-		n := vendorRun(val)
+	for first := true; first || len(val) > 0; first = false {
+		n := o.part(val, first)
 		size += putOption(b[size:], o.code, val[:n])
 		val = val[n:]
 	}
@@ -354,11 +393,13 @@ func (o *replyOpt) put(b []byte) int {
 // putOption writes one option and returns its encoded length.
 func putOption(b []byte, code uint8, val []byte) int {
 	n := 0
-	for len(val) > 255 {
-		b[n], b[n+1] = code, 255
-		copy(b[n+2:], val[:255])
-		n += 257
-		val = val[255:]
+	if len(val) > 255 {
+		for len(val) > pieceLen {
+			b[n], b[n+1] = code, pieceLen
+			copy(b[n+2:], val[:pieceLen])
+			n += 2 + pieceLen
+			val = val[pieceLen:]
+		}
 	}
 	b[n], b[n+1] = code, uint8(len(val))
 	copy(b[n+2:], val)

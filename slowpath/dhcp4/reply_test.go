@@ -3,6 +3,7 @@ package dhcp4
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -215,12 +216,66 @@ func TestLongOptionIsSplit(t *testing.T) {
 		r.Set(OptRelayAgentInformation, rai)
 		b, _ := r.Append(nil, 4096, nil)
 		c := codes(t, b)
-		if pieces := max(1, (n+254)/255); len(c) != 2+2*pieces {
+		pieces := 1
+		if n > 255 {
+			pieces = (n + 252) / 253
+		}
+		if len(c) != 2+2*pieces {
 			t.Errorf("%d octets: %v", n, c)
 		}
 		var v View
 		if got := v.ParseReply(b); got != ReasonOK || !bytes.Equal(v.Option(43), val) || !bytes.Equal(v.Option(82), rai) {
 			t.Errorf("%d octets: %v, got %d and %d", n, got, len(v.Option(43)), len(v.Option(82)))
+		}
+	}
+}
+
+// TestParts: vendors and the sub-options of long options have options of their
+// own; what is not of such a form is split like any other.
+func TestParts(t *testing.T) {
+	x := func(n int) string { return strings.Repeat("x", n) }
+	for _, c := range []struct {
+		name   string
+		code   uint8
+		val    string
+		fields int // of sub-options, -1 none
+		want   []int
+	}{
+		{"one vendor", 125, "\x00\x00\x00\x09\x01a\x00\x00\x00\x09\x01b", -1, []int{12}},
+		{"two vendors", 125, "\x00\x00\x00\x09\x01a\x00\x00\x00\x08\x00", -1, []int{6, 5}},
+		{"and back", 124, "\x00\x00\x00\x09\x01a\x00\x00\x00\x08\x00\x00\x00\x00\x09\x00", -1, []int{6, 5, 5}},
+		{"a long vendor", 125, "\x00\x00\x00\x09\xff" + x(255) + "\x00\x00\x00\x08\x00", -1, []int{253, 7, 5}},
+		{"cut short", 125, "\x00\x00\x00\x09\x01a\x00\x00\x00\x08\x07x", -1, []int{12}},
+		{"no vendor", 124, "", -1, []int{0}},
+		{"short", 43, "\x01\x01a\x02\x01b", 0, []int{6}},
+		{"long", 43, "\x01\xc8" + x(200) + "\x02\x64" + x(100) + "\x03\x00", 0, []int{202, 102, 2}},
+		{"fields", 231, "ab\x01\xff" + x(255) + "\x02\x00", 2, []int{2, 253, 4, 2}},
+		{"no list", 43, "\x01\xff" + x(254), 0, []int{253, 3}},
+	} {
+		r := Reply{Type: MsgAck}
+		if c.fields < 0 {
+			r.Set(c.code, []byte(c.val))
+		} else if !r.SetSubOptions(c.code, []byte(c.val), c.fields) {
+			t.Fatal("SetSubOptions")
+		}
+		b, _ := r.Append(nil, 4096, nil)
+		var got []int
+		for i := HeaderLen; b[i] != OptEnd; i += 2 + int(b[i+1]) {
+			if b[i] == c.code {
+				got = append(got, int(b[i+1]))
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: pieces of %v, want %v", c.name, got, c.want)
+		}
+		var v View
+		if why := v.ParseReply(b); why != ReasonOK || string(v.Option(c.code)) != c.val {
+			t.Errorf("%s: %v, got %d octets of %d", c.name, why, len(v.Option(c.code)), len(c.val))
+		}
+		// Replacing it forgets how it was divided.
+		r.Set(c.code, []byte(x(300)))
+		if b, _ := r.Append(nil, 4096, nil); c.code == 43 && len(codes(t, b)) != 4 {
+			t.Errorf("%s: replaced: %v", c.name, codes(t, b))
 		}
 	}
 }

@@ -122,7 +122,13 @@ func (w *Worker) setOptions(q *Query4, r *Reply4, scopes []*config.Options) {
 }
 
 func setOption(r *Reply4, e *config.Option) {
-	if !r.Set(e.Code, e.Data) {
+	ok := false
+	if e.SubOptions > 0 {
+		ok = r.SetSubOptions(e.Code, e.Data, int(e.SubOptions)-1)
+	} else {
+		ok = r.Set(e.Code, e.Data)
+	}
+	if !ok {
 		r.LeftOut++
 	}
 }

@@ -230,7 +230,7 @@ func vendorsWellFormed(b []byte) bool {
 }
 
 // docsisRequest adds the codes that sub-option 1 of CableLabs in the client's
-// option 125 asks for.
+// option 125 asks for; the first counts, as in Kea.
 func (q *Query4) docsisRequest(wanted *config.CodeSet) {
 	b := q.Msg.Option(dhcp4.OptVIVendorSpecificInformation)
 	if !vendorsWellFormed(b) {
@@ -246,6 +246,7 @@ func (q *Query4) docsisRequest(wanted *config.CodeSet) {
 				for _, code := range sub[2 : 2+int(sub[1])] {
 					wanted.Add(code)
 				}
+				return
 			}
 		}
 		b = b[n:]
