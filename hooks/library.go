@@ -77,7 +77,11 @@ type CommandProcessedCallout func(e *CommandEvent)
 type HTTPEvent struct {
 	Remote string // address of the client
 	User   string // by basic authentication, "" if there was none
-	Header map[string][]string
+	// TLS says that it is HTTPS, CertSubject and CertIssuer are the common names
+	// of the client's verified certificate and of its issuer, "" without one.
+	TLS                     bool
+	CertSubject, CertIssuer string
+	Header                  map[string][]string
 	// Request is the body of the request.
 	Request []byte
 	Status  int
