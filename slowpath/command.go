@@ -43,6 +43,10 @@ func (f *family) registerCommands() {
 	change("config-set", f.configSet)
 	change("config-write", f.configWrite)
 	change("config-reload", f.configReload)
+	change("config-backend-pull", f.configBackendPull)
+	read("interface-list", f.interfaceList)
+	read("interface-redetect", f.interfaceList)
+	change("interface-add", f.interfaceAdd)
 	change("dhcp-disable", f.dhcpDisable)
 	change("dhcp-enable", f.dhcpEnable)
 	change("shutdown", f.shutdown)
@@ -67,7 +71,28 @@ func (f *family) installHookCommands(pipe *hooks.Pipeline) error {
 			*r = fromHook(x)
 		}
 	}
+	if pipe.Has(hooks.HTTPAuth) {
+		h.HTTPAuth = func(x *control.HTTPExchange) bool {
+			e := httpEvent(x)
+			st := pipe.RunHTTP(hooks.HTTPAuth, e)
+			x.Status, x.Body = e.Status, e.Body
+			return st == hooks.Continue
+		}
+	}
+	if pipe.Has(hooks.HTTPResponse) {
+		h.HTTPResponse = func(x *control.HTTPExchange) {
+			e := httpEvent(x)
+			pipe.RunHTTP(hooks.HTTPResponse, e)
+			x.Body = e.Body
+		}
+	}
 	return f.registry.SetHooks(h)
+}
+
+// httpEvent shows an exchange to hook libraries.
+func httpEvent(x *control.HTTPExchange) *hooks.HTTPEvent {
+	return &hooks.HTTPEvent{Remote: x.Remote, User: x.User, TLS: x.TLS, CertSubject: x.CertSubject, CertIssuer: x.CertIssuer,
+		Header: x.Header, Request: x.Request, Status: x.Status, Body: x.Body}
 }
 
 // fromHook turns a library's answer into the channel's.
@@ -485,7 +510,7 @@ func (s *Server) lfcStart(ctx context.Context, _ json.RawMessage) control.Respon
 	if s.store == nil {
 		return fail("leases are not persisted: there is nothing to clean up")
 	}
-	if err := s.store.Snapshot(ctx, s.table); err != nil {
+	if err := s.store.Snapshot(ctx, s.table, nil); err != nil {
 		return fail("snapshot of the leases failed: %v", err)
 	}
 	return ok("LFC started", nil)

@@ -14,6 +14,10 @@ var rewrite = flag.Bool("rewrite", false, "rewrite docs/commands.md")
 // makes it, docs/commands.md and list-commands agree.
 var commandDocs = map[string][2]string{
 	"build-report":                   {"", "what the program was built from"},
+	"config-backend-pull":            {"", "nothing: there is no configuration backend"},
+	"interface-add":                  {"`interfaces`, a list as in `interfaces-config`", "serves these interfaces too; `config-write` keeps that"},
+	"interface-list":                 {"", "the interfaces of the system, and which of them are served"},
+	"interface-redetect":             {"", "as `interface-list`: interfaces are followed all the time"},
 	"config-get":                     {"", "the running configuration with defaults filled in, and its hash"},
 	"config-hash-get":                {"", "the hash of the running configuration (SHA-256)"},
 	"config-reload":                  {"", "reads the start-up file again; a bad one leaves the running configuration in place"},

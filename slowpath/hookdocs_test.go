@@ -1,6 +1,7 @@
 package slowpath
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -47,7 +48,11 @@ func hookDocsPage(t *testing.T) string {
 	var text strings.Builder
 	for _, name := range all.Names() {
 		l, _ := all.New(name)
-		pl, err := hooks.Compile([]hooks.Configured{{Library: l}}, &hooks.Server{})
+		var params json.RawMessage
+		if name == "rbac" { // has mandatory parameters
+			params = json.RawMessage(`{"assign-role-method": "remote-address", "api-files": "/nonexistent"}`)
+		}
+		pl, err := hooks.Compile([]hooks.Configured{{Library: l, Params: params}}, &hooks.Server{})
 		if err != nil {
 			t.Errorf("load %s: %v", name, err)
 			continue

@@ -97,7 +97,7 @@ var servedPoints = []hooks.Point{
 	hooks.ContextCreate, hooks.ContextDestroy, hooks.Dhcp4SrvConfigured, hooks.Buffer4Receive, hooks.Pkt4Receive,
 	hooks.Subnet4Select, hooks.Host4Identifier, hooks.Lease4Select, hooks.Lease4Renew, hooks.Lease4Release,
 	hooks.Lease4Decline, hooks.Lease4ServerDecline, hooks.Lease4Offer, hooks.Leases4Committed, hooks.Lease4Expire,
-	hooks.Lease4Recover, hooks.Pkt4Send, hooks.Buffer4Send, hooks.CommandProcessed,
+	hooks.Lease4Recover, hooks.Pkt4Send, hooks.Buffer4Send, hooks.CommandProcessed, hooks.HTTPAuth, hooks.HTTPResponse,
 }
 
 // errRestart are changes that a running server cannot make.

@@ -7,6 +7,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/hooks/class_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/lease_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/limits"
+	"github.com/peregrine-dhcp/peregrine/hooks/rbac"
 	"github.com/peregrine-dhcp/peregrine/hooks/stat_cmds"
 )
 
@@ -15,4 +16,5 @@ var libraries = []library{
 	{"lease_cmds", func() hooks.Library { return lease_cmds.New() }},
 	{"class_cmds", func() hooks.Library { return class_cmds.New() }},
 	{"stat_cmds", func() hooks.Library { return stat_cmds.New() }},
+	{"rbac", func() hooks.Library { return rbac.New() }},
 }
