@@ -117,7 +117,7 @@ func (s *Server) snapshotLoop(ctx context.Context) {
 			}
 		}
 		last = time.Now()
-		if err := s.store.Snapshot(ctx, s.table); err != nil && ctx.Err() == nil {
+		if err := s.store.Snapshot(ctx, s.table, nil); err != nil && ctx.Err() == nil {
 			s.log.WithGroup("dhcpsrv").Error("DHCPSRV_MEMFILE_LFC_FAIL the snapshot of the leases failed; the journal is kept", "error", err)
 		}
 	}

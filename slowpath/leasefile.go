@@ -218,11 +218,12 @@ func (s *Server) openStore() error {
 	}
 	store, rec, err := leasestore.Open(leasestore.Options{
 		Dir: dir, FS: s.opt.FS, Sync: sync, SegmentBytes: int64(dp.JournalSizeMB) << 20,
-		Load: s.table.Load, Parallel: true, Event: s.storeEvent, Quiesce: s.table.Quiesce, Gather: gather,
+		Load: s.table.Load, Parallel: true, Reserve: func(n, _ int) { s.table.Reserve(n) }, Event: s.storeEvent, Quiesce: s.table.Quiesce, Gather: gather,
 	})
 	if err != nil {
 		return fmt.Errorf("open lease database in %s: %w", dir, err)
 	}
+	s.table.Loaded()
 	s.table.SetVersion(rec.MaxVersion)
 	s.store, s.recovery = store, rec
 	l := s.log.WithGroup("dhcpsrv")

@@ -13,12 +13,13 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 )
 
 var stateNames = map[lease.State]string{
 	lease.StateDefault: "assigned", lease.StateDeclined: "declined",
-	lease.StateExpiredReclaimed: "expired-reclaimed", lease.StateReleased: "released",
+	lease.StateExpiredReclaimed: "expired-reclaimed", lease.StateReleased: "released", lease.StateRegistered: "registered",
 }
 
 const leaseUsage = `usage: peregrine lease list|export|import {-c FILE | -d DIR} ...
@@ -115,19 +116,30 @@ func leaseListMain(args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	out := bufio.NewWriter(stdout)
-	fmt.Fprintf(out, "%-15s  %-17s  %-9s  %-17s  %-20s  %s\n", "address", "hw-address", "subnet-id", "state", "expires", "client-id")
-	_, err := leasestore.Inspect(fs.dir, func(l *lease.Lease4) {
-		expires := "never"
-		if l.ValidLifetimeS != lease.InfiniteLifetime {
-			expires = time.Unix(l.ExpiresUnixS(), 0).UTC().Format("2006-01-02 15:04:05Z")
-		}
-		fmt.Fprintf(out, "%-15s  %-17s  %-9d  %-17s  %-20s  %s\n", l.Addr, colons(l.HW()), l.SubnetID, stateNames[l.State], expires, colons(l.CID()))
-	})
+	const line4, line6 = "%-15s  %-17s  %-9v  %-17s  %-20s  %s\n", "%-32s  %-5s  %-10v  %-9v  %-17s  %-20s  %s\n"
+	fmt.Fprintf(out, line4, "address", "hw-address", "subnet-id", "state", "expires", "client-id")
+	rec, err := leasestore.Inspect(fs.dir, func(l *lease.Lease4) {
+		fmt.Fprintf(out, line4, l.Addr, colons(l.HW()), l.SubnetID, stateNames[l.State], expiryText(l.ExpiresUnixS()), colons(l.CID()))
+	}, nil)
+	if err == nil && rec.Leases6 > 0 {
+		fmt.Fprintf(out, "\n"+line6, "address or prefix", "type", "iaid", "subnet-id", "state", "expires", "duid")
+		_, err = leasestore.Inspect(fs.dir, nil, func(l *lease6.Lease6) {
+			fmt.Fprintf(out, line6, fmt.Sprintf("%v/%d", l.Addr, l.PrefixLen), l.Type, l.IAID, l.SubnetID, stateNames[l.State], expiryText(l.ExpiresUnixS()), colons(l.ID()))
+		})
+	}
 	if err = errors.Join(err, out.Flush()); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
 	return 0
+}
+
+// expiryText is a time of expiry in UTC.
+func expiryText(unixS int64) string {
+	if unixS == 1<<63-1 {
+		return "never"
+	}
+	return time.Unix(unixS, 0).UTC().Format("2006-01-02 15:04:05Z")
 }
 
 func colons(b []byte) string {

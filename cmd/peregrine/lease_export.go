@@ -58,7 +58,7 @@ func leaseExportMain(args []string, stdout, stderr io.Writer) int {
 	}
 	// Through a table: it takes little memory, and gives them back in order.
 	table := lease.NewTable(lease.Options{})
-	rec, err := leasestore.Inspect(flags.dir, table.Load)
+	rec, err := leasestore.Inspect(flags.dir, table.Load, nil)
 	if err != nil {
 		fmt.Fprintln(stderr, leaseDirError(flags.dir, err))
 		return 1

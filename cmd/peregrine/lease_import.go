@@ -107,7 +107,7 @@ func (im *importer) run(path string, limit uint32, snap *config.Snapshot) error 
 
 func (im *importer) dryRun() error {
 	if _, err := os.Stat(im.dir); err == nil {
-		if _, err := leasestore.Inspect(im.dir, im.have.Load); err != nil {
+		if _, err := leasestore.Inspect(im.dir, im.have.Load, nil); err != nil {
 			return leaseDirError(im.dir, err)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {

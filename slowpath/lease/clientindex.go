@@ -27,27 +27,20 @@ func (t *Table) hwHash(htype uint8, hw []byte, withCID bool, subnetID uint32) ui
 func (t *Table) addrHash(addr uint32) uint64 { return slab.Mix(uint64(addr) ^ t.addrSeed) }
 
 // addClient files l under its client keys; a declined lease belongs to nobody.
-func (t *Table) addClient(l *Lease4) {
-	if l.State == StateDeclined {
-		return
-	}
-	if l.ClientIDLen > 0 {
-		t.byCID.Insert(t.cidHash(l.CID(), l.SubnetID), uint32(l.Addr))
-	}
-	if l.HWLen > 0 {
-		t.byHW.Insert(t.hwHash(l.HWType, l.HW(), l.ClientIDLen > 0, l.SubnetID), uint32(l.Addr))
-	}
-}
+func (t *Table) addClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).Insert) }
 
-func (t *Table) removeClient(l *Lease4) {
+func (t *Table) removeClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).Remove) }
+
+// eachClient does the same to every index entry that l is to have.
+func (t *Table) eachClient(l *Lease4, do func(x *slab.ClientIndex, h uint64, ref uint32)) {
 	if l.State == StateDeclined {
 		return
 	}
 	if l.ClientIDLen > 0 {
-		t.byCID.Remove(t.cidHash(l.CID(), l.SubnetID), uint32(l.Addr))
+		do(t.byCID, t.cidHash(l.CID(), l.SubnetID), uint32(l.Addr))
 	}
 	if l.HWLen > 0 {
-		t.byHW.Remove(t.hwHash(l.HWType, l.HW(), l.ClientIDLen > 0, l.SubnetID), uint32(l.Addr))
+		do(t.byHW, t.hwHash(l.HWType, l.HW(), l.ClientIDLen > 0, l.SubnetID), uint32(l.Addr))
 	}
 }
 

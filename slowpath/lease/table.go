@@ -260,7 +260,7 @@ func (s *shard) put(next *Lease4, h, expect uint64, j Journal) (Commit, error) {
 		c.Pos = pos
 	}
 	c.Version = next.Version
-	s.store(next, h, p, i, old, cover)
+	s.store(next, h, p, i, old, cover, false)
 	if s.obs != nil {
 		s.obs.LeaseChanged(old, next)
 	}
@@ -268,8 +268,9 @@ func (s *shard) put(next *Lease4, h, expect uint64, j Journal) (Commit, error) {
 }
 
 // store writes l as the record of its address: new if i is 0, else over record
-// i at index slot p, whose value is old; with cover, above it.
-func (s *shard) store(l *Lease4, h uint64, p int, i uint32, old *Lease4, cover bool) {
+// i at index slot p, whose value is old; with cover, above it. With later, the
+// client indexes get a new record when they are next used.
+func (s *shard) store(l *Lease4, h uint64, p int, i uint32, old *Lease4, cover, later bool) {
 	t := s.t
 	switch {
 	case i == 0:
@@ -277,7 +278,11 @@ func (s *shard) store(l *Lease4, h uint64, p int, i uint32, old *Lease4, cover b
 		s.encode(i, l)
 		t.bytes.Add(int64(s.index.Put(i, h, s.hash)))
 		t.present.set(uint32(l.Addr))
-		t.addClient(l)
+		if later {
+			t.eachClient(l, (*slab.ClientIndex).InsertLater)
+		} else {
+			t.addClient(l)
+		}
 		s.file(i)
 		return
 	case cover:
@@ -363,6 +368,7 @@ func (s *shard) delete(addr uint32, h, expect uint64, j Journal) (Commit, error)
 // Load inserts a recovered record with its own Version (not 0), without journal;
 // later versions win, offers are left out, MaxLeases does not count. It may be
 // called from several goroutines at once, but only before the table is shared.
+// The client indexes are filled by Loaded, or part by part at their next use.
 func (t *Table) Load(l *Lease4) {
 	if l.State == StateOffered {
 		return
@@ -387,12 +393,20 @@ func (t *Table) Load(l *Lease4) {
 		t.count.Add(1)
 	}
 	t.SetVersion(l.Version)
-	s.store(l, h, p, i, old, false)
+	s.store(l, h, p, i, old, false, true)
 	if e, ok := s.obs.(ExistingObserver); ok && old == nil {
 		e.LeaseExists(l)
 	} else if s.obs != nil {
 		s.obs.LeaseChanged(old, l)
 	}
+}
+
+// Loaded completes what Load has begun; to be called when all is loaded.
+func (t *Table) Loaded() {
+	var wg sync.WaitGroup
+	wg.Go(t.byCID.Settle)
+	t.byHW.Settle()
+	wg.Wait()
 }
 
 // SetObserver replaces the observer; with walk true the new one is told of

@@ -496,6 +496,7 @@ func TestMillion(t *testing.T) {
 		}()
 	}
 	wg.Wait()
+	tab.Loaded()
 	took := time.Since(start)
 	runtime.GC()
 	runtime.ReadMemStats(&after)

@@ -33,19 +33,20 @@ func sameClient(a, b *Lease6) bool {
 // fileClient enters record i, whose value is l and whose address has hash h, into
 // the client indexes.
 func (s *shard) fileClient(i uint32, l *Lease6, h uint64) {
-	if filed(l) {
-		id := s.t.idHash(l.ID())
-		s.t.byIA.Insert(iaHash(id, l.Type, l.IAID), refOf(h, i))
-		s.t.byDUID.Insert(duidHash(id), refOf(h, i))
-	}
+	s.eachClient(i, l, h, (*slab.ClientIndex).Insert)
 }
 
 // unfileClient undoes fileClient.
 func (s *shard) unfileClient(i uint32, l *Lease6, h uint64) {
+	s.eachClient(i, l, h, (*slab.ClientIndex).Remove)
+}
+
+// eachClient does the same to every index entry that record i is to have.
+func (s *shard) eachClient(i uint32, l *Lease6, h uint64, do func(x *slab.ClientIndex, h uint64, ref uint32)) {
 	if filed(l) {
 		id := s.t.idHash(l.ID())
-		s.t.byIA.Remove(iaHash(id, l.Type, l.IAID), refOf(h, i))
-		s.t.byDUID.Remove(duidHash(id), refOf(h, i))
+		do(s.t.byIA, iaHash(id, l.Type, l.IAID), refOf(h, i))
+		do(s.t.byDUID, duidHash(id), refOf(h, i))
 	}
 }
 

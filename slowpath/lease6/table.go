@@ -205,7 +205,7 @@ func (s *shard) put(next *Lease6, h uint64, slot int, i uint32, expect uint64, j
 		}
 	}
 	c.Version = next.Version
-	s.store(next, h, slot, i, old, cover)
+	s.store(next, h, slot, i, old, cover, false)
 	if s.obs != nil {
 		s.obs.LeaseChanged6(old, next)
 	}
@@ -247,14 +247,19 @@ func (s *shard) reserve(expect uint64) error {
 }
 
 // store writes l as the record of its address: new if i is 0, else over record i
-// at index slot, whose value is old; with cover, above it.
-func (s *shard) store(l *Lease6, h uint64, slot int, i uint32, old *Lease6, cover bool) {
+// at index slot, whose value is old; with cover, above it. With later, the client
+// indexes get a new record when they are next used.
+func (s *shard) store(l *Lease6, h uint64, slot int, i uint32, old *Lease6, cover, later bool) {
 	switch {
 	case i == 0:
 		i = s.newRecord()
 		s.encode(i, l)
 		s.t.bytes.Add(int64(s.index.Put(i, h, s.hash)))
-		s.fileClient(i, l, h)
+		if later {
+			s.eachClient(i, l, h, (*slab.ClientIndex).InsertLater)
+		} else {
+			s.fileClient(i, l, h)
+		}
 		s.wheels.File(s, i)
 	case cover:
 		u := i
@@ -332,6 +337,7 @@ func (s *shard) delete(h uint64, slot int, i uint32, expect uint64, j Journal) (
 // Load inserts a recovered record with its own Version (not 0), without journal;
 // later versions win, offers are left out, MaxLeases does not count. It may be
 // called from several goroutines at once, but only before the table is shared.
+// The client indexes are filled by Loaded, or part by part at their next use.
 func (t *Table) Load(l *Lease6) {
 	if l.State == lease.StateOffered {
 		return
@@ -352,12 +358,20 @@ func (t *Table) Load(l *Lease6) {
 		t.count.Add(1)
 	}
 	t.SetVersion(l.Version)
-	s.store(l, h, slot, i, old, false)
+	s.store(l, h, slot, i, old, false, true)
 	if e, ok := s.obs.(ExistingObserver); ok && old == nil {
 		e.LeaseExists6(l)
 	} else if s.obs != nil {
 		s.obs.LeaseChanged6(old, l)
 	}
+}
+
+// Loaded completes what Load has begun; to be called when all is loaded.
+func (t *Table) Loaded() {
+	var wg sync.WaitGroup
+	wg.Go(t.byIA.Settle)
+	t.byDUID.Settle()
+	wg.Wait()
 }
 
 // SetObserver replaces the observer; with walk true the new one is told of every

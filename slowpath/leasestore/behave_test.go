@@ -44,7 +44,7 @@ func TestDamage(t *testing.T) {
 		for a := range uint32(6) {
 			commit(t, src, w, a)
 		}
-		if err := s.Snapshot(context.Background(), src); err != nil {
+		if err := s.Snapshot(context.Background(), src, nil); err != nil {
 			t.Fatal(err)
 		}
 		for a := range uint32(5) {
@@ -247,7 +247,7 @@ func TestCannotWrite(t *testing.T) {
 			if ok && w.Durable() >= pos && how != "full" {
 				t.Errorf("position %d is durable (%d before)", w.Durable(), durable)
 			}
-			if err := s.Snapshot(context.Background(), src); !errors.Is(err, leasestore.ErrFailed) {
+			if err := s.Snapshot(context.Background(), src, nil); !errors.Is(err, leasestore.ErrFailed) {
 				t.Errorf("Snapshot while failed: %v", err)
 			}
 			for s.Health().Attempts < 20 {
@@ -510,7 +510,7 @@ func TestConcurrent(t *testing.T) {
 			if i%2 == 0 {
 				src = plain{tb}
 			}
-			if err := s.Snapshot(context.Background(), src); err != nil {
+			if err := s.Snapshot(context.Background(), src, nil); err != nil {
 				t.Error(err)
 				return
 			}
@@ -673,7 +673,7 @@ func TestSnapshot(t *testing.T) {
 	// A failure leaves everything as it was.
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := s.Snapshot(ctx, src); !errors.Is(err, context.Canceled) {
+	if err := s.Snapshot(ctx, src, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 	m.SetInject(func(n int, op leasestoretest.Op, name string) leasestoretest.Fault {
@@ -682,7 +682,7 @@ func TestSnapshot(t *testing.T) {
 		}
 		return leasestoretest.Fault{}
 	})
-	if err := s.Snapshot(context.Background(), src); !errors.Is(err, syscall.EIO) {
+	if err := s.Snapshot(context.Background(), src, nil); !errors.Is(err, syscall.EIO) {
 		t.Errorf("rename fails: %v", err)
 	}
 	if ev.count("snapshot-failed") == 0 || !s.Health().OK {
@@ -694,7 +694,7 @@ func TestSnapshot(t *testing.T) {
 		}
 	}
 	m.SetInject(nil)
-	if err := s.Snapshot(context.Background(), src); err != nil {
+	if err := s.Snapshot(context.Background(), src, nil); err != nil {
 		t.Fatal(err)
 	}
 	if st := s.Stats(); st.Snapshots != 1 || st.JournalBytes != 0 || st.LastSnapshot.IsZero() {
@@ -712,7 +712,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("recovery %+v", r)
 	}
 	s.Close()
-	if err := s.Snapshot(context.Background(), src); !errors.Is(err, leasestore.ErrClosed) {
+	if err := s.Snapshot(context.Background(), src, nil); !errors.Is(err, leasestore.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -736,7 +736,7 @@ func TestInspectAndBadDirectories(t *testing.T) {
 	}
 	before := list()
 	var got loaded
-	r, err := leasestore.Inspect(dir, got.load)
+	r, err := leasestore.Inspect(dir, got.load, nil)
 	if err != nil || r.Leases != 50 || r.MaxVersion != 50 {
 		t.Fatalf("Inspect: %+v, %v", r, err)
 	}
@@ -744,7 +744,7 @@ func TestInspectAndBadDirectories(t *testing.T) {
 	if list() != before {
 		t.Errorf("Inspect changed the directory:\n%s\nwas\n%s", list(), before)
 	}
-	if _, err := leasestore.Inspect(dir+"x", nil); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), dir+"x") {
+	if _, err := leasestore.Inspect(dir+"x", nil, nil); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), dir+"x") {
 		t.Errorf("Inspect of a missing directory: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "file")

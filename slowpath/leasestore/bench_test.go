@@ -142,7 +142,7 @@ func BenchmarkRecovery(b *testing.B) {
 			}
 			if from == "snapshot" {
 				began := time.Now()
-				if err := s.Snapshot(context.Background(), src); err != nil {
+				if err := s.Snapshot(context.Background(), src, nil); err != nil {
 					b.Fatal(err)
 				}
 				b.Logf("snapshot of %d leases took %v", million, time.Since(began))

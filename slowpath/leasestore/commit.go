@@ -49,8 +49,7 @@ type tailOf struct {
 type batch struct {
 	buf     []byte
 	records uint32
-	version uint64 // the greatest in it
-	maxSeen uint64 // the greatest of any batch
+	maxSeen versions // the greatest of any batch
 	from    []drained
 }
 
@@ -68,7 +67,6 @@ func (b *batch) init() {
 func (b *batch) reset() {
 	b.buf = b.buf[:blockHeaderLen]
 	b.records = 0
-	b.version = 0
 	b.from = b.from[:0]
 }
 
@@ -156,7 +154,8 @@ func (s *Store) drain() {
 				break
 			}
 			b.buf = append(b.buf, rec[:k]...)
-			b.version = max(b.version, recVersion(rec))
+			f := recFamily(rec)
+			b.maxSeen[f] = max(b.maxSeen[f], recVersion(rec))
 			t += uint64(k)
 			n++
 		}
@@ -170,7 +169,6 @@ func (s *Store) drain() {
 		b.records += uint32(n)
 		b.from = append(b.from, drained{w, t, w.drainedRecs})
 	}
-	b.maxSeen = max(b.maxSeen, b.version)
 }
 
 // commit writes the batch to the segment and makes it durable.
@@ -224,7 +222,9 @@ func (s *Store) writeBlock(kind uint32) error {
 // settle publishes that the batch is durable.
 func (s *Store) settle() {
 	b := &s.batch
-	s.committed.Store(b.maxSeen)
+	for f := range s.committed {
+		s.committed[f].Store(b.maxSeen[f])
+	}
 	for _, d := range b.from {
 		d.w.settled.Store(d.bytes)
 		if s.o.Sync == SyncGroup {
@@ -237,7 +237,7 @@ func (s *Store) settle() {
 				(*f)()
 			}
 		}
-		if s.durableVersion.Load() < b.maxSeen {
+		if s.durableVersion[v4].Load() < b.maxSeen[v4] || s.durableVersion[v6].Load() < b.maxSeen[v6] {
 			select {
 			case s.markCh <- struct{}{}:
 			default:
@@ -387,15 +387,15 @@ func (s *Store) removeGarbage() {
 type rotation struct{ reply chan rotated }
 
 type rotated struct {
-	base       uint64 // number of the segment that follows
-	cutVersion uint64 // the greatest version in any segment before it
-	journal    int64  // bytes of journal before it
-	err        error
+	base    uint64   // number of the segment that follows
+	cut     versions // the greatest in any segment before it
+	journal int64    // bytes of journal before it
+	err     error
 }
 
 // answer rotates between two commits: everything drained is settled.
 func (s *Store) answer(r rotation) {
-	a := rotated{cutVersion: s.batch.maxSeen}
+	a := rotated{cut: s.batch.maxSeen}
 	switch {
 	case s.seg == nil:
 		a.err = fmt.Errorf("%w: %s", ErrFailed, s.health.Load().Err)

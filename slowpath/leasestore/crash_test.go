@@ -193,7 +193,7 @@ func (sc *scenario) work(s *leasestore.Store) error {
 			return fmt.Errorf("VERIFY: DurableVersion is %d, the latest is %d", dv, sc.m.src.v)
 		}
 		if b%3 == 2 {
-			if err := s.Snapshot(context.Background(), sc.m.src); err != nil && (!sc.heal || sc.fs.Dead()) {
+			if err := s.Snapshot(context.Background(), sc.m.src, nil); err != nil && (!sc.heal || sc.fs.Dead()) {
 				return err
 			}
 		}

@@ -16,17 +16,20 @@ import (
 //	file header                         block header
 //	 0 [8] magic                         0 u32 magic
 //	 8 u32 CRC32C of 12..64              4 u32 CRC32C of salt and 8..40
-//	12 u32 format (1)                    8 u64 offset of this header in the file
+//	12 u32 format (2)                    8 u64 offset of this header in the file
 //	16 u64 number                       16 u64 durable (see blockHeader)
 //	24 u64 prev     or cut version      24 u32 bytes of records
-//	32 u64 prevLen                      28 u32 number of records
-//	40 u64 prevDurable                  32 u32 kind
+//	32 u64 prevLen  or v6 cut version   28 u32 number of records
+//	40 u64 prevDurable or leases        32 u32 kind
 //	48 u64 salt                         36 u32 0
 //	56 i64 created, ns since 1970
+//
+// The leases of a snapshot are two u32, DHCPv4 and DHCPv6. Format 1, which is
+// read, knows neither DHCPv6 nor the number of leases.
 const (
 	fileHeaderLen  = 64
 	blockHeaderLen = 40
-	fileFormat     = 1
+	fileFormat     = 2
 
 	segmentMagic  = "PGJRNL4\n"
 	snapshotMagic = "PGSNAP4\n"
@@ -48,9 +51,11 @@ type fileHeader struct {
 	// With SyncGroup both lengths are equal; with SyncNone the part between may
 	// have been lost with the power.
 	prev, prevLen, prevDurable uint64
-	// Of a snapshot (in prev's place): journal records with a version up to it
-	// are superseded by the snapshot.
-	cutVersion uint64
+	// Of a snapshot (in prev's place): journal records with a version up to that
+	// of their family are superseded by the snapshot.
+	cut versions
+	// Of a snapshot: how many leases it has, to make room for them.
+	leases [families]uint32
 	// salt is mixed into the checksum of block headers: neither a block of
 	// another file nor bytes a client chose can pass for a block of this one.
 	salt          uint64
@@ -69,7 +74,10 @@ func (h *fileHeader) encode(b []byte, magic string) {
 	le.PutUint32(b[12:], fileFormat)
 	le.PutUint64(b[16:], h.number)
 	if magic == snapshotMagic {
-		le.PutUint64(b[24:], h.cutVersion)
+		le.PutUint64(b[24:], h.cut[v4])
+		le.PutUint64(b[32:], h.cut[v6])
+		le.PutUint32(b[40:], h.leases[v4])
+		le.PutUint32(b[44:], h.leases[v6])
 	} else {
 		le.PutUint64(b[24:], h.prev)
 		le.PutUint64(b[32:], h.prevLen)
@@ -92,7 +100,7 @@ var (
 type formatError uint32
 
 func (e formatError) Error() string {
-	return fmt.Sprintf("file has format %d, this release reads format %d", uint32(e), fileFormat)
+	return fmt.Sprintf("file has format %d, this release reads formats 1 to %d", uint32(e), fileFormat)
 }
 
 func decodeFileHeader(b []byte, magic string) (h fileHeader, err error) {
@@ -105,14 +113,15 @@ func decodeFileHeader(b []byte, magic string) (h fileHeader, err error) {
 	if crc32.Update(0, castagnoli, b[12:fileHeaderLen]) != le.Uint32(b[8:]) {
 		return h, errHeaderSum
 	}
-	if v := le.Uint32(b[12:]); v != fileFormat {
+	if v := le.Uint32(b[12:]); v == 0 || v > fileFormat {
 		return h, formatError(v)
 	}
 	h.number = le.Uint64(b[16:])
 	h.salt = le.Uint64(b[48:])
 	h.createdUnixNs = int64(le.Uint64(b[56:]))
 	if magic == snapshotMagic {
-		h.cutVersion = le.Uint64(b[24:])
+		h.cut = versions{le.Uint64(b[24:]), le.Uint64(b[32:])}
+		h.leases = [families]uint32{le.Uint32(b[40:]), le.Uint32(b[44:])}
 		if h.number == 0 {
 			return h, errHeaderFields
 		}
@@ -200,23 +209,24 @@ func decodeBlockHeader(b []byte, salt, start uint64) (h blockHeader, err error) 
 	return h, nil
 }
 
-// checkBlock verifies the records of a block and returns the greatest version.
+// checkBlock verifies the records of a block and returns the greatest versions.
 // bad is the offset in payload of what is wrong.
-func checkBlock(h blockHeader, payload []byte) (maxVersion uint64, bad int, err error) {
+func checkBlock(h blockHeader, payload []byte) (greatest versions, bad int, err error) {
 	p, n := 0, uint32(0)
 	for p < len(payload) {
 		k, err := checkRecord(payload[p:])
 		if err != nil {
-			return 0, p, err
+			return greatest, p, err
 		}
-		maxVersion = max(maxVersion, recVersion(payload[p:]))
+		f := recFamily(payload[p:])
+		greatest[f] = max(greatest[f], recVersion(payload[p:]))
 		p += k
 		n++
 	}
 	if n != h.records {
-		return 0, 0, errBlockCount
+		return greatest, 0, errBlockCount
 	}
-	return maxVersion, 0, nil
+	return greatest, 0, nil
 }
 
 // File names: the number in twelve digits, so that a listing is in order.

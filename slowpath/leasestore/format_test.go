@@ -2,6 +2,7 @@ package leasestore
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"hash/crc32"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 func full() (l lease.Lease4) {
@@ -115,13 +117,13 @@ func TestNoResurrection(t *testing.T) {
 	a := lease.Lease4{Addr: 1, Version: 10}
 	b := lease.Lease4{Addr: 2, Version: 11}
 	c := lease.Lease4{Addr: 2, Version: 14, SubnetID: 9}
-	writeFile(t, snapshotName(dir, 2), build(t, snapshotMagic, fileHeader{number: 2, cutVersion: 12}, true, [][]byte{record(lease.OpPut, b)}))
+	writeFile(t, snapshotName(dir, 2), build(t, snapshotMagic, fileHeader{number: 2, cut: versions{12}}, true, [][]byte{record(lease.OpPut, b)}))
 	seg := build(t, segmentMagic, fileHeader{number: 2, prev: 1, prevLen: 500, prevDurable: 500}, false,
 		[][]byte{record(lease.OpPut, a), record(lease.OpPut, c)}, [][]byte{record(lease.OpPut, lease.Lease4{Addr: 3, Version: 13})},
 		[][]byte{record(lease.OpDelete, lease.Lease4{Addr: 3, Version: 15})})
 	writeFile(t, segmentName(dir, 2), seg)
 	got := map[dhcp4.IPv4]lease.Lease4{}
-	r, err := Inspect(dir, func(l *lease.Lease4) { got[l.Addr] = *l })
+	r, err := Inspect(dir, func(l *lease.Lease4) { got[l.Addr] = *l }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +133,7 @@ func TestNoResurrection(t *testing.T) {
 	// Without the snapshot the segment before is missed.
 	os.Remove(snapshotName(dir, 2))
 	var ce *CorruptError
-	if _, err := Inspect(dir, nil); !errors.As(err, &ce) || ce.File != segmentName(dir, 1) {
+	if _, err := Inspect(dir, nil, nil); !errors.As(err, &ce) || ce.File != segmentName(dir, 1) {
 		t.Errorf("without the snapshot: %v", err)
 	}
 }
@@ -150,7 +152,7 @@ func TestForgedBlock(t *testing.T) {
 	b := build(t, segmentMagic, fileHeader{number: 1}, false, [][]byte{record(lease.OpPut, l)}, [][]byte{record(lease.OpPut, m)})
 	b[len(b)-blockHeaderLen-recFixed] ^= 1 // tear the last record
 	writeFile(t, segmentName(dir, 1), b)
-	r, err := Inspect(dir, nil)
+	r, err := Inspect(dir, nil, nil)
 	if err != nil || r.Leases != 1 || r.TornBytes == 0 {
 		t.Errorf("torn block with a forged one in it: %+v, %v", r, err)
 	}
@@ -160,13 +162,41 @@ func TestForgedBlock(t *testing.T) {
 func TestLaterFormat(t *testing.T) {
 	dir := t.TempDir()
 	b := build(t, segmentMagic, fileHeader{number: 1}, false, [][]byte{record(lease.OpPut, full())})
-	le.PutUint32(b[12:], 2)
+	le.PutUint32(b[12:], fileFormat+1)
 	le.PutUint32(b[8:], crcOf(b[12:fileHeaderLen]))
 	writeFile(t, segmentName(dir, 1), b)
-	_, err := Inspect(dir, nil)
+	_, err := Inspect(dir, nil, nil)
 	var ce *CorruptError
-	if err == nil || errors.As(err, &ce) || !strings.Contains(err.Error(), "format 2") {
+	if err == nil || errors.As(err, &ce) || !strings.Contains(err.Error(), "format 3") {
 		t.Errorf("later format: %v", err)
+	}
+}
+
+// TestEarlierFormat: a directory of before DHCPv6, whose headers say 1 and have no
+// numbers of leases, is read.
+func TestEarlierFormat(t *testing.T) {
+	dir := t.TempDir()
+	a, b := lease.Lease4{Addr: 1, Version: 10}, lease.Lease4{Addr: 2, Version: 13}
+	old := func(b []byte) []byte {
+		le.PutUint32(b[12:], 1)
+		le.PutUint32(b[8:], crcOf(b[12:fileHeaderLen]))
+		return b
+	}
+	writeFile(t, snapshotName(dir, 2), old(build(t, snapshotMagic, fileHeader{number: 2, cut: versions{12}}, true, [][]byte{record(lease.OpPut, a)})))
+	writeFile(t, segmentName(dir, 2), old(build(t, segmentMagic, fileHeader{number: 2, prev: 1, prevLen: 500, prevDurable: 500}, false, [][]byte{record(lease.OpPut, b)})))
+	got := map[dhcp4.IPv4]lease.Lease4{}
+	s, r, err := Open(Options{Dir: dir, Load: func(l *lease.Lease4) { got[l.Addr] = *l }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if r.Leases != 2 || r.MaxVersion != 13 || r.MaxVersion6 != 0 || got[1] != a || got[2] != b {
+		t.Errorf("%+v, %v", r, got)
+	}
+	six := lease6.Lease6{PrefixLen: 128, Version: 1}
+	w := s.NewWriter("w")
+	if pos, ok := w.Append6(lease.OpPut, &six); !ok || w.WaitDurable(context.Background(), pos) != nil {
+		t.Error("a DHCPv6 lease beside the old ones is refused")
 	}
 }
 
@@ -205,7 +235,7 @@ func FuzzSegment(f *testing.F) {
 	rec := record(lease.OpPut, full())
 	f.Add(build(f, segmentMagic, fileHeader{number: 1}, true, [][]byte{rec, rec}, [][]byte{rec}), true)
 	f.Add(build(f, segmentMagic, fileHeader{number: 1}, false, [][]byte{rec}), true)
-	f.Add(build(f, snapshotMagic, fileHeader{number: 1, cutVersion: 5}, true, [][]byte{rec}), false)
+	f.Add(build(f, snapshotMagic, fileHeader{number: 1, cut: versions{5}}, true, [][]byte{rec}), false)
 	f.Add([]byte(segmentMagic), true)
 	f.Add([]byte{}, false)
 	f.Fuzz(func(t *testing.T, b []byte, segment bool) {
@@ -217,7 +247,7 @@ func FuzzSegment(f *testing.F) {
 			writeFile(t, snapshotName(dir, 1), b)
 		}
 		n := 0
-		r, err := Inspect(dir, func(*lease.Lease4) { n++ })
+		r, err := Inspect(dir, func(*lease.Lease4) { n++ }, nil)
 		if err == nil && r.Leases != n {
 			t.Errorf("%d leases, loaded %d", r.Leases, n)
 		}

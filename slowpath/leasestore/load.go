@@ -1,9 +1,11 @@
 package leasestore
 
 import (
+	"hash/maphash"
 	"sync"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // loaders bring records to Options.Load: each owns the addresses of one hash
@@ -12,43 +14,46 @@ import (
 // read unless the journal is later; then what is left of the journal. So memory
 // is bounded by the addresses in the journal, not by the table.
 type loaders struct {
-	all        []*loader
-	wg         sync.WaitGroup
-	load       func(*lease.Lease4)
-	hasCut     bool
-	cutVersion uint64
+	all    []*loader
+	wg     sync.WaitGroup
+	to     loading
+	hasCut bool
+	cut    versions
+	seed   maphash.Seed
 }
 
 type loader struct {
 	ld       *loaders
-	class    uint32
+	class    uint64
 	in       chan *chunk // nil chunk: the snapshot follows
 	snapshot bool
-	index    map[uint32]entry
-	slabs    [][]byte
-	leases   int
+	index    latest
+	index6   latest
+	leases   [families]int
 	l        lease.Lease4
+	l6       lease6.Lease6
 }
 
-// entry is the latest journal record of an address.
-type entry struct {
-	version uint64
-	slab    int32
-	off     int32
-	room    uint16 // bytes at off
-	gone    bool   // deleted, or the snapshot has a later one
-}
+// averageRecord is a record's size, for the estimate of how many leases a snapshot
+// has that does not say.
+const averageRecord = 96
 
-const slabBytes = 1 << 20
-
-func newLoaders(load func(*lease.Lease4), parallel, hasCut bool, cutVersion uint64) *loaders {
-	if load == nil {
-		load = func(*lease.Lease4) {}
+func newLoaders(to loading, snap *snapshotFile) *loaders {
+	ld := &loaders{to: to, seed: maphash.MakeSeed()}
+	if ld.to.load == nil {
+		ld.to.load = func(*lease.Lease4) {}
 	}
-	ld := &loaders{load: load, hasCut: hasCut, cutVersion: cutVersion}
-	for i := range loaderCount(parallel) {
-		l := &loader{ld: ld, class: uint32(i), in: make(chan *chunk, 2), index: map[uint32]entry{}}
-		ld.all = append(ld.all, l)
+	if ld.to.load6 == nil {
+		ld.to.load6 = func(*lease6.Lease6) {}
+	}
+	if ld.to.reserve == nil {
+		ld.to.reserve = func(int, int) {}
+	}
+	if snap != nil {
+		ld.hasCut, ld.cut = true, snap.cut
+	}
+	for i := range loaderCount(to.parallel) {
+		ld.all = append(ld.all, &loader{ld: ld, class: uint64(i), in: make(chan *chunk, 2)})
 	}
 	for _, l := range ld.all {
 		ld.wg.Go(l.run)
@@ -64,34 +69,51 @@ func (ld *loaders) emit(c *chunk) {
 	}
 }
 
-// snapshotPass says that the chunks that follow are the snapshot's.
-func (ld *loaders) snapshotPass() {
+// snapshotPass says that the chunks that follow are those of snap.
+func (ld *loaders) snapshotPass(snap *snapshotFile) {
+	var n [families]int
+	for f := range n {
+		n[f] = int(min(int64(snap.leases[f]), snap.size/recFixed)) // the header is believed as far as the file can bear it out
+	}
+	if n == [families]int{} { // format 1
+		n[v4] = int(snap.size / averageRecord)
+	}
+	ld.to.reserve(n[v4], n[v6])
 	for _, l := range ld.all {
 		l.in <- nil
 	}
 }
 
 // finish ends the loaders and returns how many leases there are.
-func (ld *loaders) finish(ok bool) (leases int) {
+func (ld *loaders) finish(ok bool) (leases [families]int) {
 	for _, l := range ld.all {
 		close(l.in)
 	}
 	ld.wg.Wait()
 	if !ok {
-		return 0
+		return leases
+	}
+	if !ld.hasCut { // no snapshot: all there is is in the indexes
+		n, n6 := 0, 0
+		for _, l := range ld.all {
+			n += l.index.n
+			n6 += l.index6.n
+		}
+		ld.to.reserve(n, n6)
 	}
 	for _, l := range ld.all {
 		ld.wg.Go(l.loadJournal)
 	}
 	ld.wg.Wait()
 	for _, l := range ld.all {
-		leases += l.leases
+		for f := range leases {
+			leases[f] += l.leases[f]
+		}
 	}
 	return leases
 }
 
 func (l *loader) run() {
-	n := uint32(len(l.ld.all))
 	for c := range l.in {
 		if c == nil {
 			l.snapshot = true
@@ -100,76 +122,51 @@ func (l *loader) run() {
 		for _, p := range c.payloads {
 			for len(p) > 0 {
 				k := recLen(p)
-				rec := p[:k]
+				l.take(p[:k])
 				p = p[k:]
-				addr := recAddr(rec)
-				if addr*0x9E3779B1>>16%n != l.class {
-					continue
-				}
-				if l.snapshot {
-					l.takeSnapshot(addr, rec)
-				} else {
-					l.takeJournal(addr, rec)
-				}
 			}
 		}
 		c.release()
 	}
 }
 
-func (l *loader) takeJournal(addr uint32, rec []byte) {
-	v := recVersion(rec)
-	if l.ld.hasCut && v <= l.ld.cutVersion {
-		return // the snapshot has it, or what came after it
+// take looks at a record, which may be another loader's.
+func (l *loader) take(rec []byte) {
+	n := uint64(len(l.ld.all))
+	f := recFamily(rec)
+	x := &l.index
+	var h uint64
+	if f == v6 {
+		x = &l.index6
+		h = maphash.Bytes(l.ld.seed, rec[28:44])
+	} else {
+		h = uint64(recAddr(rec)) * 0x9E3779B97F4A7C15
 	}
-	e, known := l.index[addr]
-	if known && e.version >= v {
+	if n > 1 && (h>>32*n)>>32 != l.class {
 		return
 	}
-	e.version = v
-	e.gone = recOp(rec) == lease.OpDelete
-	if !e.gone {
-		if int(e.room) < len(rec) {
-			last := len(l.slabs) - 1
-			if last < 0 || cap(l.slabs[last])-len(l.slabs[last]) < len(rec) {
-				l.slabs = append(l.slabs, make([]byte, 0, slabBytes))
-				last++
-			}
-			e.slab, e.off, e.room = int32(last), int32(len(l.slabs[last])), uint16(len(rec))
-			l.slabs[last] = append(l.slabs[last], rec...)
-		} else {
-			copy(l.slabs[e.slab][e.off:], rec)
+	switch {
+	case !l.snapshot:
+		if !l.ld.hasCut || recVersion(rec) > l.ld.cut[f] { // else the snapshot has it, or what came after it
+			x.put(rec, uint32(h>>24))
 		}
+	case recOp(rec) == lease.OpPut && !x.supersedes(rec, uint32(h>>24)):
+		l.give(rec, f)
 	}
-	l.index[addr] = e
 }
 
-func (l *loader) takeSnapshot(addr uint32, rec []byte) {
-	if recOp(rec) != lease.OpPut {
+func (l *loader) give(rec []byte, f int) {
+	l.leases[f]++
+	if f == v6 {
+		loadRecord6(rec, &l.l6)
+		l.ld.to.load6(&l.l6)
 		return
 	}
-	if len(l.index) > 0 {
-		if e, ok := l.index[addr]; ok {
-			if e.version >= recVersion(rec) {
-				return
-			}
-			e.gone = true
-			l.index[addr] = e
-		}
-	}
-	l.give(rec)
-}
-
-func (l *loader) give(rec []byte) {
 	loadRecord(rec, &l.l)
-	l.ld.load(&l.l)
-	l.leases++
+	l.ld.to.load(&l.l)
 }
 
 func (l *loader) loadJournal() {
-	for _, e := range l.index {
-		if !e.gone {
-			l.give(l.slabs[e.slab][e.off:])
-		}
-	}
+	l.index.each(func(rec []byte) { l.give(rec, v4) })
+	l.index6.each(func(rec []byte) { l.give(rec, v6) })
 }

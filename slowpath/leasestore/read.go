@@ -30,15 +30,15 @@ func (c *chunk) release() {
 
 // span is what readBlocks saw.
 type span struct {
-	end        int64 // of the last good block
-	bad        int64 // offset of what is wrong, if err is not nil; at or after end
-	err        error // why reading stopped before the limit
-	durable    int64 // the greatest durable of the block headers
-	maxVersion uint64
-	records    int
-	blocks     int
-	ended      bool   // an end block was seen; reading stopped behind it
-	endCount   uint64 // its durable field
+	end      int64 // of the last good block
+	bad      int64 // offset of what is wrong, if err is not nil; at or after end
+	err      error // why reading stopped before the limit
+	durable  int64 // the greatest durable of the block headers
+	greatest versions
+	records  int
+	blocks   int
+	ended    bool   // an end block was seen; reading stopped behind it
+	endCount uint64 // its durable field
 }
 
 // readBlocks reads the blocks of f from offset from up to limit, checks them
@@ -85,7 +85,7 @@ func readBlocks(f File, salt uint64, from, limit int64, emit func(*chunk)) (sp s
 			} else {
 				sp.blocks++
 				sp.records += int(h.records)
-				sp.maxVersion = max(sp.maxVersion, v)
+				sp.greatest.raise(v)
 				c.payloads = append(c.payloads, payload)
 			}
 			sp.durable = max(sp.durable, int64(h.durable))

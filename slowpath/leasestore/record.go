@@ -31,14 +31,14 @@ const (
 	flagFQDNFwd = 1
 	flagFQDNRev = 2
 
-	// maxPlainRecord is the longest record of a lease without user context.
+	// maxPlainRecord is the longest record of a DHCPv4 lease without user context.
 	maxPlainRecord = recFixed + lease.MaxHWAddrLen + lease.MaxClientIDLen + lease.MaxHostnameLen
 
-	// MaxUserContext is the longest lease.Lease4.UserContext the journal takes,
-	// in bytes; Append refuses a longer one.
+	// MaxUserContext is the longest user context the journal takes, in bytes;
+	// Append and Append6 refuse a longer one.
 	MaxUserContext = 32 << 10
 
-	maxRecord = maxPlainRecord + MaxUserContext
+	maxRecord = maxPlainRecord6 + MaxUserContext // the longer of the two
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -122,7 +122,11 @@ func checkRecord(b []byte) (int, error) {
 	if crc32.Update(0, castagnoli, b[4:]) != le.Uint32(b) {
 		return 0, errRecordSum
 	}
-	if b[27] != recFormat1 {
+	switch b[27] {
+	case recFormat1:
+	case recFormat6:
+		return n, checkRecord6(b)
+	default:
 		return 0, errRecordFormat
 	}
 	switch lease.Op(b[24]) {
@@ -167,7 +171,29 @@ func loadRecord(b []byte, l *lease.Lease4) {
 	}
 }
 
+// Families: numbers are taken from one counter each.
+const (
+	v4       = 0
+	v6       = 1
+	families = 2
+)
+
+// versions are sequence numbers by family.
+type versions [families]uint64
+
+func (v *versions) raise(w versions) {
+	for f := range v {
+		v[f] = max(v[f], w[f])
+	}
+}
+
 // Fields of a checked record.
+func recFamily(b []byte) int {
+	if b[27] == recFormat6 {
+		return v6
+	}
+	return v4
+}
 func recLen(b []byte) int        { return int(le.Uint32(b[4:])) }
 func recVersion(b []byte) uint64 { return le.Uint64(b[8:]) }
 func recAddr(b []byte) uint32    { return le.Uint32(b[16:]) }

@@ -11,11 +11,13 @@ import (
 	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // recovered is what recoverDir found; it has changed nothing on disk.
 type recovered struct {
 	Recovery
+	greatest       versions
 	next           uint64 // number for the next segment
 	prev           tailOf // what that one's header is to say
 	tail           *tail  // what it is to begin with
@@ -51,8 +53,16 @@ func corrupt(name string, off int64, what string) error {
 	return &CorruptError{File: name, Offset: off, What: what}
 }
 
-// recoverDir reads the directory and calls load for what it holds.
-func recoverDir(fsys FS, dir string, load func(*lease.Lease4), parallel bool) (*recovered, error) {
+// loading is what recovery calls; see Options.
+type loading struct {
+	load     func(*lease.Lease4)
+	load6    func(*lease6.Lease6)
+	reserve  func(leases, leases6 int)
+	parallel bool
+}
+
+// recoverDir reads the directory and hands over what it holds.
+func recoverDir(fsys FS, dir string, to loading) (*recovered, error) {
 	names, err := fsys.List(dir)
 	if err != nil {
 		return nil, err
@@ -82,7 +92,7 @@ func recoverDir(fsys FS, dir string, load func(*lease.Lease4), parallel bool) (*
 		defer snap.f.Close()
 		base = snap.number
 		d.Snapshot = snap.name
-		d.MaxVersion = snap.cutVersion
+		d.greatest = snap.cut
 		d.snapshotUnixNs = snap.createdUnixNs
 		for _, old := range snapshots[:n-1] {
 			d.superfluous = append(d.superfluous, snapshotName(dir, old))
@@ -105,19 +115,21 @@ func recoverDir(fsys FS, dir string, load func(*lease.Lease4), parallel bool) (*
 		}
 	}
 
-	ld := newLoaders(load, parallel, snap != nil, d.MaxVersion)
+	ld := newLoaders(to, snap)
 	err = d.replay(fsys, chain, ld)
 	if err == nil && snap != nil {
-		ld.snapshotPass()
-		var v uint64
+		ld.snapshotPass(snap)
+		var v versions
 		if v, err = snap.read(ld.emit); err == nil {
-			d.MaxVersion = max(d.MaxVersion, v)
+			d.greatest.raise(v)
 		}
 	}
-	d.Leases = ld.finish(err == nil)
+	n := ld.finish(err == nil)
 	if err != nil {
 		return nil, err
 	}
+	d.Leases, d.Leases6 = n[v4], n[v6]
+	d.MaxVersion, d.MaxVersion6 = d.greatest[v4], d.greatest[v6]
 	return d, nil
 }
 
@@ -300,7 +312,7 @@ func (d *recovered) replayOne(fsys FS, l link, last bool, ld *loaders) error {
 		}
 	}
 	d.Records += sp.records
-	d.MaxVersion = max(d.MaxVersion, sp.maxVersion)
+	d.greatest.raise(sp.greatest)
 	d.journalBytes += sp.end - fileHeaderLen
 	if !last {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 const (
@@ -42,21 +43,21 @@ func openSnapshot(fsys FS, name string, number uint64) (*snapshotFile, error) {
 
 // read passes all of it on and returns the greatest version. A snapshot gets
 // its name only when it is complete, so whatever is wrong is damage.
-func (s *snapshotFile) read(emit func(*chunk)) (maxVersion uint64, err error) {
+func (s *snapshotFile) read(emit func(*chunk)) (greatest versions, err error) {
 	sp, err := readBlocks(s.f, s.salt, fileHeaderLen, s.size, emit)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("read %s: %w", s.name, err)
+		return greatest, fmt.Errorf("read %s: %w", s.name, err)
 	case sp.err != nil:
-		return 0, corrupt(s.name, sp.bad, sp.err.Error())
+		return greatest, corrupt(s.name, sp.bad, sp.err.Error())
 	case !sp.ended:
-		return 0, corrupt(s.name, sp.end, "snapshot ends early")
+		return greatest, corrupt(s.name, sp.end, "snapshot ends early")
 	case sp.end != s.size:
-		return 0, corrupt(s.name, sp.end, "bytes follow the end of the snapshot")
+		return greatest, corrupt(s.name, sp.end, "bytes follow the end of the snapshot")
 	case sp.endCount != uint64(sp.records):
-		return 0, corrupt(s.name, sp.end, fmt.Sprintf("snapshot holds %d leases and says %d", sp.records, sp.endCount))
+		return greatest, corrupt(s.name, sp.end, fmt.Sprintf("snapshot holds %d leases and says %d", sp.records, sp.endCount))
 	}
-	return sp.maxVersion, nil
+	return sp.greatest, nil
 }
 
 // blockQueue carries encoded blocks from the walk, which may not wait for the
@@ -172,11 +173,12 @@ func (w *snapshotWriter) write(b snapshotBlock, kind uint32) error {
 	return nil
 }
 
-// Snapshot rotates the journal and writes all leases of src (offers left out),
-// then removes what it makes superfluous. One at a time; others wait. If it
-// fails, the directory holds what it held and one segment more. It reports the
-// outcome as an Event too.
-func (s *Store) Snapshot(ctx context.Context, src Source) error {
+// Snapshot rotates the journal and writes all leases of src and src6 (offers left
+// out), then removes what it makes superfluous. Either may be nil if the directory
+// has no lease of that family. One at a time; others wait. If it fails, the
+// directory holds what it held and one segment more. It reports the outcome as an
+// Event too.
+func (s *Store) Snapshot(ctx context.Context, src Source, src6 Source6) error {
 	select {
 	case s.snapshotting <- struct{}{}:
 	case <-ctx.Done():
@@ -191,7 +193,7 @@ func (s *Store) Snapshot(ctx context.Context, src Source) error {
 	default:
 	}
 	began := time.Now()
-	n, bytes, err := s.snapshot(ctx, src)
+	n, bytes, err := s.snapshot(ctx, src, src6)
 	if err != nil {
 		err = fmt.Errorf("write snapshot of leases: %w", err)
 		s.o.Event(Event{Kind: "snapshot-failed", Text: "the journal keeps growing", Err: err})
@@ -201,7 +203,7 @@ func (s *Store) Snapshot(ctx context.Context, src Source) error {
 	return nil
 }
 
-func (s *Store) snapshot(ctx context.Context, src Source) (leases uint64, bytes int64, err error) {
+func (s *Store) snapshot(ctx context.Context, src Source, src6 Source6) (leases uint64, bytes int64, err error) {
 	r := rotation{reply: make(chan rotated, 1)}
 	select {
 	case s.rotate <- r:
@@ -213,6 +215,9 @@ func (s *Store) snapshot(ctx context.Context, src Source) (leases uint64, bytes 
 	cut := <-r.reply
 	if cut.err != nil {
 		return 0, 0, cut.err
+	}
+	if src == nil && cut.cut[v4] > 0 || src6 == nil && cut.cut[v6] > 0 {
+		return 0, 0, errors.New("the directory has leases of a family that the snapshot is to leave out")
 	}
 
 	name := snapshotName(s.o.Dir, cut.base)
@@ -227,8 +232,8 @@ func (s *Store) snapshot(ctx context.Context, src Source) (leases uint64, bytes 
 		return 0, 0, err
 	}
 	w := &snapshotWriter{f: f, salt: newSalt(), off: fileHeaderLen}
-	h := fileHeader{number: cut.base, cutVersion: cut.cutVersion, salt: w.salt, createdUnixNs: time.Now().UnixNano()}
-	err = s.fillSnapshot(ctx, src, w, h)
+	h := fileHeader{number: cut.base, cut: cut.cut, salt: w.salt, createdUnixNs: time.Now().UnixNano()}
+	err = s.fillSnapshot(ctx, src, src6, w, &h)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -236,7 +241,7 @@ func (s *Store) snapshot(ctx context.Context, src Source) (leases uint64, bytes 
 		// The table was walked after the rotation, so each change up to the cut
 		// version has been appended by now: see the package comment.
 		if err = s.flush(ctx); err == nil && s.o.Sync == SyncGroup {
-			s.raiseDurableVersion(cut.cutVersion)
+			s.raiseDurableVersion(cut.cut)
 		}
 	}
 	if err == nil {
@@ -260,12 +265,7 @@ func (s *Store) snapshot(ctx context.Context, src Source) (leases uint64, bytes 
 }
 
 // fillSnapshot writes header, leases and end, and syncs.
-func (s *Store) fillSnapshot(ctx context.Context, src Source, w *snapshotWriter, h fileHeader) error {
-	var b [fileHeaderLen]byte
-	h.encode(b[:], snapshotMagic)
-	if _, err := w.f.WriteAt(b[:], 0); err != nil {
-		return err
-	}
+func (s *Store) fillSnapshot(ctx context.Context, src Source, src6 Source6, w *snapshotWriter, h *fileHeader) error {
 	q := newBlockQueue()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -281,7 +281,15 @@ func (s *Store) fillSnapshot(ctx context.Context, src Source, w *snapshotWriter,
 			q.done(b.buf, err)
 		}
 	})
-	err := s.walk(ctx, src, q)
+	k := &snapshotWalk{s: s, ctx: ctx, q: q}
+	k.block.buf = q.buffer()
+	if src != nil {
+		h.leases[v4] = walk(k, src, k.take)
+	}
+	if src6 != nil && k.err == nil {
+		h.leases[v6] = walk(k, src6, k.take6)
+	}
+	err := k.finish()
 	q.end()
 	wg.Wait()
 	if err == nil {
@@ -290,75 +298,112 @@ func (s *Store) fillSnapshot(ctx context.Context, src Source, w *snapshotWriter,
 	if err != nil {
 		return err
 	}
-	return w.write(snapshotBlock{buf: b[:blockHeaderLen]}, kindEnd)
+	var b [fileHeaderLen]byte
+	h.encode(b[:], snapshotMagic)
+	if _, err := w.f.WriteAt(b[:], 0); err != nil {
+		return err
+	}
+	return w.write(snapshotBlock{buf: make([]byte, blockHeaderLen)}, kindEnd)
 }
 
-// walk encodes the leases into blocks. It does not wait while src holds a lock.
-func (s *Store) walk(ctx context.Context, src Source, q *blockQueue) error {
-	block := snapshotBlock{buf: q.buffer()}
-	seen := 0
-	stop := func() error {
-		if q.failed.Load() {
-			return q.wait(0)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.closing:
-			return ErrClosed
-		default:
-			return nil
-		}
-	}
-	var err error
-	take := func(l *lease.Lease4) bool {
-		if seen++; seen&255 == 0 {
-			if err = stop(); err != nil {
-				return false
-			}
-		}
-		if l.State == lease.StateOffered {
-			return true
-		}
-		n := recordSize(lease.OpPut, l)
-		if n > maxRecord {
-			err = fmt.Errorf("lease %v: user context of %d bytes is longer than %d", l.Addr, len(l.UserContext), MaxUserContext)
-			return false
-		}
-		p := len(block.buf)
-		block.buf = append(block.buf, make([]byte, n)...)
-		encodeRecord(block.buf[p:], lease.OpPut, l)
-		block.records++
-		if len(block.buf) >= snapshotBlockBytes {
-			q.put(block)
-			block = snapshotBlock{buf: q.buffer()}
-		}
-		return true
-	}
-	if sh, ok := src.(ShardedSource); ok {
-		for i := range sh.Shards() {
+// snapshotWalk encodes leases into blocks. It does not wait while a source holds
+// a lock.
+type snapshotWalk struct {
+	s     *Store
+	ctx   context.Context
+	q     *blockQueue
+	block snapshotBlock
+	seen  int // leases looked at
+	taken uint32
+	err   error
+}
+
+// walk takes the leases of src, as take does it, and returns how many they are.
+func walk[L any](k *snapshotWalk, src SourceOf[L], take func(*L) bool) uint32 {
+	k.taken = 0
+	if sh, ok := src.(ShardedSourceOf[L]); ok {
+		for i := 0; i < sh.Shards() && k.err == nil; i++ {
 			sh.WalkShard(i, take)
-			if err == nil {
-				err = q.wait(snapshotQueue)
+			if k.err == nil {
+				k.err = k.q.wait(snapshotQueue)
 			}
-			if err == nil {
-				err = stop()
-			}
-			if err != nil {
-				return err
+			if k.err == nil {
+				k.err = k.stopped()
 			}
 			runtime.Gosched()
 		}
 	} else {
 		src.Walk(take)
 	}
-	if err == nil {
-		err = stop()
+	return k.taken
+}
+
+func (k *snapshotWalk) finish() error {
+	if k.err == nil {
+		k.err = k.stopped()
 	}
-	if err == nil && block.records > 0 {
-		q.put(block)
+	if k.err == nil && k.block.records > 0 {
+		k.q.put(k.block)
 	}
-	return err
+	return k.err
+}
+
+// stopped is why the walk is to end.
+func (k *snapshotWalk) stopped() error {
+	if k.q.failed.Load() {
+		return k.q.wait(0)
+	}
+	select {
+	case <-k.ctx.Done():
+		return k.ctx.Err()
+	case <-k.s.closing:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
+func (k *snapshotWalk) take(l *lease.Lease4) bool {
+	if l.State != lease.StateOffered {
+		if b := k.room(recordSize(lease.OpPut, l), l.Addr, l.UserContext); b != nil {
+			encodeRecord(b, lease.OpPut, l)
+		}
+	}
+	return k.goOn()
+}
+
+func (k *snapshotWalk) take6(l *lease6.Lease6) bool {
+	if l.State != lease.StateOffered {
+		if b := k.room(recordSize6(lease.OpPut, l), l.Addr, l.UserContext); b != nil {
+			encodeRecord6(b, lease.OpPut, l)
+		}
+	}
+	return k.goOn()
+}
+
+// room makes room for a record of n bytes in the block.
+func (k *snapshotWalk) room(n int, addr fmt.Stringer, userContext string) []byte {
+	if n > maxRecord {
+		k.err = fmt.Errorf("lease %v: user context of %d bytes is longer than %d", addr, len(userContext), MaxUserContext)
+		return nil
+	}
+	p := len(k.block.buf)
+	k.block.buf = append(k.block.buf, make([]byte, n)...)
+	k.block.records++
+	k.taken++
+	return k.block.buf[p:]
+}
+
+// goOn queues the block if it is full and reports whether to go on.
+func (k *snapshotWalk) goOn() bool {
+	if len(k.block.buf) >= snapshotBlockBytes {
+		k.q.put(k.block)
+		k.block = snapshotBlock{buf: k.q.buffer()}
+	}
+	if k.seen++; k.seen&255 == 0 && k.err == nil {
+		k.err = k.stopped()
+	}
+	return k.err == nil
 }
 
 // removeBefore removes the snapshots and segments that snapshot base makes

@@ -85,12 +85,12 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// raiseDurableVersion moves the watermark up to v.
-func (s *Store) raiseDurableVersion(v uint64) {
-	for {
-		old := s.durableVersion.Load()
-		if old >= v || s.durableVersion.CompareAndSwap(old, v) {
-			return
+// raiseDurableVersion moves the watermarks up to v.
+func (s *Store) raiseDurableVersion(v versions) {
+	for f := range s.durableVersion {
+		d := &s.durableVersion[f]
+		for old := d.Load(); old < v[f] && !d.CompareAndSwap(old, v[f]); {
+			old = d.Load()
 		}
 	}
 }

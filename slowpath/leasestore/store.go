@@ -15,8 +15,11 @@
 //
 // A directory holds numbered segments and snapshots and a lock file (flock).
 // Every record carries the lease's whole value and its sequence number
-// (lease.Lease4.Version); of the records of one address the greatest sequence
-// number wins, so the order of records from different rings does not matter.
+// (lease.Lease4.Version, lease6.Lease6.Version); of the records of one address
+// the greatest sequence number wins, so the order of records from different rings
+// does not matter. DHCPv4 and DHCPv6 leases share segments, commits and
+// snapshots; their sequence numbers are independent, and so is all below that is
+// said of versions.
 //
 // A segment's header names the segment before it and that one's valid length,
 // so that a segment abandoned after a write error is cut at its last durable
@@ -86,6 +89,7 @@ import (
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // Sync is what Durable waits for.
@@ -107,13 +111,19 @@ type Options struct {
 	// SegmentBytes: a snapshot is asked for (see NeedSnapshot) when the journal
 	// since the last one is longer; 0: 1 GiB.
 	SegmentBytes int64
-	// Load is called for each recovered record, the latest of its address,
-	// deleted ones left out, from several goroutines at once if Parallel. The
-	// lease is reused after it returns. When Open fails, what was loaded is to
-	// be thrown away.
+	// Load and Load6 are called for each recovered record, the latest of its
+	// address, deleted ones left out, from several goroutines at once if Parallel.
+	// The lease is reused after they return. When Open fails, what was loaded is
+	// to be thrown away. Of a family whose function is nil the leases stay in the
+	// directory, and Snapshot refuses to forget them.
 	Load     func(*lease.Lease4)
+	Load6    func(*lease6.Lease6)
 	Parallel bool
-	// Quiesce locks and unlocks each shard of the lease table once, so that
+	// Reserve may be nil. It is called at most once, before Load and Load6, with
+	// how many leases to expect: those of the snapshot, or if there is none, the
+	// addresses in the journal.
+	Reserve func(leases, leases6 int)
+	// Quiesce locks and unlocks each shard of the lease tables once, so that
 	// changes that were in progress when it was called are finished when it
 	// returns. nil: DurableVersion advances with snapshots only.
 	Quiesce func()
@@ -141,13 +151,15 @@ type Event struct {
 
 // Recovery is what Open found.
 type Recovery struct {
-	Leases     int
-	Records    int // journal records replayed
-	MaxVersion uint64
-	TornBytes  int64  // cut from the last segment
-	Snapshot   string // its path; empty: none
-	Segments   int
-	Took       time.Duration
+	Leases      int // DHCPv4
+	Leases6     int
+	Records     int // journal records replayed
+	MaxVersion  uint64
+	MaxVersion6 uint64
+	TornBytes   int64  // cut from the last segment
+	Snapshot    string // its path; empty: none
+	Segments    int
+	Took        time.Duration
 }
 
 // Store is an open lease directory. Its methods may be called from any
@@ -169,7 +181,7 @@ type Store struct {
 	asleep atomic.Uint32
 	_      [cacheLine]byte
 
-	durableVersion atomic.Uint64
+	durableVersion [families]atomic.Uint64
 	_              [cacheLine]byte
 
 	wakeCh chan struct{}
@@ -191,7 +203,7 @@ type Store struct {
 
 	health    atomic.Pointer[Health]
 	stats     counters
-	committed atomic.Uint64 // greatest version in a durable record
+	committed [families]atomic.Uint64 // greatest version in a durable record
 
 	// The committer's.
 	seg      *segment // nil while failed
@@ -261,7 +273,7 @@ func open(o Options) (_ *Store, _ *Recovery, err error) {
 			lock.Close()
 		}
 	}()
-	d, err := recoverDir(o.FS, o.Dir, o.Load, o.Parallel)
+	d, err := recoverDir(o.FS, o.Dir, loading{o.Load, o.Load6, o.Reserve, o.Parallel})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -282,12 +294,13 @@ func open(o Options) (_ *Store, _ *Recovery, err error) {
 	if d.snapshotUnixNs != 0 {
 		s.stats.lastSnapshotUnixNs.Store(d.snapshotUnixNs)
 	}
-	s.committed.Store(d.MaxVersion)
-	s.batch.maxSeen = d.MaxVersion
-	if o.Sync == SyncNone {
-		s.durableVersion.Store(^uint64(0))
-	} else {
-		s.durableVersion.Store(d.MaxVersion)
+	s.batch.maxSeen = d.greatest
+	for f, v := range d.greatest {
+		s.committed[f].Store(v)
+		if o.Sync == SyncNone {
+			v = ^uint64(0)
+		}
+		s.durableVersion[f].Store(v)
 	}
 
 	// The new segment, and in it what was not attested of the last one.
@@ -337,22 +350,31 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("lease file %s is damaged at offset %d: %s", e.File, e.Offset, e.What)
 }
 
-// Source is what a snapshot is made of; *lease.Table implements it. Walk must
-// take the lock of a shard, under which changes are numbered, appended and made
-// visible, before it reads the shard.
-type Source interface {
-	Walk(func(*lease.Lease4) bool)
+// SourceOf is what a snapshot is made of. Walk must take the lock of a shard,
+// under which changes are numbered, appended and made visible, before it reads
+// the shard.
+type SourceOf[L any] interface {
+	Walk(func(*L) bool)
 }
 
-// ShardedSource is a Source that can be walked shard by shard, which bounds the
+// Source and Source6 are implemented by *lease.Table and *lease6.Table.
+type (
+	Source  = SourceOf[lease.Lease4]
+	Source6 = SourceOf[lease6.Lease6]
+)
+
+// ShardedSourceOf is a source that can be walked shard by shard, which bounds the
 // memory that a snapshot takes: under a shard's lock leases are only encoded,
-// and written between shards. Of a plain Source the encoded leases wait in
+// and written between shards. Of a plain source the encoded leases wait in
 // memory when the disk is slower than the walk.
-type ShardedSource interface {
-	Source
+type ShardedSourceOf[L any] interface {
+	SourceOf[L]
 	Shards() int
-	WalkShard(i int, f func(*lease.Lease4) bool)
+	WalkShard(i int, f func(*L) bool)
 }
+
+// ShardedSource is that of DHCPv4 leases.
+type ShardedSource = ShardedSourceOf[lease.Lease4]
 
 // NeedSnapshot is signalled when the journal has grown past SegmentBytes, and
 // again with each further eighth of it until a snapshot succeeds.
@@ -427,8 +449,8 @@ func (s *Store) mark() {
 		case <-s.closing:
 			return
 		}
-		x := s.committed.Load()
-		if x > s.durableVersion.Load() {
+		x := versions{s.committed[v4].Load(), s.committed[v6].Load()}
+		if x[v4] > s.durableVersion[v4].Load() || x[v6] > s.durableVersion[v6].Load() {
 			s.o.Quiesce()
 			err := s.flush(context.Background()) // ends with the store
 			if err == nil {

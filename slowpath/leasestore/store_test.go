@@ -175,7 +175,7 @@ func TestReopen(t *testing.T) {
 						}
 						pos[k] = p
 						if i == 1000 && round > 0 {
-							if err := s.Snapshot(context.Background(), src); err != nil {
+							if err := s.Snapshot(context.Background(), src, nil); err != nil {
 								t.Fatal(err)
 							}
 						}
@@ -209,7 +209,7 @@ func TestOpenTwice(t *testing.T) {
 	if !errors.Is(err, leasestore.ErrLocked) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("second Open: %v", err)
 	}
-	if _, err := leasestore.Inspect(dir, nil); !errors.Is(err, leasestore.ErrLocked) {
+	if _, err := leasestore.Inspect(dir, nil, nil); !errors.Is(err, leasestore.ErrLocked) {
 		t.Errorf("Inspect of a directory in use: %v", err)
 	}
 	if err := s.Close(); err != nil {

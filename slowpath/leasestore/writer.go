@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // Errors of WaitDurable and Snapshot.
@@ -61,7 +62,10 @@ type Writer struct {
 	drained, drainedRecs uint64
 }
 
-var _ lease.Journal = (*Writer)(nil)
+var (
+	_ lease.Journal  = (*Writer)(nil)
+	_ lease6.Journal = (*Writer)(nil)
+)
 
 // NewWriter adds a producer. Writers live as long as the Store, or until
 // Retire. More than 256 at once is a programming error and panics. A Writer of
@@ -91,21 +95,46 @@ func (w *Writer) Name() string { return w.name }
 // failed, when the ring is full, and a user context longer than MaxUserContext.
 // It takes no lock and allocates nothing.
 func (w *Writer) Append(op lease.Op, l *lease.Lease4) (pos uint64, ok bool) {
-	n := uint64(recordSize(op, l))
+	b := w.place(uint64(recordSize(op, l)))
+	if b == nil {
+		return 0, false
+	}
+	encodeRecord(b, op, l)
+	return w.publish(len(b)), true
+}
+
+// Append6 queues one change; see Append. Positions are those of one sequence for
+// both families.
+func (w *Writer) Append6(op lease.Op, l *lease6.Lease6) (pos uint64, ok bool) {
+	b := w.place(uint64(recordSize6(op, l)))
+	if b == nil {
+		return 0, false
+	}
+	encodeRecord6(b, op, l)
+	return w.publish(len(b)), true
+}
+
+// place returns the room for a record of n bytes in the ring, nil if there is
+// none.
+func (w *Writer) place(n uint64) []byte {
 	if w.s.refuse.Load() != 0 || w.gone || n > maxRecord ||
 		(w.head+n-w.tailSeen > w.mask+1 || w.pos-w.recsSeen >= w.recs) && !w.hasRoom(n) {
 		w.refused()
-		return 0, false
+		return nil
 	}
 	p := w.head & w.mask
-	encodeRecord(w.ring[p:p+n], op, l)
-	w.head += n
+	return w.ring[p : p+n]
+}
+
+// publish hands the record of n bytes at the place to the committer.
+func (w *Writer) publish(n int) (pos uint64) {
+	w.head += uint64(n)
 	w.pos++
 	w.published.Store(w.head)
 	if w.s.o.Sync == SyncNone {
 		w.durable.Store(w.pos)
 	}
-	return w.pos, true
+	return w.pos
 }
 
 func (w *Writer) refused() {
@@ -123,26 +152,35 @@ func (w *Writer) hasRoom(n uint64) bool {
 	return w.head+n-w.tailSeen <= w.mask+1 && w.pos-w.recsSeen < w.recs
 }
 
-// Room is how many records without user context can be appended now, however
-// long; 0 while the store has failed. Of an empty ring it is less than
-// Options.RingRecords, since typical records are far shorter than the longest.
-func (w *Writer) Room() int {
+// Room is how many records of DHCPv4 leases without user context can be appended
+// now, however long; 0 while the store has failed. Of an empty ring it is less
+// than Options.RingRecords, since typical records are far shorter than the
+// longest.
+func (w *Writer) Room() int { return w.roomFor(maxPlainRecord) }
+
+// Room6 is Room for records of DHCPv6 leases.
+func (w *Writer) Room6() int { return w.roomFor(maxPlainRecord6) }
+
+func (w *Writer) roomFor(longest uint64) int {
 	if w.s.refuse.Load() != 0 || w.gone {
 		return 0
 	}
 	w.tailSeen = w.tail.Load()
 	w.recsSeen = w.tailRecs.Load()
-	return int(min((w.mask+1-(w.head-w.tailSeen))/maxPlainRecord, w.recs-(w.pos-w.recsSeen)))
+	return int(min((w.mask+1-(w.head-w.tailSeen))/longest, w.recs-(w.pos-w.recsSeen)))
 }
 
 // Healthy is false while the store cannot make anything durable; one atomic
 // load.
 func (w *Writer) Healthy() bool { return w.s.refuse.Load() == 0 }
 
-// DurableVersion is a lower bound: every change with a Version up to it is on
-// stable storage, whichever Writer appended it, and changes that are about to
+// DurableVersion is a lower bound: every change of a DHCPv4 lease with a Version
+// up to it is on stable storage, whichever Writer appended it, and changes that are about to
 // be appended have greater ones; see the package comment. One atomic load.
-func (w *Writer) DurableVersion() uint64 { return w.s.durableVersion.Load() }
+func (w *Writer) DurableVersion() uint64 { return w.s.durableVersion[v4].Load() }
+
+// DurableVersion6 is DurableVersion for DHCPv6 leases.
+func (w *Writer) DurableVersion6() uint64 { return w.s.durableVersion[v6].Load() }
 
 // Durable is the greatest position that is durable; one atomic load.
 func (w *Writer) Durable() uint64 { return w.durable.Load() }

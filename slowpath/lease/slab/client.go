@@ -28,8 +28,9 @@ type clientShard struct {
 	mu      sync.Mutex
 	n       int
 	slots   []clientSlot
-	evicted int      // entries beyond MaxCandidates of their key
-	_       [16]byte // to a cache line
+	evicted int           // entries beyond MaxCandidates of their key
+	later   *[]clientSlot // what InsertLater was given; nil: nothing
+	_       [8]byte       // to a cache line
 }
 
 // clientSlot is empty if hash is 0.
@@ -46,11 +47,49 @@ func ownHash(h32, ref uint32) uint32 {
 func (x *ClientIndex) Insert(h uint64, ref uint32) {
 	c := &x.shards[h>>56]
 	c.mu.Lock()
+	x.settle(c)
+	x.insert(c, slotHash(h), ref)
+	c.mu.Unlock()
+}
+
+// InsertLater is Insert, put off until Settle or the next use of that part of the
+// index: inserting many at once, part by part, spares most cache misses.
+func (x *ClientIndex) InsertLater(h uint64, ref uint32) {
+	c := &x.shards[h>>56]
+	c.mu.Lock()
+	if c.later == nil {
+		first := make([]clientSlot, 0, max(64, len(c.slots)*3/4))
+		c.later = &first
+	}
+	*c.later = append(*c.later, clientSlot{slotHash(h), ref})
+	c.mu.Unlock()
+}
+
+// Settle does what InsertLater has put off.
+func (x *ClientIndex) Settle() {
+	for i := range x.shards {
+		c := &x.shards[i]
+		c.mu.Lock()
+		x.settle(c)
+		c.mu.Unlock()
+	}
+}
+
+func (x *ClientIndex) settle(c *clientShard) {
+	if c.later != nil {
+		later := *c.later
+		c.later = nil
+		for _, e := range later {
+			x.insert(c, e.hash, e.ref)
+		}
+	}
+}
+
+func (x *ClientIndex) insert(c *clientShard, h32, ref uint32) {
 	if (c.n+2)*5 > len(c.slots)*4 {
 		x.Grown(c.grow())
 	}
 	c.n++
-	h32 := slotHash(h)
 	size := len(c.slots)
 	var same [MaxCandidates]int
 	n := 0
@@ -75,7 +114,6 @@ func (x *ClientIndex) Insert(h uint64, ref uint32) {
 		c.place(clientSlot{ownHash(h32, oldest), oldest})
 		c.evicted++
 	}
-	c.mu.Unlock()
 }
 
 func (c *clientShard) place(e clientSlot) {
@@ -106,6 +144,7 @@ func (x *ClientIndex) Remove(h uint64, ref uint32) {
 	c := &x.shards[h>>56]
 	h32 := slotHash(h)
 	c.mu.Lock()
+	x.settle(c)
 	if !c.removeEntry(clientSlot{h32, ref}) && c.removeEntry(clientSlot{ownHash(h32, ref), ref}) {
 		c.evicted--
 	}
@@ -150,6 +189,7 @@ func (x *ClientIndex) Find(h uint64, out *[MaxCandidates]uint32) int {
 	h32 := slotHash(h)
 	n := 0
 	c.mu.Lock()
+	x.settle(c)
 	if size := len(c.slots); size != 0 {
 		for p := home(h32, size); c.slots[p].hash != 0 && n < MaxCandidates; {
 			if c.slots[p].hash == h32 {
@@ -171,6 +211,7 @@ func (x *ClientIndex) Complete(h uint64) bool {
 	c := &x.shards[h>>56]
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	x.settle(c)
 	return c.evicted == 0
 }
 
@@ -192,6 +233,7 @@ func (x *ClientIndex) LongestRun() int {
 	for i := range x.shards {
 		c := &x.shards[i]
 		c.mu.Lock()
+		x.settle(c)
 		run := 0
 		for _, e := range c.slots {
 			if run++; e.hash == 0 {
@@ -210,6 +252,7 @@ func (x *ClientIndex) Len() int {
 	for i := range x.shards {
 		c := &x.shards[i]
 		c.mu.Lock()
+		x.settle(c)
 		n += c.n
 		c.mu.Unlock()
 	}

@@ -102,7 +102,14 @@ func TestClientIndexTwin(t *testing.T) {
 			count[h]--
 		} else {
 			e := entry{Mix(uint64(r.IntN(600))), ref}
-			x.Insert(e.h, e.ref)
+			if r.IntN(2) == 0 {
+				x.Insert(e.h, e.ref)
+			} else {
+				x.InsertLater(e.h, e.ref)
+			}
+			if r.IntN(100) == 0 {
+				x.Settle()
+			}
 			live[ref] = e.h
 			if count[e.h]++; count[e.h] > MaxCandidates {
 				crowded[e.h] = true
