@@ -135,3 +135,17 @@ func hex(dst, b []byte) []byte {
 	}
 	return dst
 }
+
+var optionCodes = func() map[string]uint16 {
+	m := make(map[string]uint16, len(optionNames))
+	for c, n := range optionNames {
+		m[n] = c
+	}
+	return m
+}()
+
+// OptionCode is the code of a standard option by its name in Kea.
+func OptionCode(name string) (code uint16, ok bool) {
+	code, ok = optionCodes[name]
+	return code, ok
+}

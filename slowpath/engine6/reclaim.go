@@ -1,0 +1,164 @@
+package engine6
+
+import (
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
+)
+
+// ReclaimCounts are what a Worker has reclaimed since it was made.
+type ReclaimCounts struct {
+	Leases   uint64 // reclaimed-leases: expired, released, registered and declined ones
+	Declined uint64 // reclaimed-declined-addresses, also counted in Leases
+	Removed  uint64 // records deleted after their hold time
+	Offers   uint64 // offers nobody took
+	Skipped  uint64 // left alone because a callout said so
+	Stopped  uint64 // runs that ended early because the journal took no records
+}
+
+// Reclaimed returns the counts. Only for the worker's goroutine.
+func (w *Worker) Reclaimed() ReclaimCounts { return w.reclaimed }
+
+// Reclaim handles up to max due leases (0: all) and stops early when stop
+// reports true between two: it expires, recovers declined ones and removes what
+// was held long enough (LS-018, LS-019). remove deletes expired leases at once
+// (leases-reclaim). It returns how many it handled. w is the reclaimer's own.
+// It also stops while the journal takes no records; what is left stays due.
+func (w *Worker) Reclaim(nowUnixS int64, max int, remove bool, stop func() bool) int {
+	return w.reclaim(w.Begin(), nowUnixS, max, remove, stop)
+}
+
+// spaceBatch is how many records reclaimForSpace handles at once.
+const spaceBatch = 64
+
+// reclaimForSpace reclaims some due leases because the pools are exhausted, so
+// that expired leases are given out again also before (or without) the next run
+// of the reclaimer (V4-071). It reports whether there were any.
+func (w *Worker) reclaimForSpace(q *Query6) bool {
+	if w.nothingDueAt == q.NowUnixS { // a flood must not scan for every packet
+		return false
+	}
+	if w.reclaim(q.cfg, q.NowUnixS, spaceBatch, false, nil) == 0 {
+		w.nothingDueAt = q.NowUnixS
+		return false
+	}
+	return true
+}
+
+func (w *Worker) reclaim(cfg *Config, nowUnixS int64, max int, remove bool, stop func() bool) int {
+	x := &cfg.Snapshot.Dhcp6.Expired
+	holdS := int64(x.HoldReclaimedTimeS)
+	if !x.Affinity() {
+		remove, holdS = true, 0
+	}
+	handled := 0
+	for {
+		batch := w.due[:]
+		if max > 0 && max-handled < len(batch) {
+			batch = batch[:max-handled]
+		}
+		n := w.t.Due(nowUnixS, holdS, batch)
+		progress := 0
+		for i := range batch[:n] {
+			if w.journalReady() != ReasonOK {
+				w.reclaimed.Stopped++
+				return handled
+			}
+			if w.reclaimOne(cfg, &batch[i], nowUnixS, remove) {
+				progress++
+			}
+			handled++
+			if stop != nil && stop() {
+				return handled
+			}
+		}
+		// A round that changed nothing is the last: records that callouts keep
+		// are due again and again.
+		if progress == 0 || handled == max {
+			return handled
+		}
+	}
+}
+
+// reclaimOne reports whether the record was changed.
+func (w *Worker) reclaimOne(cfg *Config, d *lease6.Due, nowUnixS int64, remove bool) bool {
+	l := &w.exist
+	if !w.t.Get(d.Addr, l) || l.Version != d.Version {
+		return true // changed meanwhile: no longer due
+	}
+	switch l.State {
+	case lease.StateOffered, lease.StateReleased, lease.StateExpiredReclaimed:
+		if _, err := w.t.Delete(l.Addr, l.Version, w.j); err != nil {
+			return err == lease.ErrConflict
+		}
+		switch l.State {
+		case lease.StateOffered:
+			w.reclaimed.Offers++
+		case lease.StateReleased:
+			w.countReclaimed(cfg, l)
+			w.reclaimed.Removed++
+		default:
+			w.reclaimed.Removed++
+		}
+		return true
+	}
+	if !l.Expired(nowUnixS) {
+		return false
+	}
+	if l.State == lease.StateDeclined || l.State == lease.StateRegistered {
+		remove = true // nothing in it is worth keeping (V6-015)
+	}
+	if f := cfg.Callouts.LeaseExpire; f != nil && f(l, remove) == Skip {
+		w.reclaimed.Skipped++
+		return false
+	}
+	if l.State == lease.StateDeclined && !w.recover(cfg, l) {
+		w.reclaimed.Skipped++
+		return false
+	}
+	var err error
+	if remove {
+		_, err = w.t.Delete(l.Addr, l.Version, w.j)
+	} else {
+		w.next = *l
+		w.next.State = lease.StateExpiredReclaimed
+		w.next.HostnameLen, w.next.RelayInfoLen = 0, 0
+		w.next.FQDNFwd, w.next.FQDNRev = false, false
+		w.next.UserContext = ""
+		_, err = w.t.Put(&w.next, l.Version, w.j)
+	}
+	if err != nil {
+		return err == lease.ErrConflict
+	}
+	w.countReclaimed(cfg, l)
+	return true
+}
+
+// recover asks whether the address of an expired declined lease may be used
+// again.
+func (w *Worker) recover(cfg *Config, l *lease6.Lease6) bool {
+	f := cfg.Callouts.LeaseRecover
+	return f == nil || f(l) != Skip
+}
+
+// expired does what belongs to reclaiming l after its record was replaced by
+// another client's, or by a new lease of the same one (V4-071). Reclaimed
+// records had it done before.
+func (w *Worker) expired(cfg *Config, l *lease6.Lease6, remove bool) {
+	switch l.State {
+	case lease.StateDefault, lease.StateDeclined, lease.StateReleased, lease.StateRegistered:
+		if f := cfg.Callouts.LeaseExpire; f != nil {
+			f(l, remove)
+		}
+		w.countReclaimed(cfg, l)
+	}
+}
+
+func (w *Worker) countReclaimed(cfg *Config, l *lease6.Lease6) {
+	w.reclaimed.Leases++
+	if l.State == lease.StateDeclined {
+		w.reclaimed.Declined++
+	}
+	if f := cfg.Callouts.Reclaimed; f != nil {
+		f(l)
+	}
+}
