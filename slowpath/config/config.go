@@ -43,8 +43,8 @@ func Parse(name string, text []byte, opts LoadOptions) (*Snapshot, error) {
 	return load(name, string(text), TreeOptions{ReadFile: opts.ReadFile}, &opts)
 }
 
-// FromJSON reads the argument of config-set and config-test, a map with Dhcp4
-// and perhaps Dataplane: no includes, other top-level keys refused (OP-004,
+// FromJSON reads the argument of config-set and config-test, a map with Dhcp4 or
+// Dhcp6 and perhaps Dataplane: no includes, other top-level keys refused (OP-004,
 // OP-007). name stands in positions, as "config-set". The error is *Errors.
 func FromJSON(name string, raw []byte, opts LoadOptions) (*Snapshot, error) {
 	return load(name, string(raw), TreeOptions{Command: true}, &opts)
@@ -97,13 +97,20 @@ func (d *decoder) top(command bool) *Snapshot {
 		switch {
 		case n.Key == "Dhcp4":
 			d.push("Dhcp4", -1)
-
 			d.check(n, scopeDhcp4)
 			if n.Kind == Map {
 				s.Dhcp4 = d.dhcp4(n)
 			}
-
 			d.pop()
+		case n.Key == "Dhcp6":
+			d.fam = family6
+			d.push("Dhcp6", -1)
+			d.check(n, scopeDhcp6)
+			if n.Kind == Map {
+				s.Dhcp6 = d.dhcp6(n)
+			}
+			d.pop()
+			d.fam = family4
 		case n.Key == "Dataplane":
 			d.push("Dataplane", -1)
 			d.check(n, scopeDataplane)
@@ -111,18 +118,28 @@ func (d *decoder) top(command bool) *Snapshot {
 		case otherParts[n.Key] && !command:
 			d.warnKey(n, "%q is not served: it is ignored", n.Key)
 		case n.Key == "Logging":
-			d.errorKey(n, `"Logging" was removed from Kea: use "loggers" in Dhcp4`)
+			d.errorKey(n, `"Logging" was removed from Kea: use "loggers" in Dhcp4 or Dhcp6`)
 		default:
 			if near := nearest(n.Key, topNames()); near != "" && near != n.Key {
 				d.errorKey(n, "unknown top-level key %q; did you mean %q?", clip(n.Key), near)
 			} else if scopeDhcp4.key(n.Key) != nil {
 				d.errorKey(n, "unknown top-level key %q; it belongs in Dhcp4", clip(n.Key))
+			} else if scopeDhcp6.key(n.Key) != nil {
+				d.errorKey(n, "unknown top-level key %q; it belongs in Dhcp6", clip(n.Key))
 			} else {
-				d.errorKey(n, "unknown top-level key %q: expected \"Dhcp4\" or \"Dataplane\"", clip(n.Key))
+				d.errorKey(n, "unknown top-level key %q: expected \"Dhcp4\", \"Dhcp6\" or \"Dataplane\"", clip(n.Key))
 			}
 		}
 	}
-	s.Dataplane = d.dataplane(root.Get("Dataplane"), s.Dhcp4)
+	var db *LeaseDatabase
+	switch {
+	case s.Dhcp4 != nil:
+		db = &s.Dhcp4.LeaseDatabase
+	case s.Dhcp6 != nil:
+		db = &s.Dhcp6.LeaseDatabase
+	}
+	s.Dataplane = d.dataplane(root.Get("Dataplane"), db)
+	d.oneSocketEach(s)
 	return s
 }
 
@@ -158,7 +175,7 @@ func userContext(n *Node) json.RawMessage {
 }
 
 // dataplane decodes the key Dataplane; n is nil where it is absent.
-func (d *decoder) dataplane(n *Node, d4 *Dhcp4) Dataplane {
+func (d *decoder) dataplane(n *Node, db *LeaseDatabase) Dataplane {
 	dp := Dataplane{
 		Mode:              Mode(n.str("mode", string(ModeAuto))),
 		WorkersPerQueue:   int(n.int("workers-per-queue", 0)),
@@ -174,8 +191,8 @@ func (d *decoder) dataplane(n *Node, d4 *Dhcp4) Dataplane {
 		LeaseFileMirror:   n.str("lease-file-mirror", ""),
 	}
 	dp.LeaseDirectorySet = dp.LeaseDirectory != ""
-	if d4 != nil {
-		dp.SnapshotIntervalS = d4.LeaseDatabase.LFCIntervalS
+	if db != nil {
+		dp.SnapshotIntervalS = db.LFCIntervalS
 	}
 	dp.SnapshotIntervalS = int(n.int("snapshot-interval", int64(dp.SnapshotIntervalS)))
 	if dp.MetricsAddress != "" {
@@ -191,8 +208,8 @@ func (d *decoder) dataplane(n *Node, d4 *Dhcp4) Dataplane {
 	}
 	if dp.LeaseDirectory == "" {
 		dp.LeaseDirectory = DefaultLeaseDirectory
-		if d4 != nil && filepath.IsAbs(d4.LeaseDatabase.Name) {
-			dp.LeaseDirectory = filepath.Dir(d4.LeaseDatabase.Name)
+		if db != nil && filepath.IsAbs(db.Name) {
+			dp.LeaseDirectory = filepath.Dir(db.Name)
 		}
 	}
 	l := n.Get("limits")

@@ -33,6 +33,10 @@ func (g *getter) top(root *Node) json.RawMessage {
 		g.b = append(g.b, `,"Dhcp4":`...)
 		g.scope(n, scopeDhcp4)
 	}
+	if n := root.Get("Dhcp6"); n != nil {
+		g.b = append(g.b, `,"Dhcp6":`...)
+		g.scope(n, scopeDhcp6)
+	}
 	g.b = append(g.b, '}')
 	return json.RawMessage(slices.Clip(g.b))
 }

@@ -122,6 +122,8 @@ type decoder struct {
 	// config-get.
 	defs, own *optionDefs
 	refs      map[*Node]optionRef
+	// six is what decoding Dhcp6 needs beside.
+	six *decoder6
 	// classes are the class names that may come true.
 	classes map[string]bool
 }
@@ -138,7 +140,7 @@ func (d *decoder) pop()                        { d.path = d.path[:len(d.path)-1]
 func (d *decoder) where() string {
 	var b strings.Builder
 	p := d.path
-	if len(p) > 1 && p[0].name == "Dhcp4" {
+	if len(p) > 1 && (p[0].name == "Dhcp4" || p[0].name == "Dhcp6") {
 		p = p[1:]
 	}
 	for i, s := range p {
@@ -219,8 +221,8 @@ func (d *decoder) unknown(kid *Node, s *scope) {
 		d.errorKey(kid, "unknown key %q in %s; did you mean %q?", clip(kid.Key), in, near)
 		return
 	}
-	for _, o := range allScopes() {
-		if o != s && o.key(kid.Key) != nil && kid.Key != "name" && kid.Key != "type" {
+	for _, o := range d.allScopes() {
+		if o != s && o.name != s.name && o.key(kid.Key) != nil && kid.Key != "name" && kid.Key != "type" {
 			d.errorKey(kid, "unknown key %q in %s; it belongs in %s", clip(kid.Key), in, o.name)
 			return
 		}

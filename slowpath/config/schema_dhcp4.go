@@ -311,8 +311,8 @@ var allScopes = sync.OnceValue(func() []*scope {
 
 // topKeys are the top-level keys: what is served, and the parts of Kea's other
 // daemons, which a file may hold beside it (OP-007).
-var otherParts = map[string]bool{"Dhcp6": true, "DhcpDdns": true, "Control-agent": true, "Netconf": true}
+var otherParts = map[string]bool{"DhcpDdns": true, "Control-agent": true, "Netconf": true}
 
 func topNames() []string {
-	return append(slices.Sorted(maps.Keys(otherParts)), "Dhcp4", "Dataplane")
+	return append(slices.Sorted(maps.Keys(otherParts)), "Dhcp4", "Dhcp6", "Dataplane")
 }

@@ -138,8 +138,8 @@ type Params6 struct {
 	PDAllocator           string // "iterative", "random" or "flq"
 	DDNS                  DDNS6
 
-	// What tells absent from zero, for inheritance and config-get.
-	minValidSet, maxValidSet, minPreferredSet, maxPreferredSet bool
+	// What was given so far, for inheritance.
+	valid, preferred lifetime6
 }
 
 // DDNS6 are the keys that shape names of clients and DNS updates of them

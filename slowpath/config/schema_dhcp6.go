@@ -1,0 +1,338 @@
+package config
+
+import "sync"
+
+// The tables of Dhcp6 (V6-080 … V6-083), by the grammar of Kea 3.3.1.
+
+// ddnsKeys6 are the DDNS parameters of global, network, subnet and pool scope
+// (V4-129). Without updates, which another part sends, they shape names alone.
+func ddnsKeys6(global bool) []key {
+	ks := []key{
+		boolean("ddns-send-updates", "true"),
+		boolean("ddns-override-no-update", "false"),
+		boolean("ddns-override-client-update", "false"),
+		boolean("ddns-update-on-renew", "false"),
+		oneOf("ddns-replace-client-name", `"never"`, "never", "always", "when-present", "when-not-present"),
+		str("ddns-generated-prefix", `"myhost"`),
+		str("ddns-qualifying-suffix", `""`),
+		oneOf("ddns-conflict-resolution-mode", `"check-with-dhcid"`, "check-with-dhcid", "no-check-with-dhcid", "check-exists-with-dhcid", "no-check-without-dhcid"),
+		unset(boolean("ddns-use-conflict-resolution", "")),
+		unset(real("ddns-ttl-percent", "")),
+		unset(integer("ddns-ttl", "", 0, maxUint32)),
+		unset(integer("ddns-ttl-min", "", 0, maxUint32)),
+		unset(integer("ddns-ttl-max", "", 0, maxUint32)),
+		str("hostname-char-set", `"[^A-Za-z0-9.-]"`),
+		str("hostname-char-replacement", `""`),
+	}
+	return scoped(ks, global)
+}
+
+// scoped drops the defaults of keys below global scope, where config-get prints
+// them only if they are given or inherited by copy.
+func scoped(ks []key, global bool) []key {
+	if !global {
+		for i := range ks {
+			if ks[i].kind != List {
+				if ks[i].later {
+					ks[i].inert = append(ks[i].inert, ks[i].def)
+				}
+				ks[i].def = ""
+			}
+		}
+	}
+	return ks
+}
+
+// networkKeys6 are what global, network and subnet scope share.
+func networkKeys6(global bool) []key {
+	return scoped([]key{
+		unset(integer("preferred-lifetime", "", 0, maxUint32)),
+		unset(integer("min-preferred-lifetime", "", 0, maxUint32)),
+		unset(integer("max-preferred-lifetime", "", 0, maxUint32)),
+		integer("valid-lifetime", "7200", 0, maxUint32),
+		unset(integer("min-valid-lifetime", "", 0, maxUint32)),
+		unset(integer("max-valid-lifetime", "", 0, maxUint32)),
+		unset(integer("renew-timer", "", 0, maxUint32)),
+		unset(integer("rebind-timer", "", 0, maxUint32)),
+		boolean("calculate-tee-times", "true"),
+		real("t1-percent", "0.5"),
+		real("t2-percent", "0.8"),
+		real("cache-threshold", "0.25"),
+		unset(integer("cache-max-age", "", 0, maxUint32)),
+		boolean("reservations-global", "false"),
+		boolean("reservations-in-subnet", "true"),
+		boolean("reservations-out-of-pool", "false"),
+		{name: "allocator", kind: String, def: `"iterative"`, enum: []string{"iterative", "random"}, enumLater: []string{"shared-flq"}},
+		{name: "pd-allocator", kind: String, def: `"iterative"`, enum: []string{"iterative", "random", "flq"}, enumLater: []string{"shared-flq"}},
+		boolean("store-extended-info", "false"),
+		unset(real("adaptive-lease-time-threshold", "")),
+		mapList("option-data", scopeOption6),
+	}, global)
+}
+
+// linkKeys6 are what networks and subnets have and the global scope has not.
+func linkKeys6() []key {
+	return []key{
+		str("interface", `""`),
+		unset(str("interface-id", "")),
+		{name: "relay", kind: Map, sub: scopeRelay, def: `{"ip-addresses":[]}`},
+		boolean("rapid-commit", "false"),
+	}
+}
+
+// guardKeys6 are class guards and the classes evaluated late.
+func guardKeys6() []key {
+	return []key{
+		unset(list("client-classes", String)),
+		{name: "client-class", kind: String, alias: "client-classes"},
+		unset(list("evaluate-additional-classes", String)),
+		{name: "require-client-classes", kind: List, elem: String, alias: "evaluate-additional-classes"},
+		later(freeMap("metadata")),
+	}
+}
+
+var scopeOption6 = func() *scope {
+	s := newScope("option-data", []key{
+		unset(str("name", "")),
+		unset(integer("code", "", 0, 65535)),
+		unset(str("space", "")),
+		unset(boolean("csv-format", "")),
+		unset(str("data", "")),
+		boolean("always-send", "false"),
+		boolean("never-send", "false"),
+		unset(list("client-classes", String)),
+		later(freeMap("metadata")),
+	}, withContext())
+	s.value = optionValue
+	return s
+}()
+
+var scopeOptionDef6 = func() *scope {
+	s := newScope("option-def", []key{
+		unset(str("name", "")),
+		unset(integer("code", "", 0, 65535)),
+		unset(str("type", "")),
+		boolean("array", "false"),
+		str("record-types", `""`),
+		str("space", `"dhcp6"`),
+		str("encapsulate", `""`),
+		later(freeMap("metadata")),
+	}, withContext())
+	s.value = optionDefValue
+	return s
+}()
+
+var scopePool6 = func() *scope {
+	s := newScope("pools", []key{
+		unset(str("pool", "")),
+		unset(integer("pool-id", "", 0, maxUint32)),
+		mapList("option-data", scopeOption6),
+	}, guardKeys6(), ddnsKeys6(false), withContext())
+	s.value = pool6Value
+	return s
+}()
+
+var scopePDPool = func() *scope {
+	s := newScope("pd-pools", []key{
+		unset(str("prefix", "")),
+		unset(integer("prefix-len", "", 1, 128)),
+		unset(integer("delegated-len", "", 1, 128)),
+		unset(str("excluded-prefix", "")),
+		unset(integer("excluded-prefix-len", "", 0, 128)),
+		unset(integer("pool-id", "", 0, maxUint32)),
+		mapList("option-data", scopeOption6),
+	}, guardKeys6(), withContext())
+	s.value = pdPoolValue
+	return s
+}()
+
+var scopeReservation6 = func() *scope {
+	s := newScope("reservations", []key{
+		unset(str("duid", "")),
+		unset(str("hw-address", "")),
+		unset(str("flex-id", "")),
+		list("ip-addresses", String),
+		list("prefixes", String),
+		unset(list("excluded-prefixes", String)),
+		str("hostname", `""`),
+		list("client-classes", String),
+		mapList("option-data", scopeOption6),
+	}, withContext())
+	s.value = reservation6Value
+	s.removed = map[string]string{
+		"ip-address":      `is of DHCPv4: a DHCPv6 reservation has "ip-addresses", a list`,
+		"circuit-id":      `is of DHCPv4`,
+		"client-id":       `is of DHCPv4`,
+		"next-server":     `is of DHCPv4`,
+		"server-hostname": `is of DHCPv4`,
+		"boot-file-name":  `is of DHCPv4`,
+	}
+	return s
+}()
+
+var scopeSubnet6 = func() *scope {
+	s := newScope("subnet6", []key{
+		unset(integer("id", "", 1, maxUint32-1)),
+		unset(str("subnet", "")),
+		mapList("pools", scopePool6),
+		mapList("pd-pools", scopePDPool),
+		mapList("reservations", scopeReservation6),
+	}, linkKeys6(), networkKeys6(false), guardKeys6(), ddnsKeys6(false), withContext())
+	s.value = subnet6Value
+	s.removed = v4Only
+	return s
+}()
+
+var scopeNetwork6 = func() *scope {
+	s := newScope("shared-networks", []key{
+		unset(str("name", "")),
+		mapList("subnet6", scopeSubnet6),
+	}, linkKeys6(), networkKeys6(false), guardKeys6(), ddnsKeys6(false), withContext())
+	s.value = network6Value
+	s.removed = v4Only
+	return s
+}()
+
+// v4Only are keys that Dhcp4 has in scopes where Dhcp6 has none, and one that Kea
+// once had.
+var v4Only = map[string]string{
+	"reservation-mode":    `was removed from Kea: use "reservations-global", "reservations-in-subnet" and "reservations-out-of-pool"`,
+	"authoritative":       `is of DHCPv4`,
+	"next-server":         `is of DHCPv4`,
+	"server-hostname":     `is of DHCPv4`,
+	"boot-file-name":      `is of DHCPv4`,
+	"match-client-id":     `is of DHCPv4`,
+	"echo-client-id":      `is of DHCPv4`,
+	"offer-lifetime":      `is of DHCPv4`,
+	"stash-agent-options": `is of DHCPv4`,
+	"subnet4":             `is of DHCPv4`,
+}
+
+var scopeClass6 = newScope("client-classes", []key{
+	unset(str("name", "")),
+	unset(str("test", "")),
+	unset(str("template-test", "")),
+	unset(boolean("only-in-additional-list", "")),
+	{name: "only-if-required", kind: Bool, alias: "only-in-additional-list"},
+	mapList("option-data", scopeOption6),
+	unset(integer("preferred-lifetime", "", 0, maxUint32)),
+	unset(integer("min-preferred-lifetime", "", 0, maxUint32)),
+	unset(integer("max-preferred-lifetime", "", 0, maxUint32)),
+	unset(integer("valid-lifetime", "", 0, maxUint32)),
+	unset(integer("min-valid-lifetime", "", 0, maxUint32)),
+	unset(integer("max-valid-lifetime", "", 0, maxUint32)),
+	later(freeMap("metadata")),
+}, withContext())
+
+var scopeInterfaces6 = func() *scope {
+	s := newScope("interfaces-config", []key{
+		list("interfaces", String),
+		boolean("re-detect", "true"),
+		boolean("service-sockets-require-all", "false"),
+		integer("service-sockets-max-retries", "0", 0, maxUint32),
+		integer("service-sockets-retry-wait-time", "5000", 0, maxUint32),
+	}, withContext())
+	s.removed = map[string]string{
+		"dhcp-socket-type":   `is of DHCPv4`,
+		"outbound-interface": `is of DHCPv4`,
+	}
+	return s
+}()
+
+var scopeServerID = newScope("server-id", []key{
+	oneOf("type", `"LLT"`, "LLT", "EN", "LL"),
+	str("identifier", `""`),
+	integer("htype", "0", 0, 65535),
+	integer("time", "0", 0, maxUint32),
+	integer("enterprise-id", "0", 0, maxUint32),
+	boolean("persist", "true"),
+}, withContext())
+
+var scopeCompatibility6 = func() *scope {
+	s := newScope("compatibility", []key{unset(boolean("lenient-option-parsing", ""))})
+	s.removed = map[string]string{
+		"ignore-dhcp-server-identifier": `is of DHCPv4`,
+		"ignore-rai-link-selection":     `is of DHCPv4`,
+		"exclude-first-last-24":         `is of DHCPv4`,
+	}
+	return s
+}()
+
+var scopeQueueControl6 = func() *scope {
+	s := newScope("dhcp-queue-control", []key{
+		later(boolean("enable-queue", "false")),
+		str("queue-type", `"kea-ring6"`),
+		integer("capacity", "64", 0, maxUint32),
+	}, withContext())
+	s.open = true // parameters of a queue type, none of which is in use
+	return s
+}()
+
+// scopeSocket6 is a control socket with the realm of DHCPv6.
+var scopeSocket6 = newSocketScope(newAuthScope(family6.realm))
+
+var scopeDhcp6 = func() *scope {
+	s := newScope("Dhcp6", []key{
+		unset(str("data-directory", "")),
+		integer("decline-probation-period", "86400", 0, maxUint32),
+		mapList("subnet6", scopeSubnet6),
+		mapList("shared-networks", scopeNetwork6),
+		withDef(submap("interfaces-config", scopeInterfaces6), "{}"),
+		withDef(submap("lease-database", scopeLeaseDB), "{}"),
+		later(freeMap("hosts-database")),
+		later(list("hosts-databases", Map)),
+		{name: "mac-sources", kind: List, elem: String, def: `["any"]`},
+		{name: "relay-supplied-options", kind: List, elem: String, def: `["65"]`},
+		{name: "host-reservation-identifiers", kind: List, elem: String, def: `["hw-address","duid"]`},
+		mapList("client-classes", scopeClass6),
+		mapList("option-def", scopeOptionDef6),
+		mapList("hooks-libraries", scopeHook),
+		withDef(submap("expired-leases-processing", scopeExpired), "{}"),
+		withDef(submap("server-id", scopeServerID), "{}"),
+		later(integer("dhcp4o6-port", "0", 0, 65535)),
+		unset(mapList("control-sockets", scopeSocket6)),
+		{name: "control-socket", kind: Map, sub: scopeSocket6, alias: "control-sockets"},
+		withDef(submap("dhcp-queue-control", scopeQueueControl6), "{}"),
+		withDef(submap("dhcp-ddns", scopeDDNS), "{}"),
+		withDef(submap("sanity-checks", scopeSanity), "{}"),
+		mapList("reservations", scopeReservation6),
+		submap("config-control", scopeConfigControl),
+		str("server-tag", `""`),
+		unset(mapList("loggers", scopeLogger)),
+		integer("statistic-default-sample-count", "20", 0, 65535),
+		integer("statistic-default-sample-age", "0", 0, maxUint32),
+		withDef(submap("multi-threading", scopeThreading), "{}"),
+		boolean("early-global-reservations-lookup", "false"),
+		boolean("ip-reservations-unique", "true"),
+		boolean("reservations-lookup-first", "false"),
+		boolean("allow-address-registration", "true"),
+		submap("compatibility", scopeCompatibility6),
+		integer("parked-packet-limit", "256", 0, 1<<24),
+	}, networkKeys6(true), ddnsKeys6(true), withContext())
+	s.value = dhcp6Value
+	s.removed = map[string]string{
+		"Logging":      `was removed from Kea: use "loggers"`,
+		"interfaces":   `belongs in "interfaces-config"`,
+		"rapid-commit": `belongs in "subnet6" or "shared-networks"`,
+		"interface-id": `belongs in "subnet6" or "shared-networks"`,
+	}
+	for k, v := range v4Only {
+		s.removed[k] = v
+	}
+	return s
+}()
+
+// allScopes are searched for where an unknown key belongs: those of the family
+// that is decoded, and what both have.
+func (d *decoder) allScopes() []*scope {
+	if !d.fam.v6 {
+		return allScopes()
+	}
+	return allScopes6()
+}
+
+var allScopes6 = sync.OnceValue(func() []*scope {
+	return []*scope{scopeDhcp6, scopeNetwork6, scopeSubnet6, scopePool6, scopePDPool, scopeReservation6, scopeOption6, scopeOptionDef6,
+		scopeClass6, scopeRelay, scopeServerID, scopeInterfaces6, scopeLeaseDB, scopeExpired, scopeThreading, scopeSocket6, scopeAuth,
+		scopeAuthClient, scopeLogger, scopeOutput, scopeHook, scopeDDNS, scopeCompatibility6, scopeDataplane, scopeLimits}
+})
