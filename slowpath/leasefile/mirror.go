@@ -28,7 +28,7 @@ var _ Source = (*lease.Table)(nil)
 type MirrorOptions struct {
 	Path  string // the file; its directory must exist
 	Table Source
-	// FlushEvery is how long a change waits for others, unless many come; 0: 100 ms.
+	// FlushEvery is how long a change waits for others, unless many come; 0: 5 ms.
 	FlushEvery time.Duration
 	// CleanupEvery is how often the file is rewritten if there were changes, Kea's
 	// lfc-interval; 0: only when it has grown.
@@ -123,7 +123,8 @@ type Mirror struct {
 }
 
 const (
-	defaultFlushEvery    = 100 * time.Millisecond
+	defaultFlushEvery    = 5 * time.Millisecond
+	defaultTurnEvery     = 100 * time.Millisecond
 	defaultCleanupFactor = 4
 	defaultRetryEvery    = 10 * time.Second
 	defaultQueueBytes    = 4 << 20
@@ -211,15 +212,28 @@ func (m *Mirror) Start() {
 
 func (m *Mirror) run() {
 	defer close(m.done)
-	tick := time.NewTicker(m.o.FlushEvery)
+	tick := time.NewTicker(defaultTurnEvery)
 	defer tick.Stop()
+	gather := time.NewTimer(m.o.FlushEvery)
+	defer gather.Stop()
 	for {
 		m.turn()
+		if m.queue.rest() {
+			select {
+			case <-m.quit:
+				m.err = m.finish()
+				return
+			case <-tick.C: // a rewrite may be due
+				continue
+			case <-m.queue.kick:
+			}
+		}
+		gather.Reset(m.o.FlushEvery)
 		select {
 		case <-m.quit:
 			m.err = m.finish()
 			return
-		case <-tick.C:
+		case <-gather.C:
 		case <-m.queue.kick:
 		}
 	}

@@ -3,6 +3,7 @@ package leasefile
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
@@ -13,7 +14,10 @@ import (
 // part remembers that.
 type queue struct {
 	parts []queuePart
-	kick  chan struct{} // signalled when a part is half full
+	kick  chan struct{} // signalled when a part is half full, and for the first change while the taker rests
+	// rests says that the taker waits and nothing is queued: the next change
+	// wakes it.
+	rests atomic.Bool
 	// The taker's.
 	spare []byte
 	row   row4
@@ -89,12 +93,29 @@ func (q *queue) put(l *lease.Lease4, valid uint32) {
 	i += copy(b[i:], l.Host())
 	copy(b[i:], l.UserContext)
 	p.mu.Unlock()
-	if at < p.half && at+n >= p.half {
+	if at < p.half && at+n >= p.half || q.rests.Load() && q.rests.CompareAndSwap(true, false) {
 		select {
 		case q.kick <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// rest arms the wake-up by the next change. It reports false if there is one
+// already.
+func (q *queue) rest() bool {
+	q.rests.Store(true)
+	for i := range q.parts {
+		p := &q.parts[i]
+		p.mu.Lock()
+		n := len(p.buf)
+		p.mu.Unlock()
+		if n > 0 {
+			q.rests.Store(false)
+			return false
+		}
+	}
+	return true
 }
 
 // take gives f each change of part i, in order, and returns how many were lost.
