@@ -216,6 +216,7 @@ type Server struct {
 	Hosts   Hosts
 	// LeaseStore4 and Configuration are for libraries that serve commands.
 	LeaseStore4   LeaseStore4
+	HostStore4    HostStore4
 	Configuration Configuration
 	Stats         Stats
 	Timers        Timers

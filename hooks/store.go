@@ -116,6 +116,59 @@ type ConfigTree interface {
 	Remove(path ...any) error
 }
 
+// StoredHost4 is a host reservation as libraries that serve commands see it.
+type StoredHost4 struct {
+	// ID names it in its source: ascending from 1.
+	ID         uint64
+	SubnetID   uint32 // 0: global
+	IDType     HostIDType
+	Identifier []byte
+	Addr       dhcp4.IPv4 // 0: none reserved
+	Hostname   string
+	// Form is the reservation as config-get has it in a subnet, without
+	// subnet-id. Match functions do not get it.
+	Form json.RawMessage
+}
+
+// Errors of HostStore4.
+var (
+	// ErrNoHostStore: leases are not persisted, and hosts made by command neither.
+	ErrNoHostStore = errors.New("no host store")
+	// ErrHostExists: the subnet has a reservation for the identifier or the
+	// address.
+	ErrHostExists = errors.New("host exists")
+	// ErrNoHost: there is no such reservation.
+	ErrNoHost = errors.New("no such host")
+)
+
+// HostStore4 is the DHCPv4 host reservations for a library that serves commands:
+// those of the configuration (changed through Configuration.Edit), and those of
+// the server's own store, which are Kea's hosts of a database. A client's
+// reservation is looked for in the configuration first (DB-005).
+//
+// Methods may be called from any goroutine but not from callouts. Changes are
+// seen by the next query, and on stable storage when they return.
+type HostStore4 interface {
+	// Parse reads a reservation, in the form it has in the configuration, as the
+	// configuration in force would; subnetID 0 is global. The error is a
+	// *ConfigError if the reservation is wrong.
+	Parse(subnetID uint32, raw json.RawMessage) (StoredHost4, error)
+	// Configured returns the reservations of the configuration that match says
+	// yes to, at most limit (0: all), by ascending ID.
+	Configured(match func(h *StoredHost4) bool, limit int) ([]StoredHost4, error)
+	// Stored is the same for the store.
+	Stored(match func(h *StoredHost4) bool, limit int) ([]StoredHost4, error)
+	// Add adds what Parse has returned to the store and sets its ID.
+	Add(ctx context.Context, h *StoredHost4) error
+	// Replace puts it in the place of the one with that ID.
+	Replace(ctx context.Context, id uint64, h *StoredHost4) error
+	// Delete removes the one with that ID from the store.
+	Delete(ctx context.Context, id uint64) error
+}
+
+// HostStore4 is the host reservations, nil where the server has none to change.
+func (e *Env) HostStore4() HostStore4 { return e.server.HostStore4 }
+
 // LeaseStore4 is the leases, nil where the server has none to change.
 func (e *Env) LeaseStore4() LeaseStore4 { return e.server.LeaseStore4 }
 

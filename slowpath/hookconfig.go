@@ -11,7 +11,6 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/alloc"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
-	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
 
@@ -126,10 +125,7 @@ func (h hookConfig) Edit(_ context.Context, f func(t hooks.ConfigTree) error) er
 	}
 	snap, err := s.opt.FromJSON(e.JSON())
 	if err != nil {
-		if l := config.AsErrors(err); l != nil && len(l.List) > 0 {
-			return &hooks.ConfigError{Text: l.List[0].Msg}
-		}
-		return err
+		return asConfigError(err)
 	}
 	return s.applyEdited(snap)
 }
@@ -142,12 +138,13 @@ func (s *Server) applyEdited(snap *config.Snapshot) error {
 		return err
 	}
 	before := s.engine.Config()
-	ec := engine.NewConfig(snap, s.callouts(old.pipe))
+	ec := s.engineConfig(snap, old.pipe)
 	if sameAddresses(old.snapshot.Dhcp4, snap.Dhcp4) {
 		ec.Alloc = before.Alloc // it goes on following the leases
 	} else {
 		s.table.SetObserver(continued{observer(ec, old.pipe, s.mirror), ec.Alloc}, true)
 		ec.Alloc.ContinueFrom(before.Alloc)
+		s.stats.Rebase()
 	}
 	s.engine.SetConfig(ec)
 	s.runtime.Store(newRuntime(snap, old.pipe, old.generation+1))

@@ -9,7 +9,6 @@ import (
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
-	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
 
@@ -71,7 +70,7 @@ func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
 	}
 	pipe, err := hooks.Compile(libs, &hooks.Server{
 		Config4: c4, Leases: s.table, Points: servedPoints,
-		LeaseStore4: hookLeases{s}, Configuration: hookConfig{s},
+		LeaseStore4: hookLeases{s}, HostStore4: hookHosts{s}, Configuration: hookConfig{s},
 		Logger:    func(name string) *slog.Logger { return s.log.WithGroup(name) },
 		NowUnixNs: func() int64 { return time.Now().UnixNano() },
 		OnPanic: func(library string, p hooks.Point, value any, stack []byte) {
@@ -146,7 +145,7 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 			return errors.Join(err, pipe.Close(), s.channels.Apply(socketConfigs(old.snapshot.Dhcp4)))
 		}
 	}
-	ec := engine.NewConfig(snap, s.callouts(pipe))
+	ec := s.engineConfig(snap, pipe)
 	s.table.SetObserver(observer(ec, pipe, mirror), true)
 	if mirror != s.mirror {
 		if mirror != nil {

@@ -123,6 +123,7 @@ type Server struct {
 		e *engine.Worker
 	}
 	recovery *leasestore.Recovery
+	hosts    storedHosts
 }
 
 // New recovers the leases, loads the hook libraries and opens the control
@@ -165,12 +166,15 @@ func New(o Options) (_ *Server, err error) {
 		}
 	}()
 
+	if err := s.openHosts(); err != nil {
+		return nil, err
+	}
 	pipe, err := s.compile(o.Snapshot)
 	if err != nil {
 		return nil, err
 	}
 	rt := newRuntime(o.Snapshot, pipe, 1)
-	ec := engine.NewConfig(o.Snapshot, s.callouts(pipe))
+	ec := s.engineConfig(o.Snapshot, pipe)
 	if s.mirror, err = s.newMirror(o.Snapshot); err != nil {
 		return nil, errors.Join(err, pipe.Close())
 	}
@@ -258,6 +262,9 @@ func (s *Server) closeParts() error {
 	if s.mirror != nil {
 		s.table.SetObserver(nil, false)
 		errs = append(errs, s.mirror.Close())
+	}
+	if s.hosts.mu.store != nil {
+		errs = append(errs, s.hosts.mu.store.Close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

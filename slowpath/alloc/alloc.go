@@ -200,6 +200,24 @@ func (a *Set) Unclaim(s *config.Subnet4, addr dhcp4.IPv4) {
 	}
 }
 
+// Reserve keeps an address of the subnet from being picked, or lets it be again:
+// for hosts that are reserved while the Set is in use. An address outside the
+// subnet's pools is none of Pick's.
+func (a *Set) Reserve(subnetID uint32, addr dhcp4.IPv4, on bool) {
+	s := a.subnet(subnetID)
+	if s == nil {
+		return
+	}
+	p := s.pool(uint32(addr))
+	switch {
+	case p == nil:
+	case on:
+		p.change(uint32(addr)-p.first, 0, reserved)
+	default:
+		p.change(uint32(addr)-p.first, reserved, 0)
+	}
+}
+
 // PoolStats are one pool's numbers, for statistics and metrics.
 type PoolStats struct {
 	SubnetID, PoolID uint32

@@ -1,5 +1,6 @@
 // Package host looks up host reservations by identifier and by address. An
-// Index is immutable and safe from any goroutine.
+// Index is immutable and safe from any goroutine; a Set changes while it is
+// used.
 //
 // The index is two open-addressed tables of eight-byte entries (hash and
 // position) over one list of reservations, so a million of them costs the
@@ -10,6 +11,7 @@ package host
 import (
 	"bytes"
 	"hash/maphash"
+	"sync/atomic"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
@@ -21,6 +23,11 @@ type Index struct {
 	hosts []*config.Reservation4
 	ids   table
 	addrs table
+	// more is asked where the configuration has nothing; nil is none.
+	more *Set
+	// dead are the hosts, by position, that a Set has removed; nil where none
+	// can be.
+	dead []atomic.Bool
 }
 
 // table is open addressing with linear probing, at most half full. An entry is
@@ -38,18 +45,22 @@ func NewIndex(cfg *config.Dhcp4) *Index {
 	for _, s := range cfg.Subnets {
 		n += len(s.Reservations)
 	}
-	x := &Index{seed: maphash.MakeSeed(), hosts: make([]*config.Reservation4, 0, n)}
-	x.hosts = append(x.hosts, cfg.GlobalReservations...)
+	hosts := append(make([]*config.Reservation4, 0, n), cfg.GlobalReservations...)
 	for _, s := range cfg.Subnets {
-		x.hosts = append(x.hosts, s.Reservations...)
+		hosts = append(hosts, s.Reservations...)
 	}
+	return newIndex(hosts)
+}
+
+func newIndex(hosts []*config.Reservation4) *Index {
+	x := &Index{seed: maphash.MakeSeed(), hosts: hosts}
 	nAddr := 0
 	for _, h := range x.hosts {
 		if h.Addr != 0 {
 			nAddr++
 		}
 	}
-	x.ids = newTable(n)
+	x.ids = newTable(len(hosts))
 	x.addrs = newTable(nAddr)
 	for i, h := range x.hosts {
 		if x.ByIdentifier(h.SubnetID, h.Type, h.Identifier) == nil {
@@ -62,11 +73,22 @@ func NewIndex(cfg *config.Dhcp4) *Index {
 	return x
 }
 
+// SetMore makes look-ups that find nothing in the configuration look into s
+// (DB-005). Before the index is used by others.
+func (x *Index) SetMore(s *Set) { x.more = s }
+
 // Len is the number of reservations.
 func (x *Index) Len() int { return len(x.hosts) }
 
 // ByIdentifier returns the reservation, nil if none. No allocation.
 func (x *Index) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte) *config.Reservation4 {
+	if r := x.byIdentifier(subnetID, t, id); r != nil || x.more == nil {
+		return r
+	}
+	return x.more.ByIdentifier(subnetID, t, id)
+}
+
+func (x *Index) byIdentifier(subnetID uint32, t config.IdentifierType, id []byte) *config.Reservation4 {
 	if len(x.hosts) == 0 || len(id) == 0 {
 		return nil
 	}
@@ -80,7 +102,7 @@ func (x *Index) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte
 			continue
 		}
 		r := x.hosts[uint32(e)-1]
-		if r.SubnetID == subnetID && r.Type == t && bytes.Equal(r.Identifier, id) {
+		if r.SubnetID == subnetID && r.Type == t && bytes.Equal(r.Identifier, id) && (x.dead == nil || !x.dead[uint32(e)-1].Load()) {
 			return r
 		}
 	}
@@ -88,6 +110,13 @@ func (x *Index) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte
 
 // ByAddr returns the reservation of that address, nil if none. No allocation.
 func (x *Index) ByAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {
+	if r := x.byAddr(subnetID, addr); r != nil || x.more == nil {
+		return r
+	}
+	return x.more.ByAddr(subnetID, addr)
+}
+
+func (x *Index) byAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {
 	if len(x.hosts) == 0 {
 		return nil
 	}
@@ -101,7 +130,7 @@ func (x *Index) ByAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {
 			continue
 		}
 		r := x.hosts[uint32(e)-1]
-		if r.SubnetID == subnetID && r.Addr == addr {
+		if r.SubnetID == subnetID && r.Addr == addr && (x.dead == nil || !x.dead[uint32(e)-1].Load()) {
 			return r
 		}
 	}

@@ -1,0 +1,140 @@
+package host
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+)
+
+// TestSetAgainstAList compares a Set with a list that is searched from end to
+// end.
+func TestSetAgainstAList(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	random := func() *config.Reservation4 {
+		h := &config.Reservation4{SubnetID: r.Uint32N(3), Type: config.IdentifierType(r.UintN(2)), Identifier: []byte{byte(r.UintN(250)), byte(r.UintN(4))}}
+		if r.UintN(3) > 0 {
+			h.Addr = dhcp4.IPv4(0x0A000000 + r.Uint32N(600))
+		}
+		return h
+	}
+	var list []*config.Reservation4
+	byID := func(h *config.Reservation4) *config.Reservation4 {
+		for _, x := range list {
+			if x.SubnetID == h.SubnetID && x.Type == h.Type && string(x.Identifier) == string(h.Identifier) {
+				return x
+			}
+		}
+		return nil
+	}
+	byAddr := func(subnetID uint32, a dhcp4.IPv4) *config.Reservation4 {
+		for _, x := range list {
+			if x.SubnetID == subnetID && x.Addr == a {
+				return x
+			}
+		}
+		return nil
+	}
+	same := func(h, except *config.Reservation4) error {
+		if x := byID(h); x != nil && x != except {
+			return ErrSameIdentifier
+		}
+		if x := byAddr(h.SubnetID, h.Addr); h.Addr != 0 && x != nil && x != except {
+			return ErrSameAddress
+		}
+		return nil
+	}
+	for range 100 {
+		if h := random(); same(h, nil) == nil {
+			list = append(list, h)
+		}
+	}
+	s := NewSet(append([]*config.Reservation4(nil), list...))
+	for i := range 6000 {
+		switch op := r.IntN(10); {
+		case op < 5 || len(list) == 0:
+			h := random()
+			want := same(h, nil)
+			if err := s.Add(h); err != want {
+				t.Fatalf("op %d: Add: %v, want %v", i, err, want)
+			}
+			if want == nil {
+				list = append(list, h)
+			}
+		case op < 7:
+			k := r.IntN(len(list))
+			if !s.Remove(list[k]) || s.Remove(list[k]) {
+				t.Fatalf("op %d: Remove", i)
+			}
+			list = append(list[:k], list[k+1:]...)
+		default:
+			k := r.IntN(len(list))
+			h := random()
+			want := same(h, list[k])
+			if err := s.Replace(list[k], h); err != want {
+				t.Fatalf("op %d: Replace: %v, want %v", i, err, want)
+			}
+			if want == nil {
+				list[k] = h
+			}
+		}
+		for range 3 {
+			h := random()
+			if got, want := s.ByIdentifier(h.SubnetID, h.Type, h.Identifier), byID(h); got != want {
+				t.Fatalf("op %d: ByIdentifier %v, want %v", i, got, want)
+			}
+			if h.Addr != 0 {
+				if got, want := s.ByAddr(h.SubnetID, h.Addr), byAddr(h.SubnetID, h.Addr); got != want {
+					t.Fatalf("op %d: ByAddr %v, want %v", i, got, want)
+				}
+			}
+		}
+		if s.Len() != len(list) {
+			t.Fatalf("op %d: %d hosts, want %d", i, s.Len(), len(list))
+		}
+	}
+}
+
+// TestSetIsReadWhileItChanges: a host that stays is found all the time.
+func TestSetIsReadWhileItChanges(t *testing.T) {
+	stays := &config.Reservation4{SubnetID: 1, Identifier: []byte("stays"), Addr: 7}
+	x := NewIndex(&config.Dhcp4{})
+	s := NewSet([]*config.Reservation4{stays})
+	x.SetMore(s)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if x.ByIdentifier(1, 0, []byte("stays")) != stays || x.ByAddr(1, 7) != stays {
+					t.Error("the host was not found")
+					return
+				}
+			}
+		})
+	}
+	for i := range 2000 {
+		h := &config.Reservation4{SubnetID: 1, Identifier: []byte{byte(i), byte(i >> 8)}, Addr: dhcp4.IPv4(1000 + i)}
+		if err := s.Add(h); err != nil {
+			t.Fatal(err)
+		}
+		if i%3 > 0 {
+			s.Remove(h)
+		}
+	}
+	close(done)
+	wg.Wait()
+	id := []byte("stays")
+	if n := testing.AllocsPerRun(100, func() { x.ByIdentifier(1, 0, id); x.ByAddr(1, 8) }); n != 0 {
+		t.Errorf("%v allocations per look-up", n)
+	}
+}
