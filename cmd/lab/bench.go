@@ -21,7 +21,7 @@ import (
 )
 
 // resultSchema is the version of the bench's JSON file.
-const resultSchema = 1
+const resultSchema = 2
 
 // report is everything one `lab bench` measured.
 type report struct {
@@ -54,10 +54,10 @@ type trial struct {
 	Completed uint64  `json:"completed"`
 	CPUUs     float64 `json:"server-cpu-us-per-exchange"`
 	LossPct   float64 `json:"loss-percent"`
-	// StolenPct is how much of the machine's time its hypervisor gave to others
-	// meanwhile: above a few per cent a trial says nothing about the server.
-	StolenPct float64         `json:"stolen-percent"`
-	Result    *loadgen.Result `json:"result"`
+	// Disturbance above some per cent means that a trial says little about the
+	// server.
+	Disturbance disturbance     `json:"disturbance"`
+	Result      *loadgen.Result `json:"result"`
 }
 
 // ends are the first and the last exchange of the scenario's conversation: those
@@ -94,6 +94,8 @@ type bencher struct {
 	secs float64
 	rep  report
 	want map[string]bool
+	// probe watches the server's core.
+	probe coreProbe
 	// extra are further keys of Dataplane for the next server.
 	extra string
 }
@@ -116,7 +118,10 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 	if *only == "" {
 		*only = "reflector,dora,none,overload,junk,latency,steer,full,million"
 	}
-	b := &bencher{ctx: ctx, bin: bin, pin: *pin, secs: *secs, want: map[string]bool{}}
+	b := &bencher{ctx: ctx, bin: bin, pin: *pin, secs: *secs, want: map[string]bool{}, probe: coreProbe{core: -1}}
+	if b.pin {
+		b.probe.core = 0
+	}
 	for _, p := range strings.Split(*only, ",") {
 		b.want[p] = true
 	}
@@ -287,34 +292,6 @@ func rss(pid int) (uint64, error) {
 	return 0, errors.New("no VmRSS")
 }
 
-// quietPct is the stolen time up to which a trial counts; maxTries how often one
-// that was disturbed is repeated.
-const (
-	quietPct = 3.0
-	maxTries = 4
-)
-
-// stolen is the machine's time so far and what of it the hypervisor took, in
-// ticks.
-func stolen() (steal, total float64) {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, 1
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	for i, f := range strings.Fields(line)[1:] {
-		n, err := strconv.ParseFloat(f, 64)
-		if err != nil || i >= 8 {
-			break
-		}
-		total += n
-		if i == 7 {
-			steal = n
-		}
-	}
-	return steal, total
-}
-
 // fire runs the generator against u, again if the machine was disturbed
 // meanwhile, and keeps the run that was disturbed least.
 func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, clients int, extra ...string) (best trial, err error) {
@@ -323,21 +300,21 @@ func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, cl
 		tries = 1 // a run of a fixed number of exchanges changes the server's state
 	}
 	for i := range tries {
-		s0, t0 := stolen()
+		if tries > 1 {
+			b.probe.await(b.ctx)
+		}
 		tr, err := b.fireOnce(u, scenario, rate, secs, clients, extra...)
 		if err != nil {
 			return tr, err
 		}
-		s1, t1 := stolen()
-		tr.StolenPct = 100 * (s1 - s0) / math.Max(t1-t0, 1)
 		_, last := tr.ends()
-		say("   %-22s %-16s offered %8.0f/s  done %8.0f/s  loss %5.2f %%  server %6.2f us/exchange  p99 %-10s stolen %.1f %%",
-			u.name, scenario, tr.Offered, tr.Done, tr.LossPct, tr.CPUUs, time.Duration(last.Response.P99).Round(time.Microsecond), tr.StolenPct)
+		say("   %-20s %-15s offered %7.0f/s done %7.0f/s loss %5.2f %%  server %5.2f us/exchange  p99 %-9s %s",
+			u.name, scenario, tr.Offered, tr.Done, tr.LossPct, tr.CPUUs, time.Duration(last.Response.P99).Round(time.Microsecond), tr.Disturbance)
 		b.rep.Trials = append(b.rep.Trials, tr)
-		if i == 0 || tr.StolenPct < best.StolenPct {
+		if i == 0 || tr.Disturbance.score() < best.Disturbance.score() {
 			best = tr
 		}
-		if tr.StolenPct <= quietPct {
+		if tr.Disturbance.quiet() {
 			break
 		}
 	}
@@ -364,11 +341,13 @@ func (b *bencher) fireOnce(u *under, scenario string, rate float64, secs float64
 	if err != nil {
 		return tr, err
 	}
+	watched := b.watchTrial(u.pid, cmd)
 	runErr := runUntil(b.ctx, cmd)
+	after, err := cpu(u.pid)
+	tr.Disturbance = watched()
 	if b.ctx.Err() != nil {
 		return tr, b.ctx.Err()
 	}
-	after, err := cpu(u.pid)
 	if err != nil {
 		return tr, fmt.Errorf("%s died: %w", u.name, err)
 	}

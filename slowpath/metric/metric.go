@@ -96,6 +96,7 @@ var (
 	mRing     = define("peregrine_ring_dropped_packets_total", "Packets lost at a ring or socket buffer: rx (kernel found no room), tx (no room to send), no-frame, invalid.", counter, "worker", "interface", "kind")
 	mBatches  = define("peregrine_worker_batches_total", "Batches a worker handled.", counter, "worker", "interface")
 	mSleeps   = define("peregrine_worker_sleeps_total", "Times a worker went to sleep for want of packets.", counter, "worker", "interface")
+	mNaps     = define("peregrine_worker_naps_total", "Times a busy worker slept a moment so that packets come in batches.", counter, "worker", "interface")
 	mHeld     = define("peregrine_worker_held_replies", "Replies that wait for their commit now.", gauge, "worker", "interface")
 	mHoldDrop = define("peregrine_worker_held_dropped_total", "Replies given up before their commit: timeout, overflow, abandoned at the end.", counter, "worker", "interface", "kind")
 
@@ -127,7 +128,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []desc{mReceived, mSent, mDropped, mNAKs, mNotes, mKea, mXDP, mMode, mRx, mTx, mRing, mBatches, mSleeps, mHeld, mHoldDrop,
+	for _, d := range []desc{mReceived, mSent, mDropped, mNAKs, mNotes, mKea, mXDP, mMode, mRx, mTx, mRing, mBatches, mSleeps, mNaps, mHeld, mHoldDrop,
 		mPool, mSubnet, mAssigned, mLeases, mMemory, mParked, mCut, mStoreUp, mCommits, mRecords, mBytes, mErrors, mRingFull, mJournal, mSnaps, mSnapAt,
 		mBatch, mLatency, mResponse, mPanics, mBuild, mConfig} {
 		ch <- d.d
@@ -255,6 +256,7 @@ func (c *Collector) collectDataplane(ch chan<- prometheus.Metric, put func(desc,
 		put(mRing, float64(w.Conn.RxInvalid), w.Name, w.Interface, "invalid")
 		put(mBatches, float64(w.Loop.Batches), w.Name, w.Interface)
 		put(mSleeps, float64(w.Loop.Sleeps), w.Name, w.Interface)
+		put(mNaps, float64(w.Loop.Naps), w.Name, w.Interface)
 		put(mHeld, float64(w.Loop.Held), w.Name, w.Interface)
 		put(mHoldDrop, float64(w.Loop.HoldTimeouts), w.Name, w.Interface, "timeout")
 		put(mHoldDrop, float64(w.Loop.HoldOverflow), w.Name, w.Interface, "overflow")
