@@ -16,10 +16,6 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 )
 
-// defaultDataDir is where Debian's Kea keeps its leases; KEA_DHCP_DATA_DIR names
-// another place, as it does for Kea.
-const defaultDataDir = "/var/lib/kea"
-
 // savedSuffix is put behind the names of Kea's files when their leases have been
 // taken over.
 const savedSuffix = ".kea"
@@ -39,10 +35,7 @@ func leaseFile(snap *config.Snapshot) string {
 	case filepath.IsAbs(db.Name):
 		return db.Name
 	}
-	dir := os.Getenv("KEA_DHCP_DATA_DIR")
-	if dir == "" {
-		dir = defaultDataDir
-	}
+	dir := dirOf(EnvDataDir, defaultDataDir)
 	if db.Name != "" {
 		return filepath.Join(dir, db.Name)
 	}

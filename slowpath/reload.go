@@ -171,6 +171,7 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	s.service.reset()
 	s.reloaded.Store(time.Now().Unix())
 	s.setTrace()
+	s.logSockets(old.snapshot.Dhcp4, snap.Dhcp4)
 	s.wakeAll()
 	s.bg.wg.Go(func() { s.retire(old, rt.generation) })
 	return nil
@@ -260,7 +261,7 @@ func CheckSockets(snap *config.Snapshot) error {
 func socketConfigs(d *config.Dhcp4) []control.SocketConfig {
 	out := make([]control.SocketConfig, 0, len(d.ControlSockets))
 	for _, c := range d.ControlSockets {
-		sc := control.SocketConfig{Type: c.Type, Path: c.SocketName, Address: c.Address, Port: c.Port, Realm: c.Realm, Services: []string{"dhcp4"}}
+		sc := control.SocketConfig{Type: c.Type, Path: socketPath(c.SocketName), Address: c.Address, Port: c.Port, Realm: c.Realm, Services: []string{"dhcp4"}}
 		if c.Type == control.TypeHTTPS {
 			sc.TLS = &control.TLS{TrustAnchor: c.TrustAnchor, CertFile: c.CertFile, KeyFile: c.KeyFile, CertRequired: c.CertRequired}
 		}

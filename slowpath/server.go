@@ -199,6 +199,7 @@ func New(o Options) (_ *Server, err error) {
 	if err := s.channels.Apply(socketConfigs(d)); err != nil {
 		return nil, fmt.Errorf("open control channel: %w", err)
 	}
+	s.logSockets(nil, d)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	s.bg.cancel = cancel

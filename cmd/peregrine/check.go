@@ -27,7 +27,7 @@ func loadFile(path string, lenient bool) (*config.Snapshot, error) {
 	if snap.Dhcp4 == nil {
 		return nil, fmt.Errorf("%s:1:1: expected a \"Dhcp4\" part", path)
 	}
-	return snap, nil
+	return snap, confine(snap, path, lenient)
 }
 
 // checkFile is loadFile with everything else that a start would find wrong.

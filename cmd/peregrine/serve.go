@@ -161,7 +161,11 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 	s, err := slowpath.New(slowpath.Options{
 		Snapshot: snap, ConfigFile: o.file, Load: func(path string) (*config.Snapshot, error) { return loadFile(path, o.lenient) },
 		FromJSON: func(raw []byte) (*config.Snapshot, error) {
-			return config.FromJSON("config-set", raw, loadOptions(o.lenient))
+			snap, err := config.FromJSON("config-set", raw, loadOptions(o.lenient))
+			if err != nil {
+				return nil, err
+			}
+			return snap, confine(snap, "config-set", o.lenient)
 		},
 		Applied: func(old, new *config.Snapshot) error {
 			if err := handler.Apply(new.Dhcp4.Loggers); err != nil {
