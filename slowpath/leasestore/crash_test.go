@@ -13,6 +13,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore/leasestoretest"
 )
@@ -24,18 +25,23 @@ type change struct {
 	version uint64
 	deleted bool
 	lease   lease.Lease4
+	lease6  lease6.Lease6
 }
+
+// six marks the keys of DHCPv6 leases in the model.
+const six = 1 << 31
 
 // model is what may and must be found after a power cut.
 type model struct {
 	src     *mapSource
+	src6    *sixSource
 	history map[uint32][]change
 	acked   map[uint32]uint64 // version that must not be lost
 	waiting map[uint32]uint64 // appended, not yet known durable
 }
 
 func newModel() *model {
-	return &model{newSource(), map[uint32][]change{}, map[uint32]uint64{}, map[uint32]uint64{}}
+	return &model{newSource(), newSixSource(), map[uint32][]change{}, map[uint32]uint64{}, map[uint32]uint64{}}
 }
 
 func (m *model) appended(addr uint32, c change) {
@@ -51,8 +57,8 @@ func (m *model) ack() {
 }
 
 // verify compares what was recovered with the model and makes it the model.
-func (m *model) verify(got *loaded, rec *leasestore.Recovery) error {
-	if got.dup {
+func (m *model) verify(got *loaded, got6 *loaded6, rec *leasestore.Recovery) error {
+	if got.dup || got6.dup {
 		return errors.New("an address was loaded twice")
 	}
 	for a, l := range got.m {
@@ -67,8 +73,16 @@ func (m *model) verify(got *loaded, rec *leasestore.Recovery) error {
 			return fmt.Errorf("%v has version %d, %d was acknowledged", l.Addr, l.Version, m.acked[a])
 		}
 	}
+	for k, l := range got6.m {
+		a := k | six
+		i := slices.IndexFunc(m.history[a], func(c change) bool { return c.version == l.Version })
+		if i < 0 || m.history[a][i].deleted || m.history[a][i].lease6 != l || l.Version < m.acked[a] {
+			return fmt.Errorf("%v at version %d is %+v, %d was acknowledged", l.Addr, l.Version, l, m.acked[a])
+		}
+	}
 	for a, v := range m.acked {
-		if _, ok := got.m[a]; ok {
+		_, ok := got.m[a]
+		if _, ok6 := got6.m[a&^six]; ok || ok6 && a >= six {
 			continue
 		}
 		if !slices.ContainsFunc(m.history[a], func(c change) bool { return c.deleted && c.version >= v }) {
@@ -76,14 +90,19 @@ func (m *model) verify(got *loaded, rec *leasestore.Recovery) error {
 		}
 	}
 	for a, v := range m.acked {
-		if rec.MaxVersion < v {
+		if a < six && rec.MaxVersion < v || a >= six && rec.MaxVersion6 < v {
 			return fmt.Errorf("MaxVersion is %d, %v was acknowledged with %d", rec.MaxVersion, dhcp4.IPv4(a), v)
 		}
 	}
 	// Versions of changes that were lost are given again: they must not come
 	// back.
 	n := newModel()
-	n.src.v = rec.MaxVersion
+	n.src.v, n.src6.v = rec.MaxVersion, rec.MaxVersion6
+	for k, l := range got6.m {
+		n.src6.m[k] = l
+		n.history[k|six] = []change{{version: l.Version, lease6: l}}
+		n.acked[k|six] = l.Version
+	}
 	for a, l := range got.m {
 		n.src.m[a] = l
 		n.history[a] = []change{{version: l.Version, lease: l}}
@@ -108,15 +127,21 @@ type scenario struct {
 
 var errStopped = errors.New("stopped")
 
-func (sc *scenario) open() (*leasestore.Store, *loaded, *leasestore.Recovery, error) {
+func (sc *scenario) open() (*leasestore.Store, *loaded, *loaded6, *leasestore.Recovery, error) {
 	var got loaded
+	var got6 loaded6
 	retry := time.Hour
 	if sc.heal {
 		retry = time.Millisecond
 	}
-	s, rec, err := leasestore.Open(leasestore.Options{Dir: testDir, FS: sc.fs, Sync: sc.sync, Load: got.load,
-		RingRecords: 64, RetryEvery: retry, Quiesce: func() { sc.m.src.mu.Lock(); sc.m.src.mu.Unlock() }})
-	return s, &got, rec, err
+	s, rec, err := leasestore.Open(leasestore.Options{Dir: testDir, FS: sc.fs, Sync: sc.sync, Load: got.load, Load6: got6.load,
+		RingRecords: 64, RetryEvery: retry, Quiesce: func() {
+			sc.m.src.mu.Lock()
+			sc.m.src.mu.Unlock()
+			sc.m.src6.mu.Lock()
+			sc.m.src6.mu.Unlock()
+		}})
+	return s, &got, &got6, rec, err
 }
 
 // durable waits until pos is durable; with heal, through failures.
@@ -134,14 +159,14 @@ func (sc *scenario) durable(w *leasestore.Writer, pos uint64) error {
 
 func (sc *scenario) run() error {
 	for range sc.rounds {
-		s, got, rec, err := sc.open()
+		s, got, got6, rec, err := sc.open()
 		for try := 0; sc.heal && err != nil && try < 20; try++ {
-			s, got, rec, err = sc.open()
+			s, got, got6, rec, err = sc.open()
 		}
 		if err != nil {
 			return err
 		}
-		if err := sc.m.verify(got, rec); err != nil {
+		if err := sc.m.verify(got, got6, rec); err != nil {
 			s.Close()
 			return fmt.Errorf("VERIFY: %w", err)
 		}
@@ -163,11 +188,15 @@ func (sc *scenario) work(s *leasestore.Store) error {
 	for b := range sc.batches {
 		for range 1 + sc.r.IntN(12) {
 			k := sc.r.IntN(len(ws))
-			addr := 0x0A000000 + uint32(sc.r.IntN(24))
+			addr := 0x0A000000 + uint32(sc.r.IntN(24)) + six*uint32(sc.r.IntN(2))
 			var c change
 			for {
 				var ok bool
-				if c = (change{deleted: sc.r.IntN(3) == 0}); c.deleted {
+				c = change{deleted: sc.r.IntN(3) == 0}
+				if addr >= six {
+					pos[k], c.version, ok = sc.m.src6.change(ws[k], addr&^six, c.deleted)
+					c.lease6 = sc.m.src6.m[addr&^six]
+				} else if c.deleted {
 					pos[k], c.version, ok = sc.m.src.del(ws[k], addr)
 				} else {
 					pos[k], c.version, ok = sc.m.src.put(ws[k], addr)
@@ -193,7 +222,7 @@ func (sc *scenario) work(s *leasestore.Store) error {
 			return fmt.Errorf("VERIFY: DurableVersion is %d, the latest is %d", dv, sc.m.src.v)
 		}
 		if b%3 == 2 {
-			if err := s.Snapshot(context.Background(), sc.m.src, nil); err != nil && (!sc.heal || sc.fs.Dead()) {
+			if err := s.Snapshot(context.Background(), sc.m.src, sc.m.src6); err != nil && (!sc.heal || sc.fs.Dead()) {
 				return err
 			}
 		}

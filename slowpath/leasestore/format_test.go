@@ -202,10 +202,60 @@ func TestEarlierFormat(t *testing.T) {
 
 func crcOf(b []byte) uint32 { return crc32.Update(0, castagnoli, b) }
 
+// TestRecord6RoundTrip also pins the length of format 2.
+func TestRecord6RoundTrip(t *testing.T) {
+	l := lease6.Lease6{Addr: lease6.IPv6{0x20, 1, 15: 1}, PrefixLen: 56, Type: lease6.TypePD, State: lease.StateRegistered, FQDNFwd: true, IAID: 7, SubnetID: 8,
+		PoolID: 9, PreferredLifetimeS: 10, ValidLifetimeS: 11, CLTTUnixS: 1 << 40, UserContext: `{"a":1}`, Version: 99}
+	l.SetID([]byte("duid"))
+	l.SetHW(300, []byte{1, 2, 3}, lease6.HWSourceDUID)
+	l.SetHost([]byte("host"))
+	l.SetRelays([]byte("relays"))
+	longest := lease6.Lease6{DUIDLen: 255, HWLen: 255, HostnameLen: 255, RelayInfoLen: 1 << 15, UserContext: strings.Repeat("x", MaxUserContext)}
+	for _, op := range []lease.Op{lease.OpPut, lease.OpDelete} {
+		for _, l := range []lease6.Lease6{{}, l, longest} {
+			b := make([]byte, recordSize6(op, &l))
+			encodeRecord6(b, op, &l)
+			n, err := checkRecord(append(b[:len(b):len(b)], 1, 2, 3))
+			if err != nil || n != len(b) || n > maxRecord || recFamily(b) != v6 || recAddr6(b) != l.Addr || recVersion(b) != l.Version {
+				t.Fatalf("checkRecord: %d, %v; want %d", n, err, len(b))
+			}
+			if op == lease.OpPut {
+				got := lease6.Lease6{HWLen: 3, UserContext: "old"}
+				loadRecord6(b, &got)
+				l.DUIDLen, l.HWLen, l.RelayInfoLen = min(l.DUIDLen, lease6.MaxDUIDLen), min(l.HWLen, lease6.MaxHWAddrLen), min(l.RelayInfoLen, lease6.MaxRelayInfoLen)
+				if got != l {
+					t.Errorf("got %+v, want %+v", got, l)
+				}
+			}
+			for i := range min(len(b), 300) {
+				if _, err := checkRecord(b[:i]); err == nil {
+					t.Fatalf("a record cut at %d passes", i)
+				}
+				if i < 4 || i >= 8 { // fields that cannot be, under a good checksum
+					c := bytes.Clone(b)
+					c[i] ^= 0xFF
+					le.PutUint32(c, crcOf(c[4:]))
+					if n, err := checkRecord(c); err == nil && n != len(b) {
+						t.Fatalf("octet %d changed: length %d", i, n)
+					} else if err == nil && recFamily(c) == v6 && recOp(c) == lease.OpPut {
+						loadRecord6(c, new(lease6.Lease6))
+					}
+				}
+			}
+		}
+	}
+}
+
 func FuzzRecord(f *testing.F) {
 	f.Add(record(lease.OpPut, full()))
 	f.Add(record(lease.OpDelete, full()))
 	f.Add(record(lease.OpPut, lease.Lease4{}))
+	six := lease6.Lease6{PrefixLen: 128, DUIDLen: 3, RelayInfoLen: 2}
+	for _, op := range []lease.Op{lease.OpPut, lease.OpDelete} {
+		b := make([]byte, recordSize6(op, &six))
+		encodeRecord6(b, op, &six)
+		f.Add(b)
+	}
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) >= recDelete { // get behind the checksum
@@ -215,6 +265,17 @@ func FuzzRecord(f *testing.F) {
 		}
 		n, err := checkRecord(b)
 		if err != nil {
+			return
+		}
+		if recFamily(b) == v6 {
+			l := lease6.Lease6{Addr: recAddr6(b), PrefixLen: b[44], Type: lease6.Type(b[45]), Version: recVersion(b), SubnetID: le.Uint32(b[20:])}
+			if recOp(b) == lease.OpPut {
+				loadRecord6(b, &l)
+			}
+			again := make([]byte, recordSize6(recOp(b), &l))
+			if encodeRecord6(again, recOp(b), &l); !bytes.Equal(again, b[:n]) {
+				t.Errorf("encodes as %x, was %x", again, b[:n])
+			}
 			return
 		}
 		if recOp(b) == lease.OpDelete {
