@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -277,7 +278,7 @@ func (d *decoder) sorted(l []*entry, list []entry) (out []Option, codes, always,
 		}
 		o := Option{Code: code, Always: e.always, Never: e.never, Classes: e.classes, Data: d.value(e, list)}
 		if len(o.Data) > 255 && e.def != nil && e.def.encapsulates != "" {
-			if n, err := e.def.fieldsLen(e.data); err == nil && n < 255 {
+			if n, err := e.def.fieldsLen(e.data); err == nil && n < 254 {
 				o.SubOptions = uint8(n + 1)
 			}
 		}
@@ -314,7 +315,7 @@ func (o *Options) Find(code uint8) []Option {
 	if !o.Codes.Has(code) {
 		return nil
 	}
-	return findCode(o.List, code)
+	return findCode(o.List, &o.Codes, code)
 }
 
 // Vendor returns the options of an enterprise, nil if there are none.
@@ -332,18 +333,18 @@ func (v *VendorOptions) Find(code uint8) []Option {
 	if !v.Codes.Has(code) {
 		return nil
 	}
-	return findCode(v.List, code)
+	return findCode(v.List, &v.Codes, code)
 }
 
-func findCode(l []Option, code uint8) []Option {
-	lo, hi := 0, len(l)
-	for lo < hi {
-		m := int(uint(lo+hi) >> 1)
-		if l[m].Code < code {
-			lo = m + 1
-		} else {
-			hi = m
-		}
+// findCode finds the entries of a code that is among codes. Where each code has
+// one entry, which is nearly always, the set tells its place.
+func findCode(l []Option, codes *CodeSet, code uint8) []Option {
+	lo := bits.OnesCount64(codes[code>>6] & (1<<(code&63) - 1))
+	for _, w := range codes[:code>>6] {
+		lo += bits.OnesCount64(w)
+	}
+	for l[lo].Code != code {
+		lo++
 	}
 	end := lo
 	for end < len(l) && l[end].Code == code {

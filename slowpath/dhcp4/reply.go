@@ -42,9 +42,8 @@ type replyOpt struct {
 	// inlineLen is how much of inline is the value, plus one; 0: data is.
 	inlineLen uint8
 	code      uint8
-	// subOptions is one more than the octets before the sub-options in data, 0
-	// if there are no sub-options.
-	subOptions uint8
+	// parts says how data is divided if it takes several options.
+	parts uint8
 }
 
 func (o *replyOpt) value() []byte {
@@ -148,7 +147,10 @@ func (r *Reply) Set(code uint8, data []byte) bool {
 		return false
 	}
 	o.data = data
-	o.inlineLen, o.subOptions = 0, 0
+	o.inlineLen, o.parts = 0, partsNone
+	if code == OptVIVendorClass || code == OptVIVendorSpecificInformation {
+		o.parts = partsVendors
+	}
 	return true
 }
 
@@ -156,10 +158,10 @@ func (r *Reply) Set(code uint8, data []byte) bool {
 // of sub-options. Where one option cannot hold it each sub-option gets an option
 // of its own, so that clients which do not put pieces together find them.
 func (r *Reply) SetSubOptions(code uint8, data []byte, fields int) bool {
-	if code == OptMessageType || fields > 254 || !r.Set(code, data) {
+	if code == OptMessageType || fields < 0 || fields > 253 || !r.Set(code, data) {
 		return false
 	}
-	r.opts[r.order[r.rank(code)]].subOptions = uint8(fields + 1)
+	r.opts[r.order[r.rank(code)]].parts = uint8(fields + 1)
 	return true
 }
 
@@ -170,7 +172,7 @@ func (r *Reply) setInline(code uint8, v uint32, n uint8) bool {
 		return false
 	}
 	binary.BigEndian.PutUint32(o.inline[:], v<<(32-8*n))
-	o.inlineLen, o.subOptions = n+1, 0
+	o.inlineLen, o.parts = n+1, partsNone
 	o.data = nil
 	return true
 }
@@ -256,13 +258,23 @@ func encodedLen(n int) int {
 	return n + 2*((n+pieceLen-1)/pieceLen)
 }
 
+// Values of replyOpt.parts; from 1 to 254 the value is one octet less of fields
+// and then a list of sub-options.
+const (
+	partsNone    = 0
+	partsVendors = 255
+)
+
 // encodedLen is what the option takes.
 func (o *replyOpt) encodedLen() int {
-	val := o.value()
-	if !o.parted(val) {
-		return encodedLen(len(val))
+	if o.parts != partsNone {
+		return o.partsLen()
 	}
-	size := 0
+	return encodedLen(len(o.value()))
+}
+
+func (o *replyOpt) partsLen() int {
+	val, size := o.value(), 0
 	for first := true; first || len(val) > 0; first = false {
 		n := o.part(val, first)
 		size += encodedLen(n)
@@ -271,19 +283,17 @@ func (o *replyOpt) encodedLen() int {
 	return size
 }
 
-// parted reports whether the value goes into several options where it is
-// convenient for clients that do not put pieces together: each vendor of options
-// 124 and 125, each sub-option of what is too long for one option.
-func (o *replyOpt) parted(val []byte) bool {
-	return o.code == OptVIVendorClass || o.code == OptVIVendorSpecificInformation || o.subOptions != 0 && len(val) > 255
-}
-
-// part is how many octets at the beginning of val go into an option of their own.
+// part is how many octets at the beginning of val go into an option of their own:
+// each vendor of options 124 and 125 gets one, and each sub-option of what is too
+// long for one option, for clients that do not put pieces together.
 func (o *replyOpt) part(val []byte, first bool) int {
-	if o.subOptions == 0 {
+	if o.parts == partsVendors {
 		return vendorRun(val)
 	}
-	if fields := int(o.subOptions) - 1; first && fields > 0 && fields <= len(val) {
+	if first && len(o.value()) <= 255 {
+		return len(val)
+	}
+	if fields := int(o.parts) - 1; first && fields > 0 && fields <= len(val) {
 		return fields
 	}
 	if len(val) < 2 || 2+int(val[1]) > len(val) {
@@ -365,7 +375,11 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 		if send[o.code>>6]&(1<<(o.code&63)) == 0 || o.code == OptRelayAgentInformation {
 			continue
 		}
-		i += o.put(b[i:])
+		if o.parts != partsNone {
+			i += o.putParts(b[i:])
+		} else {
+			i += putOption(b[i:], o.code, o.value())
+		}
 	}
 	if r.Has(OptRelayAgentInformation) {
 		o := &r.opts[r.order[r.rank(OptRelayAgentInformation)]]
@@ -375,13 +389,9 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 	return dst, dropped
 }
 
-// put writes the option and returns its encoded length.
-func (o *replyOpt) put(b []byte) int {
-	val := o.value()
-	if !o.parted(val) {
-		return putOption(b, o.code, val)
-	}
-	size := 0
+// putParts writes an option that has parts and returns its encoded length.
+func (o *replyOpt) putParts(b []byte) int {
+	val, size := o.value(), 0
 	for first := true; first || len(val) > 0; first = false {
 		n := o.part(val, first)
 		size += putOption(b[size:], o.code, val[:n])

@@ -61,21 +61,22 @@ func (q *Query4) mayHave(e *config.Option) bool {
 	return false
 }
 
-// basicOptions are sent whenever they are configured (WR-09).
-var basicOptions = [...]uint8{dhcp4.OptServerIdentifier, dhcp4.OptRouter, dhcp4.OptDomainNameServer, dhcp4.OptDomainName}
+// basicOptions are sent whenever they are configured (WR-09); all below 64.
+const basicOptions = 1<<dhcp4.OptServerIdentifier | 1<<dhcp4.OptRouter | 1<<dhcp4.OptDomainNameServer | 1<<dhcp4.OptDomainName
 
 // setOptions adds what the client asks for and what is always sent, but for
 // what is never sent; each from the first scope that has it (V4-094).
 func (w *Worker) setOptions(q *Query4, r *Reply4, scopes []*config.Options) {
 	// The basic ones first, that they find room. As in Kea, never-send does not
 	// keep them away, save where the entry is nothing but that mark.
-	for _, code := range basicOptions {
-		for _, o := range scopes {
-			if e := q.pick(o.Find(code)); e != nil {
+	basic := uint64(basicOptions)
+	for _, o := range scopes {
+		for m := basic & o.Codes[0]; m != 0; m &= m - 1 {
+			if e := q.pick(o.Find(uint8(bits.TrailingZeros64(m)))); e != nil {
+				basic &^= m & -m
 				if len(e.Data) > 0 || !e.Never {
 					setOption(r, e)
 				}
-				break
 			}
 		}
 	}
