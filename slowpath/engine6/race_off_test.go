@@ -1,0 +1,5 @@
+//go:build !race
+
+package engine6
+
+const raceEnabled = false
