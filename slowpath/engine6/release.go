@@ -43,8 +43,7 @@ func (w *Worker) release(q *Query6, r *Reply6) Reason {
 func (w *Worker) releaseOne(q *Query6, r *Reply6, ia *dhcp6.IA, x *dhcp6.Resource) (dhcp6.StatusCode, string, Reason) {
 	l := &w.exist
 	switch {
-	case !w.t.Get(lease6.IPv6(x.Addr), l) || l.State != lease.StateDefault || l.Type != typeOf(ia.Code) ||
-		l.Type == lease6.TypePD && l.PrefixLen != x.PrefixLen:
+	case !w.t.Get(lease6.IPv6(x.Addr), l) || l.State != lease.StateDefault || l.Type != typeOf(ia.Code):
 		return dhcp6.StatusNoBinding, textNotAssigned, ReasonOK
 	case l.DUIDLen == 0 || !bytes.Equal(l.ID(), q.duid):
 		return dhcp6.StatusNoBinding, textNotYours, ReasonOK
