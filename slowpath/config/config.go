@@ -59,7 +59,8 @@ func load(name, text string, to TreeOptions, opts *LoadOptions) (*Snapshot, erro
 	if t == nil {
 		return nil, r.err()
 	}
-	d := &decoder{t: t, r: r, o: opts, fam: family4, subnets: map[*Node]*Subnet4{}}
+	d := &decoder{t: t, r: r, o: opts, fam: family4, subnets: map[*Node]*Subnet4{}, networks: map[*Node]*Network4{},
+		byID: map[uint32]*Node{}, byText: map[string]*Node{}}
 	s := d.top(to.Command)
 	if err := r.err(); err != nil {
 		if e := AsErrors(err); s.Dhcp4 != nil {

@@ -19,6 +19,18 @@ func mustLoad(t *testing.T, path string) *Snapshot {
 	return s
 }
 
+// plainDDNS are the parameters of a configuration that gives none of them.
+func plainDDNS(t *testing.T) DDNS {
+	t.Helper()
+	d := ddnsDefaults()
+	d.Enabled = false // no dhcp-ddns.enable-updates
+	var err error
+	if d.Sanitizer, err = newSanitizer(d.charSet, ""); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
 func mustAddr(t *testing.T, s string) dhcp4.IPv4 {
 	t.Helper()
 	a, err := parseIPv4(s)
@@ -45,8 +57,9 @@ func TestDefaults(t *testing.T) {
 		CacheMaxAgeS:         -1,
 		ReservationsInSubnet: true,
 		Allocator:            "iterative",
+		DDNS:                 plainDDNS(t),
 	}
-	if diff := cmp.Diff(want, d.Subnets[0].Params, cmp.AllowUnexported(Params{})); diff != "" {
+	if diff := cmp.Diff(want, d.Subnets[0].Params, cmp.AllowUnexported(Params{}, DDNS{})); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(ExpiredProcessing{10, 25, 3600, 100, 250, 5}, d.Expired); diff != "" {
@@ -97,7 +110,7 @@ func TestConfigGetDefaults(t *testing.T) {
 		"dhcp-queue-control":           `{"capacity":64,"enable-queue":false,"queue-type":"kea-ring4"}`,
 		"expired-leases-processing":    `{"flush-reclaimed-timer-wait-time":25,"hold-reclaimed-time":3600,"max-reclaim-leases":100,"max-reclaim-time":250,"reclaim-timer-wait-time":10,"unwarned-reclaim-cycles":5}`,
 		"subnet4": `[{"4o6-interface":"","4o6-interface-id":"","4o6-subnet":"","allocator":"iterative","cache-threshold":0.25,"calculate-tee-times":false,"id":1,"interface":"",` +
-			`"max-valid-lifetime":7200,"min-valid-lifetime":7200,"offer-lifetime":0,"option-data":[{"always-send":false,"code":3,"csv-format":true,"data":"192.0.2.1","name":"routers","never-send":false,"space":"dhcp4"}],` +
+			`"max-valid-lifetime":7200,"min-valid-lifetime":7200,"option-data":[{"always-send":false,"code":3,"csv-format":true,"data":"192.0.2.1","name":"routers","never-send":false,"space":"dhcp4"}],` +
 			`"pools":[{"option-data":[],"pool":"192.0.2.1-192.0.2.9"}],"relay":{"ip-addresses":[]},` +
 			`"reservations":[{"boot-file-name":"","client-classes":[],"hostname":"","hw-address":"02:00:00:00:00:01","next-server":"0.0.0.0","option-data":[],"server-hostname":""}],` +
 			`"store-extended-info":false,"subnet":"192.0.2.0/24","t1-percent":0.5,"t2-percent":0.875,"valid-lifetime":7200}]`,
@@ -123,16 +136,17 @@ func TestInheritance(t *testing.T) {
 	global := Params{
 		Valid: Triplet{1000, 4000, 8000}, RenewTimerS: 1000, RebindTimerS: 2000, CalculateTee: true, T1Percent: 0.4, T2Percent: 0.8,
 		Authoritative: true, NextServer: mustAddr(t, "192.0.2.10"), ServerHostname: "tftp", BootFileName: "/boot/x",
-		CacheThreshold: 0.5, CacheMaxAgeS: 600, ReservationsGlobal: true, ReservationsInSubnet: true, ReservationsOutOfPool: true, Allocator: "random",
+		CacheThreshold: 0.5, CacheMaxAgeS: 600, ReservationsGlobal: true, ReservationsInSubnet: true, ReservationsOutOfPool: true, Allocator: "random", DDNS: plainDDNS(t),
 		renewSet: true, rebindSet: true, minSet: true, maxSet: true,
 	}
-	if diff := cmp.Diff(global, d.Subnets[0].Params, cmp.AllowUnexported(Params{})); diff != "" {
+	global.DDNS.GeneratedPrefix = "cust"
+	if diff := cmp.Diff(global, d.Subnets[0].Params, cmp.AllowUnexported(Params{}, DDNS{})); diff != "" {
 		t.Errorf("subnet 10:\n%s", diff)
 	}
 	own := global
 	own.Valid.Default, own.RenewTimerS, own.T1Percent, own.MatchClientID, own.Authoritative = 2000, 100, 0.3, true, false
 	own.NextServer, own.BootFileName, own.CacheThreshold, own.ReservationsOutOfPool, own.Allocator = 0, "/boot/y", 0, false, "iterative"
-	if diff := cmp.Diff(own, d.Subnets[1].Params, cmp.AllowUnexported(Params{})); diff != "" {
+	if diff := cmp.Diff(own, d.Subnets[1].Params, cmp.AllowUnexported(Params{}, DDNS{})); diff != "" {
 		t.Errorf("subnet 20:\n%s", diff)
 	}
 }
@@ -144,7 +158,7 @@ func TestDecoded(t *testing.T) {
 	a := func(x string) dhcp4.IPv4 { return mustAddr(t, x) }
 	check := func(what string, got, want any) {
 		t.Helper()
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(DDNS{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
 		}
 	}
@@ -173,8 +187,10 @@ func TestDecoded(t *testing.T) {
 		t.Errorf("subnet 20: %+v", n)
 	}
 	check("guard", n.ClientClasses, []string{"gold", "KNOWN"})
+	ddns := n.DDNS
+	ddns.GeneratedPrefix = "p"
 	check("pools", n.Pools, []*Pool4{
-		{First: a("203.0.113.10"), Last: a("203.0.113.20"), UserContext: json.RawMessage(`{"comment":"small"}`)},
+		{First: a("203.0.113.10"), Last: a("203.0.113.20"), DDNS: &ddns, UserContext: json.RawMessage(`{"comment":"small"}`)},
 		{First: a("203.0.113.128"), Last: a("203.0.113.255"), ID: 2, ClientClasses: []string{"gold"}, Options: listed(Option{Code: 42, Data: []byte{192, 0, 2, 1}})}})
 	check("reservations", n.Reservations, []*Reservation4{
 		{SubnetID: 20, Type: IdentCircuitID, Identifier: []byte("olt1/1/1"), Addr: a("203.0.113.7"), Hostname: "a.example", UserContext: json.RawMessage(`{"id":1}`)},

@@ -41,22 +41,42 @@ func (d *decoder) dhcp4(n *Node) *Dhcp4 {
 		DeclineProbationS: n.u32("decline-probation-period", 86400),
 		ParkedPacketLimit: int(n.int("parked-packet-limit", 256)),
 		EchoClientID:      n.bool("echo-client-id", true),
-		ServerTag:         n.str("server-tag", ""),
-		SampleCount:       int(n.int("statistic-default-sample-count", 20)),
-		SampleAge:         time.Duration(n.int("statistic-default-sample-age", 0)) * time.Second,
-		UserContext:       userContext(n),
-		LeaseDatabase:     d.leaseDatabase(n.Get("lease-database")),
-		MultiThreading:    d.multiThreading(n.Get("multi-threading")),
-		Expired:           d.expired(n.Get("expired-leases-processing")),
+		EarlyGlobal:       n.bool("early-global-reservations-lookup", false),
+		StashAgentOptions: n.bool("stash-agent-options", false),
+
+		IPReservationsUnique: n.bool("ip-reservations-unique", true),
+		ServerTag:            n.str("server-tag", ""),
+		SampleCount:          int(n.int("statistic-default-sample-count", 20)),
+		SampleAge:            time.Duration(n.int("statistic-default-sample-age", 0)) * time.Second,
+		UserContext:          userContext(n),
+		LeaseDatabase:        d.leaseDatabase(n.Get("lease-database")),
+		MultiThreading:       d.multiThreading(n.Get("multi-threading")),
+		Expired:              d.expired(n.Get("expired-leases-processing")),
 	}
 	d.defs = d.optionDefinitions(n, false)
 	c.OptionDefs = d.defs.exported()
+	if x := n.Get("compatibility"); x != nil {
+		c.Compatibility = Compatibility{
+			LenientOptionParsing:   x.bool("lenient-option-parsing", false),
+			IgnoreServerIdentifier: x.bool("ignore-dhcp-server-identifier", false),
+			IgnoreRAILinkSelection: x.bool("ignore-rai-link-selection", false),
+			ExcludeFirstLast24:     x.bool("exclude-first-last-24", false),
+		}
+	}
+	if v := n.Get("dhcp-queue-control").Get("enable-queue"); v.isTrue() {
+		// Nor does Kea with multi-threading.
+		d.warnf(v, `"enable-queue" has no effect: what comes too fast is shed as it arrives`)
+	}
+	sanity := n.Get("sanity-checks")
+	c.SanityChecks = SanityChecks{sanity.str("lease-checks", "warn"), sanity.str("extended-info-checks", "fix")}
 	d.interfaces(c, n.Get("interfaces-config"))
 	d.controlSockets(&c.ControlSockets, n)
 	d.loggers(&c.Loggers, n)
 	d.hooks(&c.HooksLibraries, n)
 	d.hostIdentifiers(c, n)
-	d.classes = map[string]bool{}
+	d.uniqueAddrs = c.IPReservationsUnique
+	d.ddnsUpdates = n.Get("dhcp-ddns").bool("enable-updates", false)
+	d.classes, d.numbers = map[string]bool{}, newClassNames4()
 	d.clientClasses(c, n)
 
 	c.Options = d.options(n)
@@ -65,6 +85,7 @@ func (d *decoder) dhcp4(n *Node) *Dhcp4 {
 	d.gatherReservedClasses(n)
 	c.GlobalReservations = d.reservations(n, nil)
 	d.subnets4(c, n, p)
+	d.finishClasses(c)
 	return c
 }
 
@@ -95,93 +116,6 @@ func (d *decoder) hostIdentifiers(c *Dhcp4, n *Node) {
 			c.HostIdentifiers = append(c.HostIdentifiers, identifiers[i].t)
 		}
 	}
-}
-
-// clientClasses decodes client-classes and fills d.classes with their names and
-// the built-in ones.
-func (d *decoder) clientClasses(c *Dhcp4, n *Node) {
-	first := map[string]*Node{}
-	kids := n.kids("client-classes")
-	for i := range kids {
-		e := &kids[i]
-		d.push("client-classes", i)
-		name := e.Get("name")
-		switch {
-		case e.Kind != Map:
-		case name == nil:
-			d.errorf(e, "a class must have a \"name\"")
-		case name.Kind != String:
-		case name.Str == "":
-			d.errorf(name, "a class must have a name that is not empty")
-		case builtinClass[name.Str]:
-			d.errorf(name, "class %q is built in and cannot be defined", name.Str)
-		case first[name.Str] != nil:
-			d.errorf(name, "class %q is defined twice, first at %s", clip(name.Str), d.t.Position(first[name.Str]))
-		default:
-			first[name.Str] = name
-			d.classes[name.Str] = true
-		}
-		if e.Kind == Map {
-			c.Classes = append(c.Classes, Class{
-				Name:        e.str("name", ""),
-				Options:     d.options(e),
-				UserContext: userContext(e),
-			})
-		}
-		d.pop()
-	}
-}
-
-// builtinClass are the classes that Kea itself puts queries into, but for the
-// prefixes of classPrefix.
-var builtinClass = map[string]bool{"ALL": true, "KNOWN": true, "UNKNOWN": true}
-
-const vendorClassPrefix = "VENDOR_CLASS_"
-
-// gatherReservedClasses notes the classes that reservations give.
-func (d *decoder) gatherReservedClasses(n *Node) {
-	gather := func(kids []Node) {
-		for i := range kids {
-			for _, c := range kids[i].kids("client-classes") {
-				if c.Kind == String {
-					d.classes[c.Str] = true
-				}
-			}
-		}
-	}
-	gather(n.kids("reservations"))
-	subs := n.kids("subnet4")
-	for i := range subs {
-		gather(subs[i].kids("reservations"))
-	}
-}
-
-// guard decodes client-classes, or its old spelling client-class, of a subnet
-// or pool (V4-054).
-func (d *decoder) guard(n *Node) []string {
-	var out []string
-	add := func(e *Node) {
-		if e.Kind != String || e.Str == "" || slices.Contains(out, e.Str) {
-			return
-		}
-		if !builtinClass[e.Str] && !d.classes[e.Str] && !strings.HasPrefix(e.Str, vendorClassPrefix) {
-			d.errorf(e, "class %q is neither defined in \"client-classes\" nor given by a reservation", clip(e.Str))
-			return
-		}
-		out = append(out, strings.Clone(e.Str))
-	}
-	one, many := n.Get("client-class"), n.kids("client-classes")
-	if one != nil {
-		if n.Get("client-classes") != nil {
-			d.errorKey(one, `"client-class" is the old spelling of "client-classes": give one of them`)
-			return nil
-		}
-		add(one)
-	}
-	for i := range many {
-		add(&many[i])
-	}
-	return out
 }
 
 // reservations decodes the reservations of n: of subnet s, or global ones where
@@ -219,7 +153,7 @@ func (d *decoder) reservations(n *Node, s *Subnet4) []*Reservation4 {
 		}
 		if r.Addr != 0 {
 			at := e.Get("ip-address")
-			if f := byAddr[r.Addr]; f != nil {
+			if f := byAddr[r.Addr]; f != nil && d.uniqueAddrs {
 				d.errorf(at, "address %s is reserved twice, first at %s", r.Addr, d.t.Position(f))
 			} else {
 				byAddr[r.Addr] = at

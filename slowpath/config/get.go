@@ -148,29 +148,77 @@ func appendReal(b []byte, f float64) []byte {
 	return append(b, ".0"...)
 }
 
-// dhcp4Value prints the subnets in the order of their ids.
+// dhcp4Value prints the subnets in the order of their ids and the shared
+// networks in that of their names.
 func dhcp4Value(g *getter, n *Node, k *key) []byte {
 	switch k.name {
 	case "subnet4":
-		kids := n.kids("subnet4")
-		order := make([]*Node, 0, len(kids))
-		for i := range kids {
-			order = append(order, &kids[i])
-		}
+		return g.subnetList(n, k)
+	case "shared-networks":
+		order := pointers(n.kids(k.name))
 		slices.SortStableFunc(order, func(a, b *Node) int {
-			return int(int64(g.d.subnets[a].ID) - int64(g.d.subnets[b].ID))
+			return strings.Compare(a.str("name", ""), b.str("name", ""))
 		})
-		g.b = append(g.b, '[')
-		for i, e := range order {
-			if i > 0 {
-				g.b = append(g.b, ',')
-			}
-			g.scope(e, k.sub)
-		}
-		return []byte{']'}
+		return g.list(order, k)
 	case "min-valid-lifetime", "max-valid-lifetime":
 		if n.Get(k.name) == nil {
 			return u32Value(n.u32("valid-lifetime", 7200))
+		}
+	}
+	return nil
+}
+
+func (g *getter) subnetList(n *Node, k *key) []byte {
+	order := pointers(n.kids(k.name))
+	slices.SortStableFunc(order, func(a, b *Node) int {
+		return int(int64(g.d.subnets[a].ID) - int64(g.d.subnets[b].ID))
+	})
+	return g.list(order, k)
+}
+
+func pointers(kids []Node) []*Node {
+	out := make([]*Node, 0, len(kids))
+	for i := range kids {
+		out = append(out, &kids[i])
+	}
+	return out
+}
+
+func (g *getter) list(l []*Node, k *key) []byte {
+	g.b = append(g.b, '[')
+	for i, e := range l {
+		if i > 0 {
+			g.b = append(g.b, ',')
+		}
+		g.scope(e, k.sub)
+	}
+	return []byte{']'}
+}
+
+// networkValue prints what a shared network inherits, as subnetValue does.
+func networkValue(g *getter, n *Node, k *key) []byte {
+	net := g.d.networks[n]
+	if k.name == "subnet4" {
+		return g.subnetList(n, k)
+	}
+	return inheritedValue(n, &net.Params, k)
+}
+
+// classValue prints what Kea does of a class: bounds of the lifetime only where
+// they differ from it, the flag only where it is set.
+func classValue(_ *getter, n *Node, k *key) []byte {
+	switch k.name {
+	case "only-in-additional-list":
+		if !n.Get(k.name).isTrue() && !n.Get("only-if-required").isTrue() {
+			return skip
+		}
+	case "valid-lifetime", "min-valid-lifetime", "max-valid-lifetime":
+		t, ok := (*decoder)(nil).triplet(n)
+		switch {
+		case !ok, k.name == "min-valid-lifetime" && t.Min >= t.Default, k.name == "max-valid-lifetime" && t.Max <= t.Default:
+			return skip
+		case k.name == "valid-lifetime":
+			return u32Value(t.Default)
 		}
 	}
 	return nil
@@ -185,10 +233,14 @@ func subnetValue(g *getter, n *Node, k *key) []byte {
 	if k.name == "subnet" {
 		return appendString(nil, s.Text)
 	}
+	return inheritedValue(n, &s.Params, k)
+}
+
+// inheritedValue prints the parameters that Kea copies into the scopes below.
+func inheritedValue(n *Node, p *Params, k *key) []byte {
 	if n.Get(k.name) != nil {
 		return nil
 	}
-	p := &s.Params
 	switch k.name {
 	case "valid-lifetime":
 		return u32Value(p.Valid.Default)
@@ -219,9 +271,15 @@ func subnetValue(g *getter, n *Node, k *key) []byte {
 	case "allocator":
 		return appendString(nil, p.Allocator)
 	case "store-extended-info":
-		return []byte("false")
+		return strconv.AppendBool(nil, p.StoreExtendedInfo)
 	case "offer-lifetime":
-		return []byte("0")
+		if p.offerSet {
+			return u32Value(p.OfferLifetimeS)
+		}
+	case "adaptive-lease-time-threshold":
+		if p.AdaptiveThreshold != 0 {
+			return appendReal(nil, p.AdaptiveThreshold)
+		}
 	}
 	return nil
 }

@@ -124,8 +124,19 @@ type decoder struct {
 	refs      map[*Node]optionRef
 	// six is what decoding Dhcp6 needs beside.
 	six *decoder6
-	// classes are the class names that may come true.
+	// networks are the decoded shared networks by their node, likewise.
+	networks map[*Node]*Network4
+	// byID and byText are where a subnet's id and prefix stand.
+	byID   map[uint32]*Node
+	byText map[string]*Node
+	// classes are the class names that may come true, numbers the numbers of
+	// all that are mentioned.
 	classes map[string]bool
+	numbers *classNames
+	// uniqueAddrs is ip-reservations-unique.
+	uniqueAddrs bool
+	// ddnsUpdates is dhcp-ddns.enable-updates.
+	ddnsUpdates bool
 }
 
 type step struct {

@@ -9,9 +9,7 @@ import (
 // The tables of section 1.8 of Kea's DHCPv4 key inventory (V4-140 … V4-144).
 
 // ddnsKeys are the DDNS parameters of global, network, subnet and pool scope
-// (V4-129). Those that only shape updates are accepted, since without updates
-// they do nothing in Kea either; those that change what a client is told are
-// not served yet.
+// (V4-129).
 func ddnsKeys(global bool) []key {
 	ks := []key{
 		boolean("ddns-send-updates", "true"),
@@ -25,16 +23,13 @@ func ddnsKeys(global bool) []key {
 		unset(integer("ddns-ttl", "", 0, maxUint32)),
 		unset(integer("ddns-ttl-min", "", 0, maxUint32)),
 		unset(integer("ddns-ttl-max", "", 0, maxUint32)),
-		later(str("ddns-replace-client-name", `"never"`)),
-		later(str("ddns-qualifying-suffix", `""`)),
-		later(str("hostname-char-set", `"[^A-Za-z0-9.-]"`)),
-		later(str("hostname-char-replacement", `""`)),
+		oneOf("ddns-replace-client-name", `"never"`, replaceNames...),
+		str("ddns-qualifying-suffix", `""`),
+		str("hostname-char-set", `"[^A-Za-z0-9.-]"`),
+		str("hostname-char-replacement", `""`),
 	}
 	if !global {
 		for i := range ks {
-			if ks[i].later {
-				ks[i].inert = append(ks[i].inert, ks[i].def)
-			}
 			ks[i].def = ""
 		}
 	}
@@ -52,7 +47,7 @@ func networkKeys(global bool) []key {
 		boolean("calculate-tee-times", "false"),
 		real("t1-percent", "0.5"),
 		real("t2-percent", "0.875"),
-		later(integer("offer-lifetime", "0", 0, maxUint32)),
+		unset(integer("offer-lifetime", "", 0, maxUint32)),
 		boolean("authoritative", "false"),
 		boolean("match-client-id", "true"),
 		str("next-server", `"0.0.0.0"`),
@@ -63,18 +58,15 @@ func networkKeys(global bool) []key {
 		boolean("reservations-global", "false"),
 		boolean("reservations-in-subnet", "true"),
 		boolean("reservations-out-of-pool", "false"),
-		{name: "allocator", kind: String, def: `"iterative"`, enum: []string{"iterative", "random"}, enumLater: []string{"flq", "shared-flq"}},
-		later(boolean("store-extended-info", "false")),
-		later(real("adaptive-lease-time-threshold", ""), "1", "1.0"),
+		{name: "allocator", kind: String, def: `"iterative"`, enum: []string{"iterative", "random", "flq", "shared-flq"}},
+		boolean("store-extended-info", "false"),
+		unset(real("adaptive-lease-time-threshold", "")),
 		mapList("option-data", scopeOption),
 	}
 	if !global {
 		for i := range ks {
 			if ks[i].kind == List {
 				continue
-			}
-			if ks[i].later {
-				ks[i].inert = append(ks[i].inert, ks[i].def)
 			}
 			ks[i].def = ""
 		}
@@ -87,9 +79,9 @@ func guardKeys() []key {
 	return []key{
 		unset(list("client-classes", String)),
 		{name: "client-class", kind: String, alias: "client-classes"},
-		later(unset(list("require-client-classes", String))),
-		later(unset(list("evaluate-additional-classes", String))),
-		later(freeMap("metadata")),
+		unset(list("evaluate-additional-classes", String)),
+		{name: "require-client-classes", kind: List, elem: String, alias: "evaluate-additional-classes"},
+		freeMap("metadata"),
 	}
 }
 
@@ -175,31 +167,49 @@ var scopeSubnet = func() *scope {
 		later(str("4o6-subnet", `""`)),
 	}, networkKeys(false), guardKeys(), ddnsKeys(false), withContext())
 	s.value = subnetValue
-	s.removed = map[string]string{
-		"reservation-mode": `was removed from Kea: use "reservations-global", "reservations-in-subnet" and "reservations-out-of-pool"`,
-		"rapid-commit":     `is of DHCPv6`,
-		"pd-pools":         `is of DHCPv6`,
-	}
+	s.removed = removedOfSubnets
 	return s
 }()
 
-var scopeClass = newScope("client-classes", []key{
-	unset(str("name", "")),
-	mapList("option-data", scopeOption),
-	later(str("test", "")),
-	later(str("template-test", "")),
-	mapList("option-def", scopeOptionDef),
-	later(str("next-server", `"0.0.0.0"`), `""`),
-	later(str("server-hostname", `""`)),
-	later(str("boot-file-name", `""`)),
-	later(boolean("only-if-required", "")),
-	later(boolean("only-in-additional-list", "")),
-	{name: "valid-lifetime", kind: Integer, later: true, never: true},
-	{name: "min-valid-lifetime", kind: Integer, later: true, never: true},
-	{name: "max-valid-lifetime", kind: Integer, later: true, never: true},
-	later(integer("offer-lifetime", "", 0, maxUint32)),
-	later(freeMap("metadata")),
-}, withContext())
+var scopeNetwork = func() *scope {
+	s := newScope("shared-networks", []key{
+		unset(str("name", "")),
+		mapList("subnet4", scopeSubnet),
+		str("interface", `""`),
+		{name: "relay", kind: Map, sub: scopeRelay, def: `{"ip-addresses":[]}`},
+	}, networkKeys(false), guardKeys(), ddnsKeys(false), withContext())
+	s.value = networkValue
+	s.removed = removedOfSubnets
+	return s
+}()
+
+var removedOfSubnets = map[string]string{
+	"reservation-mode": `was removed from Kea: use "reservations-global", "reservations-in-subnet" and "reservations-out-of-pool"`,
+	"rapid-commit":     `is of DHCPv6`,
+	"pd-pools":         `is of DHCPv6`,
+}
+
+var scopeClass = func() *scope {
+	s := newScope("client-classes", []key{
+		unset(str("name", "")),
+		unset(str("test", "")),
+		unset(str("template-test", "")),
+		mapList("option-data", scopeOption),
+		mapList("option-def", scopeOptionDef),
+		str("next-server", `"0.0.0.0"`),
+		str("server-hostname", `""`),
+		str("boot-file-name", `""`),
+		unset(boolean("only-in-additional-list", "")),
+		{name: "only-if-required", kind: Bool, alias: "only-in-additional-list"},
+		unset(integer("valid-lifetime", "", 0, maxUint32)),
+		unset(integer("min-valid-lifetime", "", 0, maxUint32)),
+		unset(integer("max-valid-lifetime", "", 0, maxUint32)),
+		unset(integer("offer-lifetime", "", 0, maxUint32)),
+		freeMap("metadata"),
+	}, withContext())
+	s.value = classValue
+	return s
+}()
 
 var scopeDDNS = func() *scope {
 	s := newScope("dhcp-ddns", []key{
@@ -227,9 +237,9 @@ var scopeDDNS = func() *scope {
 
 var scopeCompatibility = newScope("compatibility", []key{
 	later(unset(boolean("lenient-option-parsing", ""))),
-	later(unset(boolean("ignore-dhcp-server-identifier", ""))),
-	later(unset(boolean("ignore-rai-link-selection", ""))),
-	later(unset(boolean("exclude-first-last-24", ""))),
+	unset(boolean("ignore-dhcp-server-identifier", "")),
+	unset(boolean("ignore-rai-link-selection", "")),
+	unset(boolean("exclude-first-last-24", "")),
 })
 
 var scopeConfigControl = newScope("config-control", []key{
@@ -244,7 +254,7 @@ var scopeSanity = newScope("sanity-checks", []key{
 
 var scopeQueueControl = func() *scope {
 	s := newScope("dhcp-queue-control", []key{
-		later(boolean("enable-queue", "false")),
+		boolean("enable-queue", "false"),
 		str("queue-type", `"kea-ring4"`),
 		integer("capacity", "64", 0, maxUint32),
 	}, withContext())
@@ -258,7 +268,7 @@ var scopeDhcp4 = func() *scope {
 	s := newScope("Dhcp4", []key{
 		integer("decline-probation-period", "86400", 0, maxUint32),
 		mapList("subnet4", scopeSubnet),
-		later(mapList("shared-networks", nil)),
+		mapList("shared-networks", scopeNetwork),
 		withDef(submap("interfaces-config", scopeInterfaces), "{}"),
 		withDef(submap("lease-database", scopeLeaseDB), "{}"),
 		later(freeMap("hosts-database")),
@@ -282,12 +292,12 @@ var scopeDhcp4 = func() *scope {
 		integer("statistic-default-sample-count", "20", 0, 65535),
 		integer("statistic-default-sample-age", "0", 0, maxUint32),
 		withDef(submap("multi-threading", scopeThreading), "{}"),
-		later(boolean("early-global-reservations-lookup", "false")),
-		later(boolean("ip-reservations-unique", "true")),
+		boolean("early-global-reservations-lookup", "false"),
+		boolean("ip-reservations-unique", "true"),
 		boolean("reservations-lookup-first", "false"),
 		submap("compatibility", scopeCompatibility),
 		integer("parked-packet-limit", "256", 0, 1<<24),
-		later(boolean("stash-agent-options", "false")),
+		boolean("stash-agent-options", "false"),
 	}, networkKeys(true), ddnsKeys(true), withContext())
 	s.value = dhcp4Value
 	s.removed = map[string]string{
@@ -304,7 +314,7 @@ func withDef(k key, def string) key { k.def = def; return k }
 
 // allScopes are searched, in this order, for where an unknown key belongs.
 var allScopes = sync.OnceValue(func() []*scope {
-	return []*scope{scopeDhcp4, scopeSubnet, scopePool, scopeReservation, scopeOption, scopeOptionDef, scopeClass, scopeRelay,
+	return []*scope{scopeDhcp4, scopeNetwork, scopeSubnet, scopePool, scopeReservation, scopeOption, scopeOptionDef, scopeClass, scopeRelay,
 		scopeInterfaces, scopeLeaseDB, scopeExpired, scopeThreading, scopeSocket, scopeAuth, scopeAuthClient, scopeLogger,
 		scopeOutput, scopeHook, scopeDDNS, scopeCompatibility, scopeDataplane, scopeLimits}
 })

@@ -87,31 +87,44 @@ type Limits struct {
 
 // Dhcp4 is the DHCPv4 part, inheritance resolved.
 type Dhcp4 struct {
-	Interfaces         []Interface // interfaces-config.interfaces
-	AllInterfaces      bool        // "*" is among them
-	SocketUDP          bool        // dhcp-socket-type "udp"
-	ReDetect           bool        // re-detect
-	ServiceSockets     ServiceSockets
-	LeaseDatabase      LeaseDatabase
-	ControlSockets     []ControlSocket
-	Loggers            []Logger
-	MultiThreading     MultiThreading
-	HooksLibraries     []HooksLibrary
-	HostIdentifiers    []IdentifierType // host-reservation-identifiers, in order
-	Expired            ExpiredProcessing
-	DeclineProbationS  uint32
-	ParkedPacketLimit  int
-	EchoClientID       bool
-	Classes            []Class
-	Options            Options // global option-data
-	OptionDefs         []OptionDef
-	Subnets            []*Subnet4 // ascending ID (V4-050, WR-01)
-	GlobalReservations []*Reservation4
-	Authoritative      bool // the global value (V4-020)
-	ServerTag          string
-	SampleCount        int // statistic-default-sample-count
-	SampleAge          time.Duration
-	UserContext        json.RawMessage
+	Interfaces        []Interface // interfaces-config.interfaces
+	AllInterfaces     bool        // "*" is among them
+	SocketUDP         bool        // dhcp-socket-type "udp"
+	ReDetect          bool        // re-detect
+	ServiceSockets    ServiceSockets
+	LeaseDatabase     LeaseDatabase
+	ControlSockets    []ControlSocket
+	Loggers           []Logger
+	MultiThreading    MultiThreading
+	HooksLibraries    []HooksLibrary
+	HostIdentifiers   []IdentifierType // host-reservation-identifiers, in order
+	Expired           ExpiredProcessing
+	DeclineProbationS uint32
+	ParkedPacketLimit int
+	EchoClientID      bool
+	Classes           []Class // in order of definition
+	// ClassSet are their expressions; nil without classes. ClassNames numbers
+	// every class name that the configuration mentions, those of ServerClasses
+	// first: the numbers are the places in it.
+	ClassSet   *class.Set
+	ClassNames []string
+	Options    Options // global option-data
+	OptionDefs []OptionDef
+	Subnets    []*Subnet4  // of all networks and none, ascending ID (V4-050, WR-01)
+	Networks   []*Network4 // ascending name
+	// EarlyGlobal: global reservations are looked up before the subnet is
+	// selected (V4-124).
+	EarlyGlobal          bool
+	IPReservationsUnique bool
+	StashAgentOptions    bool // V4-108
+	Compatibility        Compatibility
+	SanityChecks         SanityChecks
+	GlobalReservations   []*Reservation4
+	Authoritative        bool // the global value (V4-020)
+	ServerTag            string
+	SampleCount          int // statistic-default-sample-count
+	SampleAge            time.Duration
+	UserContext          json.RawMessage
 }
 
 // Interface is one entry of interfaces-config: a name, perhaps with an address.
@@ -205,15 +218,6 @@ func (e *ExpiredProcessing) Affinity() bool {
 	return e.FlushReclaimedTimerWaitTimeS > 0 && e.HoldReclaimedTimeS > 0
 }
 
-// Class is a client-classes entry. Expressions come with the classification
-// issue of the project; until then a class has a name, a user-context and
-// options.
-type Class struct {
-	Name        string
-	Options     Options
-	UserContext json.RawMessage
-}
-
 // OptionDef is an option-def entry of the global list.
 type OptionDef struct {
 	Space string
@@ -281,10 +285,15 @@ type Params struct {
 	ReservationsGlobal    bool
 	ReservationsInSubnet  bool
 	ReservationsOutOfPool bool
-	Allocator             string // "iterative", "random"
+	Allocator             string // "iterative", "random", "flq"
+	StoreExtendedInfo     bool   // V4-109
+	// AdaptiveThreshold is the occupancy from which on new leases are as short
+	// as may be (V4-067); 0 or 1 never.
+	AdaptiveThreshold float64
+	DDNS              DDNS
 
 	// renewSet and rebindSet tell 0 from not configured, for config-get.
-	renewSet, rebindSet, minSet, maxSet bool
+	renewSet, rebindSet, minSet, maxSet, offerSet bool
 }
 
 // Subnet4 is a subnet with everything inherited resolved into Params.
@@ -297,6 +306,13 @@ type Subnet4 struct {
 	Interface     string
 	RelayAddrs    []dhcp4.IPv4
 	ClientClasses []string // guard; empty is open to all
+	// AdditionalClasses is evaluate-additional-classes.
+	AdditionalClasses []string
+	// Network is the shared network, nil: none; Position the place in its
+	// Subnets. Index is the place in Dhcp4.Subnets.
+	Network  *Network4
+	Position int
+	Index    int
 	Params
 	Pools        []*Pool4 // ascending First
 	Options      Options  // the subnet's own, not inherited
@@ -310,7 +326,26 @@ type Pool4 struct {
 	ID            uint32
 	Options       Options
 	ClientClasses []string
-	UserContext   json.RawMessage
+	// AdditionalClasses is evaluate-additional-classes.
+	AdditionalClasses []string
+	// DDNS are the pool's parameters over the subnet's, nil if it gives none.
+	DDNS        *DDNS
+	UserContext json.RawMessage
+}
+
+// Compatibility are the switches of that name (V4-144).
+type Compatibility struct {
+	LenientOptionParsing   bool // V4-116
+	IgnoreServerIdentifier bool // V4-016
+	IgnoreRAILinkSelection bool // V4-051
+	ExcludeFirstLast24     bool // V4-061
+}
+
+// SanityChecks is sanity-checks: what happens to leases of the wrong subnet when
+// they are loaded.
+type SanityChecks struct {
+	LeaseChecks        string // "none", "warn", "fix", "fix-del", "del"
+	ExtendedInfoChecks string // "none", "fix", "strict", "pedantic"
 }
 
 // IdentifierType is how a reservation names its client (V4-120).

@@ -22,6 +22,7 @@ func (d *decoder) params(n *Node, outer *Params) Params {
 		CacheMaxAgeS:         -1,
 		ReservationsInSubnet: true,
 		Allocator:            "iterative",
+		DDNS:                 ddnsDefaults(),
 	}
 	if outer != nil {
 		p = *outer
@@ -41,9 +42,9 @@ func (d *decoder) params(n *Node, outer *Params) Params {
 		d.warnf(at, "renew-timer %d is not below rebind-timer %d: clients will not be told T1", p.RenewTimerS, p.RebindTimerS)
 	}
 	p.CalculateTee = n.bool("calculate-tee-times", p.CalculateTee)
-	p.T1Percent = d.percent(n, "t1-percent", p.T1Percent)
-	p.T2Percent = d.percent(n, "t2-percent", p.T2Percent)
-	if p.T1Percent >= p.T2Percent {
+	if !p.CalculateTee { // of no use, so that Kea does not look at them
+		p.T1Percent, p.T2Percent = n.real("t1-percent", p.T1Percent), n.real("t2-percent", p.T2Percent)
+	} else if p.T1Percent, p.T2Percent = d.percent(n, "t1-percent", p.T1Percent), d.percent(n, "t2-percent", p.T2Percent); p.T1Percent >= p.T2Percent {
 		for _, name := range []string{"t1-percent", "t2-percent"} {
 			if at := n.Get(name); at != nil {
 				d.errorf(at, "t1-percent %v must be below t2-percent %v", p.T1Percent, p.T2Percent)
@@ -74,10 +75,59 @@ func (d *decoder) params(n *Node, outer *Params) Params {
 	p.ReservationsInSubnet = n.bool("reservations-in-subnet", p.ReservationsInSubnet)
 	p.ReservationsOutOfPool = n.bool("reservations-out-of-pool", p.ReservationsOutOfPool)
 	if v := n.Get("reservations-out-of-pool"); v != nil && p.ReservationsOutOfPool && !p.ReservationsInSubnet {
-		d.errorf(v, `"reservations-out-of-pool" true needs "reservations-in-subnet" true`)
+		d.warnf(v, `"reservations-out-of-pool" true has no effect without "reservations-in-subnet" true`)
 	}
-	p.Allocator = n.str("allocator", p.Allocator)
+	d.allocator(n, &p)
+	if n.Get("offer-lifetime") != nil {
+		p.OfferLifetimeS, p.offerSet = n.u32("offer-lifetime", 0), true
+	}
+	p.StoreExtendedInfo = n.bool("store-extended-info", p.StoreExtendedInfo)
+	p.DDNS = d.ddns(n, p.DDNS)
 	return p
+}
+
+// allocator decodes how addresses are chosen (V4-062 … V4-067).
+func (d *decoder) allocator(n *Node, p *Params) {
+	p.Allocator = n.str("allocator", p.Allocator)
+	if v := n.Get("allocator"); v != nil && p.Allocator == "shared-flq" {
+		d.errorf(v, `"allocator" "shared-flq" needs a "lease-database" of type "mysql" or "postgresql", which several servers share`)
+	}
+	if v := n.Get("adaptive-lease-time-threshold"); v != nil {
+		f := n.real("adaptive-lease-time-threshold", 1)
+		if !(f > 0 && f <= 1) {
+			d.errorf(v, `"adaptive-lease-time-threshold" must be above 0 and at most 1, not %s`, describe(v))
+			f = 1
+		}
+		p.AdaptiveThreshold = f
+	}
+}
+
+// triplet decodes valid-lifetime and its bounds of a class, which inherits
+// nothing; set is false where it gives none of them.
+func (d *decoder) triplet(n *Node) (t Triplet, set bool) {
+	v, lo, hi := n.Get("valid-lifetime"), n.Get("min-valid-lifetime"), n.Get("max-valid-lifetime")
+	if v == nil && lo == nil && hi == nil {
+		return t, false
+	}
+	switch {
+	case v != nil:
+		t.Default = n.u32("valid-lifetime", 0)
+	case lo != nil && hi != nil:
+		d.errorf(n, `"min-valid-lifetime" and "max-valid-lifetime" need a "valid-lifetime"`)
+		return t, false
+	case lo != nil:
+		t.Default = n.u32("min-valid-lifetime", 0)
+	default:
+		t.Default = n.u32("max-valid-lifetime", 0)
+	}
+	t.Min, t.Max = n.u32("min-valid-lifetime", t.Default), n.u32("max-valid-lifetime", t.Default)
+	if t.Min > t.Default {
+		d.errorf(at(n, "min-valid-lifetime"), "min-valid-lifetime %d must not be above valid-lifetime %d", t.Min, t.Default)
+	}
+	if t.Max < t.Default {
+		d.errorf(at(n, "max-valid-lifetime"), "max-valid-lifetime %d must not be below valid-lifetime %d", t.Max, t.Default)
+	}
+	return t, true
 }
 
 // lifetimes decodes valid-lifetime and its bounds (V4-075). Each of the three
@@ -97,16 +147,8 @@ func (d *decoder) lifetimes(n *Node, p *Params) {
 	if !p.maxSet {
 		v.Max = v.Default
 	}
-	at := func(names ...string) *Node {
-		for _, s := range names {
-			if x := n.Get(s); x != nil {
-				return x
-			}
-		}
-		return n
-	}
 	if v.Default == 0 {
-		d.errorf(at("valid-lifetime"), `"valid-lifetime" must not be 0`)
+		d.errorf(at(n, "valid-lifetime"), `"valid-lifetime" must not be 0`)
 		return
 	}
 	given := n.Get("valid-lifetime") != nil || n.Get("min-valid-lifetime") != nil || n.Get("max-valid-lifetime") != nil
@@ -114,10 +156,10 @@ func (d *decoder) lifetimes(n *Node, p *Params) {
 		return
 	}
 	if v.Min > v.Default {
-		d.errorf(at("min-valid-lifetime", "valid-lifetime"), "min-valid-lifetime %d must not be above valid-lifetime %d", v.Min, v.Default)
+		d.errorf(at(n, "min-valid-lifetime", "valid-lifetime"), "min-valid-lifetime %d must not be above valid-lifetime %d", v.Min, v.Default)
 	}
 	if v.Max < v.Default {
-		d.errorf(at("max-valid-lifetime", "valid-lifetime"), "max-valid-lifetime %d must not be below valid-lifetime %d", v.Max, v.Default)
+		d.errorf(at(n, "max-valid-lifetime", "valid-lifetime"), "max-valid-lifetime %d must not be below valid-lifetime %d", v.Max, v.Default)
 	}
 }
 
@@ -134,41 +176,50 @@ func (d *decoder) percent(n *Node, name string, def float64) float64 {
 	return f
 }
 
-// subnets4 decodes subnet4.
+// subnets4 decodes subnet4 and shared-networks.
 func (d *decoder) subnets4(c *Dhcp4, n *Node, global Params) {
+	c.Subnets = d.subnetList(n, &global, nil)
+	d.networks4(c, n, &global)
+	sortSubnets(c.Subnets)
+	for i, s := range c.Subnets {
+		s.Index = i
+	}
+}
+
+// subnetList decodes the subnet4 of n, which is a network or everything.
+func (d *decoder) subnetList(n *Node, outer *Params, net *Network4) []*Subnet4 {
+	var out []*Subnet4
 	kids := n.kids("subnet4")
-	byID := map[uint32]*Node{}
-	byText := map[string]*Node{}
 	for i := range kids {
 		e := &kids[i]
 		if e.Kind != Map {
 			continue
 		}
 		if d.r.full() {
-			return
+			break
 		}
 		d.push("subnet4", i)
-		s := &Subnet4{}
+		s := &Subnet4{Network: net}
 		d.subnets[e] = s
-		d.subnet4(s, e, &global)
+		d.subnet4(s, e, outer)
 		if v := e.Get("id"); v != nil && s.ID != 0 {
-			if f := byID[s.ID]; f != nil {
+			if f := d.byID[s.ID]; f != nil {
 				d.errorf(v, "subnet id %d is given twice, first at %s", s.ID, d.t.Position(f))
 			} else {
-				byID[s.ID] = v
+				d.byID[s.ID] = v
 			}
 		}
 		if v := e.Get("subnet"); v != nil && s.Text != "" {
-			if f := byText[s.Text]; f != nil {
+			if f := d.byText[s.Text]; f != nil {
 				d.errorf(v, "subnet %s is given twice, first at %s", s.Text, d.t.Position(f))
 			} else {
-				byText[s.Text] = v
+				d.byText[s.Text] = v
 			}
 		}
-		c.Subnets = append(c.Subnets, s)
+		out = append(out, s)
 		d.pop()
 	}
-	sortSubnets(c.Subnets)
+	return out
 }
 
 func (d *decoder) subnet4(s *Subnet4, n *Node, global *Params) {
@@ -178,29 +229,9 @@ func (d *decoder) subnet4(s *Subnet4, n *Node, global *Params) {
 		s.ID = uint32(id)
 	}
 	d.prefix(s, n)
-	s.Interface = n.str("interface", "")
-	if s.Interface != "" {
-		if err := checkIfName(s.Interface); err != nil {
-			d.errorf(n.Get("interface"), `"interface" %v`, err)
-		}
-	}
-	relay := n.Get("relay")
-	addrs := relay.kids("ip-addresses")
-	for i := range addrs {
-		e := &addrs[i]
-		if e.Kind != String {
-			continue
-		}
-		a, err := parseIPv4(e.Str)
-		switch {
-		case err != nil:
-			d.errorf(e, `relay address %v`, err)
-		case slices.Contains(s.RelayAddrs, a):
-			d.errorf(e, "relay address %s is given twice", a)
-		default:
-			s.RelayAddrs = append(s.RelayAddrs, a)
-		}
-	}
+	s.Interface = d.ifName(n, "interface")
+	s.RelayAddrs = d.relayAddrs4(n)
+	s.AdditionalClasses = d.additional(n)
 	s.ClientClasses = d.guard(n)
 	s.Params = d.params(n, global)
 	s.Options = d.options(n)
@@ -253,6 +284,11 @@ func (d *decoder) pools(s *Subnet4, n *Node) {
 			ClientClasses: d.guard(e),
 			Options:       d.options(e),
 			UserContext:   userContext(e),
+		}
+		p.AdditionalClasses = d.additional(e)
+		if hasDDNS(e) {
+			ddns := d.ddns(e, s.DDNS)
+			p.DDNS = &ddns
 		}
 		v := e.Get("pool")
 		switch {
