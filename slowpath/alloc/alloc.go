@@ -38,8 +38,20 @@ type subnet struct {
 	id    uint32
 	pools []*pool // ascending first
 	total uint64
+	flq   bool
+	// turn is the pool that the iterative allocator has reached.
+	turn atomic.Uint32
+	// likes is what the subnet has in common with the others of its shared
+	// network that have the same guard; nil outside of networks.
+	likes *likes
 	// Records of the subnet wherever their address is.
 	assigned, declined, cumulative padded
+}
+
+// likes are the subnets of a shared network with the same class guard.
+type likes struct {
+	// last is the subnet from which an address was taken last, nil: none yet.
+	last atomic.Pointer[config.Subnet4]
 }
 
 // NewSet builds the pools of cfg, all free but for addresses reserved for hosts
@@ -49,11 +61,16 @@ func NewSet(cfg *config.Dhcp4) *Set {
 	a := &Set{}
 	a.seed.Store(rand.Uint64())
 	maxID := uint32(0)
-	for _, c := range cfg.Subnets {
+	for i, c := range cfg.Subnets {
 		maxID = max(maxID, c.ID)
-		s := &subnet{id: c.ID}
+		s := &subnet{id: c.ID, flq: c.Allocator == "flq", likes: alike(c, cfg.Subnets[:i], a)}
+		exclude := cfg.Compatibility.ExcludeFirstLast24 && c.Prefix.Bits() <= 24
 		for _, cp := range c.Pools {
-			p := newPool(cp.First, cp.Last, cp.ID, c.Allocator == "random", &a.seed)
+			// Kea's queue of free addresses begins in random order.
+			p := newPool(cp.First, cp.Last, cp.ID, c.Allocator == "random" || s.flq, &a.seed)
+			if exclude {
+				p.excludeFirstLast24()
+			}
 			s.pools = append(s.pools, p)
 			s.total += p.size()
 		}
@@ -90,6 +107,31 @@ func NewSet(cfg *config.Dhcp4) *Set {
 		}
 	}
 	return a
+}
+
+// alike finds the likes of c among the subnets before it.
+func alike(c *config.Subnet4, before []*config.Subnet4, a *Set) *likes {
+	if c.Network == nil {
+		return nil
+	}
+	for i, o := range before {
+		if o.Network == c.Network && slices.Equal(o.ClientClasses, c.ClientClasses) {
+			return a.subnets[i].likes
+		}
+	}
+	return new(likes)
+}
+
+// excludeFirstLast24 keeps the addresses that end in 0 and 255 from being picked
+// (V4-061).
+func (p *pool) excludeFirstLast24() {
+	for a := uint64(p.first) &^ 255; a <= uint64(p.last); a += 256 {
+		for _, x := range [...]uint64{a, a + 255} {
+			if x >= uint64(p.first) && x <= uint64(p.last) {
+				p.change(uint32(x)-p.first, 0, reserved)
+			}
+		}
+	}
 }
 
 // Seed makes the random allocators repeatable, for tests.
@@ -154,24 +196,101 @@ const (
 	Offered
 )
 
-// Pick claims an address of pool p of subnet s (an index in s.Pools; the caller
-// tries the pools a client may use, in order) by the subnet's allocator: the
-// iterative one goes on from the last address it gave (V4-063), the random one
-// takes the next that can be had from a random point on. The claim is dropped by
-// Unclaim, or ends by itself when the table reports the record. Kinds after Free
-// are only tried when no address is Free, then Stale before Offered. A subnet or
-// pool that is not of this Set's configuration gives None.
+// Pick claims an address of pool p of subnet s (an index in s.Pools): the best
+// that PickUnused or else PickOffered gives.
 func (a *Set) Pick(s *config.Subnet4, p int) (dhcp4.IPv4, Kind) {
+	if addr, k := a.PickUnused(s, p, true); k != None {
+		return addr, k
+	}
+	if addr, ok := a.PickOffered(s, p); ok {
+		return addr, Offered
+	}
+	return 0, None
+}
+
+// PickUnused claims an address of pool p of subnet s that is Free or Stale, by
+// the subnet's allocator: the iterative one goes on from the last address it gave
+// to the end of the pool, and with wrap from its beginning (V4-063); the random
+// and flq ones take the next from a random point on. The claim is dropped by
+// Unclaim, or ends by itself when the table reports the record. A subnet or pool
+// that is not of this Set's configuration gives None.
+func (a *Set) PickUnused(s *config.Subnet4, p int, wrap bool) (dhcp4.IPv4, Kind) {
 	sn := a.subnet(s.ID)
 	if sn == nil || p < 0 || p >= len(sn.pools) {
 		return 0, None
 	}
-	for k := range kinds {
-		if addr, ok := sn.pools[p].pick(k); ok {
-			return addr, Free + Kind(k)
+	addr, k, ok := sn.pools[p].pickUnused(wrap)
+	if !ok {
+		return 0, None
+	}
+	sn.turn.Store(uint32(p))
+	if sn.likes != nil {
+		sn.likes.last.Store(s)
+	}
+	return addr, Free + Kind(k)
+}
+
+// PickOffered claims an address that is only offered to another client.
+func (a *Set) PickOffered(s *config.Subnet4, p int) (dhcp4.IPv4, bool) {
+	sn := a.subnet(s.ID)
+	if sn == nil || p < 0 || p >= len(sn.pools) {
+		return 0, false
+	}
+	return sn.pools[p].pickOffered()
+}
+
+// Turn is the pool of subnet s to begin with: where the iterative allocator is,
+// a random one for the others.
+func (a *Set) Turn(s *config.Subnet4) int {
+	sn := a.subnet(s.ID)
+	if sn == nil || len(sn.pools) <= 1 {
+		return 0
+	}
+	if sn.pools[0].random {
+		return int(mix64(a.seed.Add(0x9E3779B97F4A7C15)) % uint64(len(sn.pools)))
+	}
+	return int(sn.turn.Load())
+}
+
+// Preferred returns the subnet of the shared network of s with the guard of s
+// from which an address was taken last, since there are more most likely; s
+// itself if there is none.
+func (a *Set) Preferred(s *config.Subnet4) *config.Subnet4 {
+	if sn := a.subnet(s.ID); sn != nil && sn.likes != nil {
+		if l := sn.likes.last.Load(); l != nil {
+			return l
 		}
 	}
-	return 0, None
+	return s
+}
+
+// Occupancy is which part of the pools of s for which usable holds is in use, if
+// addr, an address of one of them, is counted as such (V4-067). It is 0 but for
+// the flq allocator, as in Kea, or if addr is in none of them.
+func (a *Set) Occupancy(s *config.Subnet4, addr dhcp4.IPv4, usable func(pool int) bool) float64 {
+	sn := a.subnet(s.ID)
+	if sn == nil || !sn.flq {
+		return 0
+	}
+	var total, busy uint64
+	found := false
+	for i, p := range sn.pools {
+		if !usable(i) {
+			continue
+		}
+		total += p.size()
+		busy += min(p.assigned.number(), p.size())
+		if off := uint64(addr) - uint64(p.first); uint64(addr) >= uint64(p.first) && addr <= dhcp4.IPv4(p.last) {
+			found = true
+			if p.load(int(off/perWord))>>(4*(off%perWord))&stateMask != inUse {
+				busy++
+			}
+		}
+	}
+	if !found {
+		return 0
+	}
+	return float64(busy) / float64(total)
 }
 
 // Claim claims one given address (a hint or a requested one) if no other worker

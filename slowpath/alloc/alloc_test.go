@@ -71,6 +71,101 @@ func TestIterativeGoesOnAndWraps(t *testing.T) {
 	expectPick(t, a, newSubnet(9, "iterative", "192.0.2.10", "192.0.2.12"), 0, "", None)
 }
 
+// TestPoolsInTurn: without wrap the pool's end ends the round (V4-063).
+func TestPoolsInTurn(t *testing.T) {
+	s := newSubnet(1, "iterative", "192.0.2.10", "192.0.2.11", "192.0.2.20", "192.0.2.20")
+	a := newSet(s)
+	pick := func(p int, wrap bool, want string) {
+		t.Helper()
+		got, k := a.PickUnused(s, p, wrap)
+		if want == "" && k == None || k != None && got == ip(want) {
+			return
+		}
+		t.Fatalf("pick: %v kind %d, want %q", got, k, want)
+	}
+	pick(0, false, "192.0.2.10")
+	pick(0, false, "192.0.2.11")
+	a.Unclaim(s, ip("192.0.2.10"))
+	pick(0, false, "")
+	if a.Turn(s) != 0 {
+		t.Error("a pool that gave nothing has no turn")
+	}
+	pick(1, false, "192.0.2.20")
+	if a.Turn(s) != 1 {
+		t.Error("it is the second pool's turn")
+	}
+	pick(1, false, "")
+	pick(0, false, "192.0.2.10") // from the beginning again
+	pick(0, true, "")
+}
+
+// TestPreferred: the subnet of the network that gave an address last, among
+// those with the same guard.
+func TestPreferred(t *testing.T) {
+	x := newSubnet(1, "iterative", "192.0.2.1", "192.0.2.9")
+	y := newSubnet(2, "iterative", "192.0.2.11", "192.0.2.19")
+	z := newSubnet(3, "iterative", "192.0.2.21", "192.0.2.29")
+	lone := newSubnet(4, "iterative", "192.0.2.31", "192.0.2.39")
+	z.ClientClasses = []string{"c"}
+	net := &config.Network4{Subnets: []*config.Subnet4{x, y, z}}
+	x.Network, y.Network, z.Network = net, net, net
+	a := newSet(x, y, z, lone)
+	for _, s := range []*config.Subnet4{x, y, z, lone} {
+		if a.Preferred(s) != s {
+			t.Errorf("subnet %d: another is preferred before anything was taken", s.ID)
+		}
+	}
+	a.Pick(y, 0)
+	a.Pick(z, 0)
+	a.Pick(lone, 0)
+	if a.Preferred(x) != y || a.Preferred(y) != y || a.Preferred(z) != z || a.Preferred(lone) != lone {
+		t.Error("the last used of the same guard is not preferred")
+	}
+}
+
+func TestExcludeFirstLast24(t *testing.T) {
+	s := newSubnet(1, "iterative", "10.0.0.254", "10.0.1.1", "10.0.2.0", "10.0.2.0")
+	s.Prefix = netip.MustParsePrefix("10.0.0.0/16")
+	narrow := newSubnet(2, "iterative", "10.1.0.255", "10.1.0.255")
+	narrow.Prefix = netip.MustParsePrefix("10.1.0.128/25")
+	a := NewSet(&config.Dhcp4{Subnets: []*config.Subnet4{s, narrow}, Compatibility: config.Compatibility{ExcludeFirstLast24: true}})
+	expectPick(t, a, s, 0, "10.0.0.254", Free)
+	expectPick(t, a, s, 0, "10.0.1.1", Free)
+	expectPick(t, a, s, 0, "", None)
+	expectPick(t, a, s, 1, "", None)
+	expectPick(t, a, narrow, 0, "10.1.0.255", Free) // only for prefixes of up to 24 bits
+}
+
+func TestOccupancy(t *testing.T) {
+	s := newSubnet(1, "flq", "192.0.2.0", "192.0.2.9", "192.0.2.100", "192.0.2.109")
+	plain := newSubnet(2, "iterative", "10.0.0.0", "10.0.0.9")
+	a := newSet(s, plain)
+	for i := range 4 {
+		a.LeaseChanged(nil, record(1, ip("192.0.2.0")+dhcp4.IPv4(i), lease.StateDefault))
+	}
+	a.LeaseChanged(nil, record(1, ip("192.0.2.9"), lease.StateOffered))
+	all := func(int) bool { return true }
+	first := func(p int) bool { return p == 0 }
+	for _, c := range []struct {
+		s      *config.Subnet4
+		addr   string
+		usable func(int) bool
+		want   float64
+	}{
+		{s, "192.0.2.5", first, 0.5},  // four and this one
+		{s, "192.0.2.1", first, 0.4},  // one of the four
+		{s, "192.0.2.9", first, 0.5},  // an offer is no lease
+		{s, "192.0.2.5", all, 0.25},   // of twenty
+		{s, "192.0.2.100", first, 0},  // in a pool that is not usable
+		{s, "192.0.2.50", all, 0},     // in none
+		{plain, "10.0.0.1", first, 0}, // Kea asks the flq allocator only
+	} {
+		if got := a.Occupancy(c.s, ip(c.addr), c.usable); got != c.want {
+			t.Errorf("%s: %v, want %v", c.addr, got, c.want)
+		}
+	}
+}
+
 func TestKindsInOrder(t *testing.T) {
 	s := newSubnet(1, "iterative", "192.0.2.0", "192.0.2.4")
 	a := newSet(s)
@@ -78,8 +173,8 @@ func TestKindsInOrder(t *testing.T) {
 	a.LeaseChanged(nil, record(1, ip("192.0.2.1"), lease.StateReleased))
 	a.LeaseChanged(nil, record(1, ip("192.0.2.2"), lease.StateDefault))
 	a.LeaseChanged(nil, record(1, ip("192.0.2.3"), lease.StateDeclined))
+	expectPick(t, a, s, 0, "192.0.2.1", Stale) // V4-071: in the order of addresses
 	expectPick(t, a, s, 0, "192.0.2.4", Free)
-	expectPick(t, a, s, 0, "192.0.2.1", Stale)
 	expectPick(t, a, s, 0, "192.0.2.0", Offered)
 	expectPick(t, a, s, 0, "", None)
 	// The table reports the stale one taken over by an offer: the claim is over.
@@ -267,15 +362,18 @@ func TestTwin(t *testing.T) {
 				claims[off] = false
 			default:
 				want, kind := dhcp4.IPv4(0), None
-				for k := free; k <= offered && kind == None; k++ {
+				for k := free; k <= offered && kind == None; k += 2 {
 					for i := range size {
 						o := (hand[k]%size + i) % size
-						if state[o] == k && !claims[o] {
-							want, kind = first+dhcp4.IPv4(o), Free+Kind(k)
+						if (state[o] == k || k == free && state[o] == stale) && !claims[o] {
+							want, kind = first+dhcp4.IPv4(o), Free+Kind(state[o])
 							claims[o] = true
 							hand[k] = o + 1
 							break
 						}
+					}
+					if kind == None && k == free {
+						hand[k] = 0 // all around for nothing
 					}
 				}
 				if got, k := a.Pick(s, 0); got != want || k != kind {

@@ -27,9 +27,10 @@ type pool struct {
 	seed   *atomic.Uint64
 	chunks []atomic.Pointer[chunk]
 	hints  [kinds]hints
-	// next is where Pick goes on, per kind: behind the last address given. It
-	// is what makes the iterative allocator iterate, and for offers the hand of
-	// a clock: as addresses are offered in turn, the next offer is an old one.
+	// next is where Pick goes on: behind the last address given, free and stale
+	// ones together. It is what makes the iterative allocator iterate, and for
+	// offers the hand of a clock: as addresses are offered in turn, the next
+	// offer is an old one.
 	next [kinds]padded
 
 	assigned, declined, offered, stale padded
@@ -143,27 +144,96 @@ func (p *pool) emptied(w, k int) {
 	}
 }
 
-// pick claims the next address of kind k from its hand on, around the pool.
-func (p *pool) pick(k int) (dhcp4.IPv4, bool) {
-	var start uint64
-	if p.random && k != kindOffered {
-		start = mix64(p.seed.Add(0x9E3779B97F4A7C15)) >> 32 * p.size() >> 32
-	} else {
-		start = p.next[k].Load() % p.size()
-	}
-	off, ok := p.claimFrom(k, start, p.size())
+// pickOffered claims the next address that is only offered, from its hand on,
+// around the pool.
+func (p *pool) pickOffered() (dhcp4.IPv4, bool) {
+	start := p.next[kindOffered].Load() % p.size()
+	off, ok := p.claimFrom(kindOffered, start, p.size())
 	if !ok && start > 0 {
-		off, ok = p.claimFrom(k, 0, start)
+		off, ok = p.claimFrom(kindOffered, 0, start)
 	}
 	if !ok {
 		return 0, false
 	}
-	p.next[k].Store(off + 1)
+	p.next[kindOffered].Store(off + 1)
 	return dhcp4.IPv4(p.first + uint32(off)), true
 }
 
-// claimFrom claims the first address of kind k with from <= offset < to.
-func (p *pool) claimFrom(k int, from, to uint64) (uint64, bool) {
+// pickUnused claims the next address that is free or has a stale record, in the
+// order of addresses as Kea's allocator does (V4-063, V4-071): from the hand to
+// the end, and with wrap from the beginning to the hand; a random pool from a
+// random point around. kind is kindFree or kindStale.
+func (p *pool) pickUnused(wrap bool) (addr dhcp4.IPv4, kind int, ok bool) {
+	size := p.size()
+	var start uint64
+	if p.random {
+		start = mix64(p.seed.Add(0x9E3779B97F4A7C15)) >> 32 * size >> 32
+		wrap = true
+	} else if start = p.next[kindFree].Load(); start >= size {
+		start = 0
+		if !wrap {
+			// The end was reached: the next round begins at the beginning.
+			p.next[kindFree].Store(0)
+			return 0, 0, false
+		}
+	}
+	off, kind, ok := p.claimUnused(start, size)
+	if !ok && wrap && start > 0 {
+		off, kind, ok = p.claimUnused(0, start)
+	}
+	if !ok {
+		if !p.random {
+			p.next[kindFree].Store(0)
+		}
+		return 0, 0, false
+	}
+	p.next[kindFree].Store(off + 1)
+	return dhcp4.IPv4(p.first + uint32(off)), kind, true
+}
+
+// claimUnused claims the first free or stale address with from <= offset < to.
+func (p *pool) claimUnused(from, to uint64) (off uint64, kind int, ok bool) {
+	for {
+		off, ok = p.find(kindFree, from, to)
+		end := to
+		if ok {
+			end = off
+		}
+		if o, found := p.find(kindStale, from, end); found {
+			off, kind, ok = o, kindStale, true
+		} else {
+			kind = kindFree
+		}
+		if !ok {
+			return 0, 0, false
+		}
+		if p.claim(off, kind) {
+			return off, kind, true
+		}
+		from = off // somebody was faster: what is there now?
+	}
+}
+
+// claim claims an address that find has found, if it still is of that kind.
+func (p *pool) claim(off uint64, k int) bool {
+	w, sh := int(off/perWord), 4*(off%perWord)
+	word := p.word(w)
+	for {
+		v := word.Load()
+		if v>>sh&15 != uint64(k) {
+			return false
+		}
+		if word.CompareAndSwap(v, v|claimed<<sh) {
+			if having(v, k) == 1<<sh { // it was the last one of the word
+				p.emptied(w, k)
+			}
+			return true
+		}
+	}
+}
+
+// find returns the first address of kind k with from <= offset < to.
+func (p *pool) find(k int, from, to uint64) (uint64, bool) {
 	skip := uint64(1)<<(4*(from%perWord)) - 1 // of the first word
 	for w := int(from / perWord); ; w++ {
 		if w = p.hints[k].next(w); w < 0 || uint64(w)*perWord >= to {
@@ -172,27 +242,27 @@ func (p *pool) claimFrom(k int, from, to uint64) (uint64, bool) {
 		if w != int(from/perWord) {
 			skip = 0
 		}
-		for {
-			v := p.load(w)
-			m := having(v, k) &^ skip
-			if m == 0 {
-				if having(v, k) == 0 {
-					p.emptied(w, k)
-				}
-				break
+		v := p.load(w)
+		m := having(v, k) &^ skip
+		if m == 0 {
+			if having(v, k) == 0 {
+				p.emptied(w, k)
 			}
-			sh := bits.TrailingZeros64(m)
-			off := uint64(w)*perWord + uint64(sh)/4
-			if off >= to {
-				return 0, false
-			}
-			if p.word(w).CompareAndSwap(v, v|claimed<<sh) {
-				if having(v, k) == 1<<sh { // it was the last one of the word
-					p.emptied(w, k)
-				}
-				return off, true
-			}
+			continue
 		}
+		off := uint64(w)*perWord + uint64(bits.TrailingZeros64(m))/4
+		return off, off < to
+	}
+}
+
+// claimFrom claims the first address of kind k with from <= offset < to.
+func (p *pool) claimFrom(k int, from, to uint64) (uint64, bool) {
+	for {
+		off, ok := p.find(k, from, to)
+		if !ok || p.claim(off, k) {
+			return off, ok
+		}
+		from = off
 	}
 }
 

@@ -40,13 +40,23 @@ func NewIndex(cfg *config.Dhcp4) *Index {
 	}
 	slices.SortStableFunc(x.byID, func(a, b *config.Subnet4) int { return cmp.Compare(a.ID, b.ID) })
 	for _, s := range x.byID {
-		for _, r := range s.RelayAddrs {
+		// What the subnet does not say its shared network does.
+		relays, iface := s.RelayAddrs, s.Interface
+		if net := s.Network; net != nil {
+			if len(relays) == 0 {
+				relays = net.RelayAddrs
+			}
+			if iface == "" {
+				iface = net.Interface
+			}
+		}
+		for _, r := range relays {
 			if l := x.byRelay[r]; len(l) == 0 || l[len(l)-1] != s {
 				x.byRelay[r] = append(l, s)
 			}
 		}
-		if s.Interface != "" {
-			x.byIface[s.Interface] = append(x.byIface[s.Interface], s)
+		if iface != "" {
+			x.byIface[iface] = append(x.byIface[iface], s)
 		}
 	}
 	x.buildRanges()

@@ -36,6 +36,31 @@ func guard(c ...string) func(*config.Subnet4) { return func(s *config.Subnet4) {
 // unguarded allows what has no class guard.
 func unguarded(s *config.Subnet4) bool { return len(s.ClientClasses) == 0 }
 
+// TestSelectInNetworks: relay addresses and interface of a shared network are
+// those of its subnets without their own (V4-050).
+func TestSelectInNetworks(t *testing.T) {
+	net := &config.Network4{Interface: "eth1", RelayAddrs: []dhcp4.IPv4{ip("172.16.0.1")}}
+	in := func(s *config.Subnet4) { s.Network = net }
+	x := NewIndex(&config.Dhcp4{Subnets: []*config.Subnet4{
+		sub(1, "10.1.0.0/16", in, relay("172.16.0.2")),
+		sub(2, "10.2.0.0/16", in),
+		sub(3, "10.3.0.0/16", in, iface("eth3")),
+	}})
+	for _, c := range []struct {
+		s    Selector
+		want uint32
+	}{
+		{Selector{GIAddr: ip("172.16.0.1")}, 2},
+		{Selector{GIAddr: ip("172.16.0.2")}, 1},
+		{Selector{IfName: "eth1"}, 1},
+		{Selector{IfName: "eth3"}, 3},
+	} {
+		if got := x.Select(&c.s); got == nil || got.ID != c.want {
+			t.Errorf("%+v: %+v, want subnet %d", c.s, got, c.want)
+		}
+	}
+}
+
 func TestSelect(t *testing.T) {
 	x := NewIndex(&config.Dhcp4{Subnets: []*config.Subnet4{
 		// Not in file order of ids: candidates go by id all the same.
