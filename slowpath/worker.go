@@ -295,7 +295,11 @@ func (w *Worker) overloaded(t dhcp4.MsgType) bool {
 
 // decide runs subnet selection and what follows.
 func (w *Worker) decide(p *netio.Packet, c *query) {
-	w.engine.SelectSubnet4(&c.q)
+	if why := w.engine.SelectSubnet4(&c.q); why != engine.ReasonOK {
+		w.engineDrop(c, why)
+		w.done(c)
+		return
+	}
 	if c.rt.has[hooks.Subnet4Select] {
 		c.setHookSubnet()
 		st := c.rt.run(hooks.Subnet4Select, &c.hq)

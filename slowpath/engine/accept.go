@@ -10,21 +10,30 @@ import (
 )
 
 // Accept4 checks what needs no subnet: message type, identity, server
-// identifier (V4-011 … V4-016), and puts the query into the classes that need
-// no expression (ALL, VENDOR_CLASS_…). Msg must be parsed.
+// identifier (V4-011 … V4-016), and puts the query into its first classes: ALL,
+// VENDOR_CLASS_… and those of expressions that do not depend on a reservation.
+// Msg must be parsed.
 func (w *Worker) Accept4(q *Query4) Reason {
 	q.cfg = w.cfg
 	q.Subnet, q.Host, q.rules = nil, nil, nil
-	q.flexID, q.nameLen, q.v6Only = nil, 0, false
+	q.flexID, q.v6Only = nil, false
+	q.hosts, q.global, q.stash = q.hosts[:0], nil, q.stash[:0]
+	q.clientName.reset()
 	q.Classes.reset(q.cfg.classes)
 	q.identify()
 	v := q.Msg
 	q.State = clientState(v, q.Dst)
 
+	if q.cfg.Snapshot.Dhcp4.StashAgentOptions {
+		w.recoverStash(q)
+	}
 	q.Classes.add(classAll)
 	if vendor := v.Option(dhcp4.OptVendorClassIdentifier); len(vendor) > 0 {
 		q.Classes.addVendor(vendor)
 	}
+	w.scratch.Unpacked = false
+	w.classifyFirst(q)
+	w.scratch.Unpacked = true
 
 	t := v.Type()
 	switch t {
@@ -38,6 +47,9 @@ func (w *Worker) Accept4(q *Query4) Reason {
 	}
 	if r := w.acceptIdentity(q); r != ReasonOK {
 		return r
+	}
+	if o := v.Option(dhcp4.OptClientFQDN); o != nil && !checkFQDN(o) {
+		return ReasonMalformedFQDN
 	}
 	if v.Has(dhcp4.OptRequestedIPAddress) {
 		if _, ok := v.RequestedIP(); !ok {
@@ -74,7 +86,7 @@ func (w *Worker) Accept4(q *Query4) Reason {
 func (w *Worker) acceptIdentity(q *Query4) Reason {
 	n := q.Msg.Notes()
 	switch l := len(q.Msg.ClientID()); {
-	case l == 1 || l > lease.MaxClientIDLen: // cut, it might be another client's
+	case l == 0 && q.Msg.Has(dhcp4.OptClientIdentifier), l == 1, l > lease.MaxClientIDLen: // cut, it might be another client's
 		return ReasonClientIDLength
 	case len(q.Msg.CHAddr()) > 0 && n&dhcp4.NoteBroadcastCHAddr != 0:
 		return ReasonBroadcastCHAddr
@@ -90,7 +102,10 @@ func (w *Worker) acceptIdentity(q *Query4) Reason {
 // override it with (RFC 5107), an address of ours, or an identifier configured
 // for a subnet, globally, or for a class of the query (V4-016).
 func (w *Worker) ownServerID(q *Query4, id dhcp4.IPv4) bool {
-	if o := q.Msg.RAI(dhcp4.RAIServerIDOverride); len(o) == 4 && dhcp4.AddrFromSlice(o) == id {
+	if o := q.rai(dhcp4.RAIServerIDOverride); len(o) == 4 && dhcp4.AddrFromSlice(o) == id {
+		return true
+	}
+	if q.cfg.Snapshot.Dhcp4.Compatibility.IgnoreServerIdentifier {
 		return true
 	}
 	if id == 0 {
@@ -102,7 +117,7 @@ func (w *Worker) ownServerID(q *Query4, id dhcp4.IPv4) bool {
 	if _, ok := q.cfg.serverIDs[id]; ok {
 		return true
 	}
-	for _, c := range q.Classes.order[:q.Classes.n] {
+	for _, c := range q.Classes.order {
 		if c < uint32(len(q.cfg.classes.options)) {
 			if hasServerID(q.cfg.classes.options[c], id) {
 				return true
@@ -113,7 +128,19 @@ func (w *Worker) ownServerID(q *Query4, id dhcp4.IPv4) bool {
 }
 
 // SelectSubnet4 sets q.Subnet (nil: none; Process4 then answers as V4-020 says).
-func (w *Worker) SelectSubnet4(q *Query4) {
+// With a reason other than ReasonOK the query is dropped: it is in class DROP,
+// perhaps by a global reservation that is looked up here (V4-124).
+func (w *Worker) SelectSubnet4(q *Query4) Reason {
+	q.identify()
+	if q.Classes.has(classDrop) {
+		return ReasonClassDrop
+	}
+	w.scratch.Unpacked = true
+	if q.cfg.Snapshot.Dhcp4.EarlyGlobal {
+		if reason := w.lookUpEarly(q); reason != ReasonOK {
+			return reason
+		}
+	}
 	v := q.Msg
 	w.sel = subnet.Selector{
 		GIAddr: v.GIAddr(),
@@ -124,7 +151,7 @@ func (w *Worker) SelectSubnet4(q *Query4) {
 		IfAddr: q.IfAddr,
 	}
 	// The relay's word comes before the client's (RFC 3527, RFC 3011).
-	if b := v.RAI(dhcp4.RAILinkSelection); len(b) == 4 {
+	if b := q.rai(dhcp4.RAILinkSelection); len(b) == 4 && !q.cfg.Snapshot.Dhcp4.Compatibility.IgnoreRAILinkSelection {
 		w.sel.LinkSelection = dhcp4.AddrFromSlice(b)
 	} else if b := v.Option(dhcp4.OptSubnetSelection); len(b) == 4 {
 		w.sel.LinkSelection = dhcp4.AddrFromSlice(b)
@@ -134,8 +161,7 @@ func (w *Worker) SelectSubnet4(q *Query4) {
 		w.sel.Allowed = w.allowed
 	}
 	q.Subnet = q.cfg.Subnets.Select(&w.sel)
+	return ReasonOK
 }
 
-func (w *Worker) subnetAllowed(s *config.Subnet4) bool {
-	return w.q.Classes.hasAny(w.q.cfg.bySubnet[s].guard)
-}
+func (w *Worker) subnetAllowed(s *config.Subnet4) bool { return w.q.allowed(s) }

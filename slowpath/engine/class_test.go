@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peregrine-dhcp/peregrine/slowpath/class"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 )
 
@@ -55,26 +56,37 @@ func TestClassSet(t *testing.T) {
 
 func TestClassSetLimits(t *testing.T) {
 	cfg := &config.Dhcp4{}
-	for i := range 1000 {
+	for i := range 5000 {
 		cfg.Classes = append(cfg.Classes, config.Class{Name: fmt.Sprintf("c%d", i)})
 	}
 	tab := newClassTable(cfg)
 	var c ClassSet
 	c.reset(tab)
-	for i := 950; i < 1000; i++ { // beyond the bits
-		if !c.Add(fmt.Sprintf("c%d", i)) || !c.Has(fmt.Sprintf("c%d", i)) || c.Has(fmt.Sprintf("c%d", i-1000+50)) {
+	for i := range 5000 {
+		if i != 21 && i < MaxQueryClasses && (!c.Add(fmt.Sprintf("c%d", i)) || !c.Has(fmt.Sprintf("c%d", i)) || c.Has(fmt.Sprintf("c%d", i+1))) {
 			t.Fatalf("class %d", i)
 		}
 	}
-	for i := range 14 {
-		c.Add(fmt.Sprintf("c%d", i))
-	}
+	c.Add("c4500") // the place of c21
 	if c.Overflowed() || c.Len() != MaxQueryClasses {
 		t.Errorf("%d classes", c.Len())
 	}
-	if c.Add("c20") || !c.Overflowed() || c.Has("c20") {
+	if c.Add("c4501") || !c.Overflowed() || c.Has("c4501") {
 		t.Error("too many classes fit")
 	}
+	if n := testing.AllocsPerRun(10, func() {
+		c.reset(tab)
+		for i := range uint32(100) {
+			c.add(i * 40)
+		}
+	}); n != 0 && !raceEnabled {
+		t.Errorf("%v allocations", n)
+	}
+	c.reset(tab)
+	if c.Len() != 0 || c.Has("c3") {
+		t.Error("reset leaves something")
+	}
+	c.Add("c3")
 	g := tab.numbers([]string{"c3", "c21"})
 	if !c.hasAny(g) || !c.hasAny(nil) || c.hasAny(tab.numbers([]string{"c21"})) {
 		t.Error("guards are wrong")
@@ -83,7 +95,7 @@ func TestClassSetLimits(t *testing.T) {
 
 func TestClassEscape(t *testing.T) {
 	for _, raw := range []string{"", "plain", "a b", "%", "%%", "\x00", "ü", "x%20", "a,b(c)"} {
-		esc := string(appendEscaped(nil, []byte(raw)))
+		esc := string(class.AppendEscaped(nil, []byte(raw)))
 		if got, ok := unescapeClass(esc); !ok || got != raw {
 			t.Errorf("%q → %q → %q, %v", raw, esc, got, ok)
 		}

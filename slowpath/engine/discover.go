@@ -21,10 +21,12 @@ func (w *Worker) discover(q *Query4, r *Reply4) Reason {
 		}
 		return reason
 	}
-	if !q.Classes.hasAny(q.rules.guard) {
+	if !q.enterSubnet() {
 		return ReasonSubnetGuarded
 	}
+	first := q.Subnet
 	for range conflictTries {
+		q.setSubnet(first)
 		reason := w.offer(q, r)
 		if reason == ReasonConflict {
 			continue
@@ -54,10 +56,10 @@ func (w *Worker) offer(q *Query4, r *Reply4) Reason {
 			return reason
 		}
 	}
-	if have && w.allowedPool(q, w.cur.Addr) && !w.reservedForOther(q, w.cur.Addr) {
+	if have && w.inAllowedPool(q, w.cur.Addr) && !w.reservedForOther(q, w.cur.Addr) {
 		return w.renew(q, r, true)
 	}
-	if a := q.hint(); a != 0 && w.allowedPool(q, a) && !w.reservedForOther(q, a) {
+	if a := q.hint(); a != 0 && w.inAllowedPool(q, a) && !w.reservedForOther(q, a) {
 		switch reason := w.take(q, r, a, true, false); reason {
 		case ReasonAddressInUse, ReasonLeaseRefused:
 		default:
@@ -84,7 +86,7 @@ func (w *Worker) take(q *Query4, r *Reply4, a dhcp4.IPv4, offer, overOffers bool
 				return ReasonAddressInUse
 			}
 		case leased(old, q.NowUnixS):
-			if offer && old.SubnetID == q.Subnet.ID && q.owns(old, q.matchCID()) {
+			if offer && q.onLink(old.SubnetID) && q.owns(old, q.matchCID()) {
 				w.cur = *old // a second lease of the client's
 				return w.renew(q, r, true)
 			}
@@ -101,9 +103,12 @@ func (w *Worker) take(q *Query4, r *Reply4, a dhcp4.IPv4, offer, overOffers bool
 // stands over a stale record and leaves it as it is; a lease replaces it, which
 // reclaims it first (V4-071).
 func (w *Worker) put(q *Query4, r *Reply4, a dhcp4.IPv4, found, stale, offer bool) Reason {
+	if q.hw == nil && q.matchCID() == nil {
+		return ReasonIdentityUnusable
+	}
 	old, next := &w.exist, &w.next
 	next.UserContext = ""
-	w.fill(q, next, a, w.validLifetime(q))
+	w.fill(q, next, a, w.validLifetime(q, a, 0))
 	if f := q.cfg.Callouts.LeaseSelect; f != nil {
 		if s := f(q, next, offer); s == Skip || s == Drop {
 			return ReasonLeaseRefused
@@ -113,7 +118,7 @@ func (w *Worker) put(q *Query4, r *Reply4, a dhcp4.IPv4, found, stale, offer boo
 	validS := next.ValidLifetimeS
 	volatile := false
 	if offer {
-		if next.ValidLifetimeS = q.Subnet.OfferLifetimeS; next.ValidLifetimeS == 0 { // V4-074
+		if next.ValidLifetimeS = q.offerLifetime(); next.ValidLifetimeS == 0 { // V4-074
 			volatile = true
 			next.ValidLifetimeS = q.cfg.OfferHoldS
 			next.State = lease.StateOffered
@@ -155,33 +160,59 @@ func (w *Worker) put(q *Query4, r *Reply4, a dhcp4.IPv4, found, stale, offer boo
 	return ReasonOK
 }
 
-// allocate takes an address of the pools that the client may use: a free one of
-// any pool, else a stale one, else one that is only offered, so that a flood of
-// DHCPDISCOVERs keeps nobody from being served.
+// allocate takes an address of the pools that the client may use, of all subnets
+// of its link: one that is free or whose lease has ended, else one of an expired
+// lease, else one that is only offered, so that a flood of DHCPDISCOVERs keeps
+// nobody from being served.
 func (w *Worker) allocate(q *Query4, r *Reply4, offer bool) Reason {
-	for range conflictTries {
-		a, reason := w.pick(q)
-		if reason == ReasonPoolExhausted && w.reclaimForSpace(q) {
-			a, reason = w.pick(q)
+	if q.Subnet.Network != nil {
+		q.setSubnet(q.cfg.Alloc.Preferred(q.Subnet))
+	}
+	first := q.Subnet
+	noPools := true
+	for round := range 3 {
+		switch {
+		case round == 1 && !w.reclaimForSpace(q):
+			continue
+		case round > 0 && noPools:
+			return ReasonNoPools
 		}
+		for s := first; s != nil; s = q.nextSubnet(first, s) {
+			q.setSubnet(s)
+			reason := w.allocateIn(q, r, offer, round == 2)
+			switch reason {
+			case ReasonNoPools:
+				continue
+			case ReasonPoolExhausted:
+				noPools = false
+				continue
+			}
+			return reason
+		}
+	}
+	return ReasonPoolExhausted
+}
+
+// allocateIn is allocate in the query's subnet.
+func (w *Worker) allocateIn(q *Query4, r *Reply4, offer, offered bool) Reason {
+	for range conflictTries {
+		a, reason := w.pick(q, offered)
 		if reason != ReasonOK {
 			return reason
 		}
 		w.exist.Version = 0
 		found := w.t.Get(a, &w.exist)
-		offered := found && w.exist.State == lease.StateOffered
-		if found && !offered && leased(&w.exist, q.NowUnixS) || w.reservedForOther(q, a) {
+		over := found && isOffer(&w.exist)
+		if found && !over && leased(&w.exist, q.NowUnixS) || w.reservedForOther(q, a) {
 			q.cfg.Alloc.Unclaim(q.Subnet, a)
 			continue
 		}
-		reason = w.put(q, r, a, found, found && !offered, offer)
-		switch reason {
-		case ReasonOK:
+		reason = w.put(q, r, a, found, found && !over, offer)
+		if reason == ReasonOK {
 			return reason
-		case ReasonConflict, ReasonAddressInUse:
-			q.cfg.Alloc.Unclaim(q.Subnet, a)
-		default:
-			q.cfg.Alloc.Unclaim(q.Subnet, a)
+		}
+		q.cfg.Alloc.Unclaim(q.Subnet, a)
+		if reason != ReasonConflict && reason != ReasonAddressInUse {
 			return reason
 		}
 	}

@@ -83,8 +83,10 @@ type Config struct {
 	Snapshot *config.Snapshot
 	Subnets  *subnet.Index
 	Hosts    *host.Index
-	Alloc    *alloc.Set
-	Callouts Callouts
+	// HostLists are the reservations where a look-up may find several.
+	HostLists *host.Lists
+	Alloc     *alloc.Set
+	Callouts  Callouts
 	// OfferHoldS is Dataplane.OfferHoldS.
 	OfferHoldS uint32
 
@@ -99,6 +101,7 @@ func NewConfig(s *config.Snapshot, c Callouts) *Config {
 		Snapshot:   s,
 		Subnets:    subnet.NewIndex(d),
 		Hosts:      host.NewIndex(d),
+		HostLists:  host.NewLists(d),
 		Alloc:      alloc.NewSet(d),
 		Callouts:   c,
 		OfferHoldS: uint32(max(s.Dataplane.OfferHoldS, 0)),
@@ -227,6 +230,7 @@ func (e *Engine) NewWorker(j lease.Journal) *Worker {
 	w.e, w.t, w.j = e, e.leases, j
 	w.cfg = e.Config()
 	w.allowed = w.subnetAllowed // once: a method value made per query would allocate
+	w.usable = w.usablePool
 	return w
 }
 

@@ -66,9 +66,7 @@ func (w *Worker) Finish4(q *Query4, r *Reply4) Reason {
 		r.SetU32(dhcp4.OptIPAddressLeaseTime, r.ValidLifetimeS)
 		r.SetIP(dhcp4.OptSubnetMask, s.Mask) // V4-111
 		setTimers(s, r)
-		if q.nameLen > 0 {
-			r.Set(dhcp4.OptHostName, q.name[:q.nameLen])
-		}
+		q.tellName(r)
 	}
 	w.setOptions(q, r, w.collect(q, r))
 	if q.v6Only && !r.Has(dhcp4.OptIPv6OnlyPreferred) {
@@ -97,12 +95,42 @@ func localAddr(q *Query4) dhcp4.IPv4 {
 	return q.IfAddr
 }
 
-// setFields sets siaddr, sname and file: the subnet's values, where the host has
-// its own those (V4-110).
+// setFields sets siaddr, sname and file, each from the first that has it: the
+// host, the classes in order of assignment, the subnet (V4-110).
 func setFields(q *Query4, r *Reply4) {
-	s := q.Subnet
-	r.SIAddr = s.NextServer
-	sname, file := s.ServerHostname, s.BootFileName
+	var sname, file string
+	if s := q.Subnet; s != nil {
+		r.SIAddr = s.NextServer
+		sname, file = s.ServerHostname, s.BootFileName
+	}
+	if q.cfg.classes.fields {
+		var next dhcp4.IPv4
+		var cs, cf string
+		for _, i := range q.Classes.order {
+			c := q.cfg.classes.def(i)
+			if c == nil {
+				continue
+			}
+			if next == 0 {
+				next = c.NextServer
+			}
+			if cs == "" {
+				cs = c.ServerHostname
+			}
+			if cf == "" {
+				cf = c.BootFileName
+			}
+		}
+		if next != 0 {
+			r.SIAddr = next
+		}
+		if cs != "" {
+			sname = cs
+		}
+		if cf != "" {
+			file = cf
+		}
+	}
 	if h := q.Host; h != nil {
 		if h.NextServer != 0 {
 			r.SIAddr = h.NextServer
@@ -142,7 +170,7 @@ func address(q *Query4, r *Reply4) {
 	case relayed:
 		if r.Type == dhcp4.MsgNak {
 			// The client may have no address the relay could send to.
-			r.Flags |= dhcp4.FlagBroadcast
+			r.Flags = dhcp4.FlagBroadcast
 		}
 		toRelay(q, r)
 	case ciaddr != 0:
@@ -171,7 +199,7 @@ func (q *Query4) unicastable() bool {
 func toRelay(q *Query4, r *Reply4) {
 	r.Dst = q.Msg.GIAddr()
 	r.DstPort = dhcp4.ServerPort
-	if q.Msg.RAI(dhcp4.RAIRelayPort) != nil && q.SrcPort != 0 {
+	if q.rai(dhcp4.RAIRelayPort) != nil && q.SrcPort != 0 {
 		r.DstPort = q.SrcPort
 	}
 }

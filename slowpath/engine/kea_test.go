@@ -33,7 +33,7 @@ func TestAcceptRefuses(t *testing.T) {
 		{"type 200", msg(200), ReasonMessageType},
 		{"zero chaddr", nt.Discover(nt.MAC{}), ReasonZeroCHAddr},
 		{"hlen 0", nt.Discover(mac(1), noHW), ReasonNoIdentity},
-		{"hlen 0, empty client-id", nt.Discover(mac(1), noHW, nt.WithClientID()), ReasonNoIdentity},
+		{"hlen 0, empty client-id", nt.Discover(mac(1), noHW, nt.WithClientID()), ReasonClientIDLength},
 		{"broadcast chaddr", nt.Discover(bcast), ReasonBroadcastCHAddr},
 		{"broadcast chaddr with client-id", nt.Discover(bcast, nt.WithClientID(1, 2, 3)), ReasonBroadcastCHAddr},
 		{"client-id of one octet", nt.Discover(mac(1), nt.WithClientID(1)), ReasonClientIDLength},
@@ -88,7 +88,10 @@ func TestNoSubnet(t *testing.T) {
 	l.silent(ReasonNoSubnet, nt.Discover(mac(1)))
 	l.silent(ReasonNoSubnet, nt.InitReboot(mac(1), a))
 	l.silent(ReasonRebindNoSubnet, nt.Rebind(mac(1), a))
-	l.silent(ReasonNoSubnet, nt.Inform(mac(1), a))
+	l.want(dhcp4.MsgAck, nt.Inform(mac(1), a))
+	if got := l.answer.Option(dhcp4.OptServerIdentifier); len(got) != 4 || l.answer.Has(dhcp4.OptRouter) {
+		t.Errorf("server identifier %v, or options of no subnet", got)
+	}
 	l.nak(ReasonNoSubnet, nt.Request(mac(1), a, l.ifAddr))
 	l.nak(ReasonNoSubnet, nt.Renew(mac(1), ip("10.9.9.9"), l.ifAddr))
 	l.reload(`"authoritative": true,` + simple)
@@ -349,19 +352,21 @@ func TestFixedFields(t *testing.T) {
 
 // V4-112.
 func TestHostName(t *testing.T) {
+	ddns := parseConfig(t, simple, Callouts{}).Snapshot.Dhcp4.Subnets[0].DDNS
 	for _, c := range []struct{ in, want string }{
 		{"Host-1", "host-1"},
 		{"Host.Example.ORG", "host.example.org"},
 		{"host.example.org.", "host.example.org."},
 		{"host.", "host"},
 		{" my host! ", "myhost"},
-		{"a..b", ""}, {".a", ""}, {".", ""}, {"", ""}, {"!!!", ""}, {"\x00\x00", ""},
+		{"a..b", ""}, {".a", ""}, {".", "myhost-192-0-2-9"}, {"", ""}, {"!!!", ""}, {"\x00\x00", ""},
 		{strings.Repeat("a", 64), ""},
 		{strings.Repeat("a", 63), strings.Repeat("a", 63)},
 		{strings.Repeat("a.", 128), ""},
 	} {
-		var b [lease.MaxHostnameLen]byte
-		if got := string(b[:cleanName(b[:], []byte(c.in))]); got != c.want {
+		var n clientName
+		n.fromHostName([]byte(c.in), "", &ddns, ip("192.0.2.9"))
+		if got := string(n.name[:n.nameLen]); got != c.want {
 			t.Errorf("%q becomes %q, want %q", c.in, got, c.want)
 		}
 	}

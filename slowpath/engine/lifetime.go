@@ -9,13 +9,22 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
 
-// validLifetime is the lifetime of a lease for the client, in seconds: what it
-// asks for within the subnet's bounds, else the default (V4-075).
-func (w *Worker) validLifetime(q *Query4) uint32 {
+// validLifetime is the lifetime of a lease of addr for the client, in seconds:
+// what it asks for within the bounds of the first of its classes that has any,
+// else of the subnet, else the default (V4-075). Where the pools are nearly used
+// up it is the least that may be, or what remains of the present lease (V4-067).
+func (w *Worker) validLifetime(q *Query4, addr dhcp4.IPv4, remainS uint32) uint32 {
+	if q.Classes.has(classBOOTP) {
+		return lease.InfiniteLifetime
+	}
 	v := &q.Subnet.Valid
-	req, ok := q.Msg.LeaseTime()
-	if !ok || req == 0 {
-		return v.Default
+	if q.cfg.classes.lifetimes {
+		for _, i := range q.Classes.order {
+			if c := q.cfg.classes.def(i); c != nil && c.HasValid {
+				v = &c.Valid
+				break
+			}
+		}
 	}
 	lo, hi := v.Min, v.Max
 	if lo == 0 {
@@ -24,7 +33,36 @@ func (w *Worker) validLifetime(q *Query4) uint32 {
 	if hi == 0 {
 		hi = v.Default
 	}
+	if t := q.Subnet.AdaptiveThreshold; t > 0 && t < 1 {
+		w.q = q
+		if q.cfg.Alloc.Occupancy(q.Subnet, addr, w.usable) >= t {
+			return max(lo, remainS)
+		}
+	}
+	req, ok := q.Msg.LeaseTime()
+	if !ok || req == 0 {
+		return v.Default
+	}
 	return max(lo, min(req, hi))
+}
+
+// usablePool is for alloc.Set.Occupancy, of w.q.
+func (w *Worker) usablePool(p int) bool { return w.q.Classes.hasAny(w.q.rules.pools[p]) }
+
+// offerLifetime is for how many seconds an offer is stored as a lease, 0 if it
+// is not: of the first class that says so, else of the subnet (V4-074).
+func (q *Query4) offerLifetime() uint32 {
+	if q.cfg.classes.lifetimes {
+		for _, i := range q.Classes.order {
+			if c := q.cfg.classes.def(i); c != nil && c.HasOfferLifetime {
+				return c.OfferLifetimeS
+			}
+		}
+	}
+	if q.Classes.has(classBOOTP) {
+		return 0
+	}
+	return q.Subnet.OfferLifetimeS
 }
 
 // sameLease reports that renewing changes nothing but the time (V4-073).
@@ -34,7 +72,8 @@ func sameLease(old, next *lease.Lease4) bool {
 		old.FQDNFwd == next.FQDNFwd && old.FQDNRev == next.FQDNRev &&
 		old.HWType == next.HWType && bytes.Equal(old.HW(), next.HW()) &&
 		bytes.Equal(old.CID(), next.CID()) &&
-		bytes.Equal(old.Host(), next.Host())
+		bytes.Equal(old.Host(), next.Host()) &&
+		old.UserContext == next.UserContext
 }
 
 // remainingS is what remains of an assigned lease, 0 if nothing or if time runs

@@ -21,13 +21,19 @@ func (w *Worker) collect(q *Query4, r *Reply4) []*config.Options {
 		add(h.Options)
 	}
 	s := q.Subnet
+	if s == nil { // as in Kea, not even the global ones
+		return l
+	}
 	if r.YIAddr != 0 {
 		if p := poolOf(s, r.YIAddr); p >= 0 {
 			add(&s.Pools[p].Options)
 		}
 	}
 	add(&s.Options)
-	for _, c := range q.Classes.order[:q.Classes.n] {
+	if s.Network != nil {
+		add(&s.Network.Options)
+	}
+	for _, c := range q.Classes.order {
 		if c < uint32(len(q.cfg.classes.options)) {
 			if o := q.cfg.classes.options[c]; o != nil {
 				l = append(l, o)
@@ -35,6 +41,7 @@ func (w *Worker) collect(q *Query4, r *Reply4) []*config.Options {
 		}
 	}
 	add(&q.cfg.Snapshot.Dhcp4.Options)
+	w.scopes = l
 	return l
 }
 

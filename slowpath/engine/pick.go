@@ -5,38 +5,36 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 )
 
-// pick claims an address of the pools that the client may use, the best kind
-// that any of them has.
-func (w *Worker) pick(q *Query4) (dhcp4.IPv4, Reason) {
+// pick claims an address of the pools of the query's subnet that the client may
+// use: the next unused one, the pools in turn; with offered one that is only
+// offered.
+func (w *Worker) pick(q *Query4, offered bool) (dhcp4.IPv4, Reason) {
 	s, set := q.Subnet, q.cfg.Alloc
-	var best dhcp4.IPv4
-	kind := alloc.None
-	pools := 0
-	for p := range s.Pools {
-		if !q.Classes.hasAny(q.rules.pools[p]) {
-			continue
+	n, pools := len(s.Pools), 0
+	turn := set.Turn(s)
+	for round := range 2 {
+		for i := range n {
+			p := turn + i
+			if p >= n {
+				p -= n
+			}
+			if !q.Classes.hasAny(q.rules.pools[p]) {
+				continue
+			}
+			pools++
+			if offered {
+				if a, ok := set.PickOffered(s, p); ok {
+					return a, ReasonOK
+				}
+			} else if a, kind := set.PickUnused(s, p, round == 1); kind != alloc.None {
+				return a, ReasonOK
+			}
 		}
-		pools++
-		a, k := set.Pick(s, p)
-		if k == alloc.None {
-			continue
-		}
-		if kind != alloc.None && k >= kind { // not better
-			set.Unclaim(s, a)
-			continue
-		}
-		if kind != alloc.None {
-			set.Unclaim(s, best)
-		}
-		best, kind = a, k
-		if kind == alloc.Free {
+		if offered || pools == 0 {
 			break
 		}
 	}
-	switch {
-	case kind != alloc.None:
-		return best, ReasonOK
-	case pools == 0:
+	if pools == 0 {
 		return 0, ReasonNoPools
 	}
 	return 0, ReasonPoolExhausted

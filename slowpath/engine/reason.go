@@ -20,6 +20,7 @@ const (
 	ReasonInformNoAddress   // direct DHCPINFORM from 0.0.0.0 without ciaddr (V4-026)
 	ReasonDeclineNoAddress  // DHCPDECLINE without option 50 (V4-024)
 	ReasonMalformedAddress  // option 50 or 54 is not one address
+	ReasonMalformedFQDN     // option 81 has N and S both, or no domain name (RFC 4702 §2.1)
 	ReasonNoLocalAddress    // no address of ours to send from
 	ReasonClassDrop         // in class DROP
 	ReasonClassReject       // in class REJECT (V4-030)
@@ -80,6 +81,7 @@ var reasons = [NumReasons]reasonInfo{
 	ReasonInformNoAddress:   {"inform-no-address", statRFC},
 	ReasonDeclineNoAddress:  {"decline-no-address", statRFC},
 	ReasonMalformedAddress:  {"malformed-address", statParse},
+	ReasonMalformedFQDN:     {"malformed-fqdn", statParse},
 	ReasonNoLocalAddress:    {"no-local-address", statFailed},
 	ReasonClassDrop:         {"class-drop", statAdmin},
 	ReasonClassReject:       {"class-reject", ""},

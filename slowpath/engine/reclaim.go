@@ -20,10 +20,12 @@ func (w *Worker) Reclaimed() ReclaimCounts { return w.reclaimed }
 // Reclaim handles up to max due leases (0: all) and stops early when stop
 // reports true between two: it expires, recovers declined ones and removes what
 // was held long enough (LS-018, LS-019). remove deletes expired leases at once
-// (leases-reclaim). It returns how many it handled. w is the reclaimer's own.
+// (leases-reclaim). It returns how many leases it handled; offers that nobody
+// took go on the way, but are no leases. w is the reclaimer's own.
 // It also stops while the journal takes no records; what is left stays due.
 func (w *Worker) Reclaim(nowUnixS int64, max int, remove bool, stop func() bool) int {
-	return w.reclaim(w.Begin(), nowUnixS, max, remove, stop)
+	leases, _ := w.reclaim(w.Begin(), nowUnixS, max, false, remove, stop)
+	return leases
 }
 
 // spaceBatch is how many records reclaimForSpace handles at once.
@@ -36,44 +38,56 @@ func (w *Worker) reclaimForSpace(q *Query4) bool {
 	if w.nothingDueAt == q.NowUnixS { // a flood must not scan for every packet
 		return false
 	}
-	if w.reclaim(q.cfg, q.NowUnixS, spaceBatch, false, nil) == 0 {
+	if leases, offers := w.reclaim(q.cfg, q.NowUnixS, spaceBatch, true, false, nil); leases+offers == 0 {
 		w.nothingDueAt = q.NowUnixS
 		return false
 	}
 	return true
 }
 
-func (w *Worker) reclaim(cfg *Config, nowUnixS int64, max int, remove bool, stop func() bool) int {
+// reclaim counts offers towards max with all.
+func (w *Worker) reclaim(cfg *Config, nowUnixS int64, max int, all, remove bool, stop func() bool) (leases, offers int) {
 	x := &cfg.Snapshot.Dhcp4.Expired
 	holdS := int64(x.HoldReclaimedTimeS)
 	if !x.Affinity() {
 		remove, holdS = true, 0
 	}
-	handled := 0
 	for {
 		batch := w.due[:]
-		if max > 0 && max-handled < len(batch) {
-			batch = batch[:max-handled]
+		counted := leases
+		if all {
+			counted += offers
+		}
+		if max > 0 {
+			if counted >= max {
+				return leases, offers
+			}
+			batch = batch[:min(len(batch), max-counted)]
 		}
 		n := w.t.Due(nowUnixS, holdS, batch)
 		progress := 0
 		for i := range batch[:n] {
 			if w.journalReady() != ReasonOK {
 				w.reclaimed.Stopped++
-				return handled
+				return leases, offers
 			}
+			before := w.reclaimed.Offers
 			if w.reclaimOne(cfg, &batch[i], nowUnixS, remove) {
 				progress++
 			}
-			handled++
+			if w.reclaimed.Offers != before {
+				offers++
+			} else {
+				leases++
+			}
 			if stop != nil && stop() {
-				return handled
+				return leases, offers
 			}
 		}
 		// A round that changed nothing is the last: records that callouts keep
 		// are due again and again.
-		if progress == 0 || handled == max {
-			return handled
+		if progress == 0 {
+			return leases, offers
 		}
 	}
 }

@@ -26,10 +26,12 @@ func (w *Worker) request(q *Query4, r *Reply4) Reason {
 		}
 		return reason
 	}
-	if !q.Classes.hasAny(q.rules.guard) {
+	if !q.enterSubnet() {
 		return w.nak(q, r, ReasonSubnetGuarded)
 	}
+	first := q.Subnet
 	for range conflictTries {
+		q.setSubnet(first)
 		reason := w.grant(q, r)
 		switch {
 		case reason == ReasonConflict:
@@ -54,7 +56,7 @@ func (w *Worker) request(q *Query4, r *Reply4) Reason {
 // may be good.
 func (w *Worker) silent(q *Query4, reason Reason) bool {
 	switch reason {
-	case ReasonUnknownAddress, ReasonConflict, ReasonNotDurable,
+	case ReasonUnknownAddress, ReasonConflict, ReasonNotDurable, ReasonIdentityUnusable,
 		ReasonJournalFull, ReasonJournalFailed, ReasonTableFull:
 		return true
 	case ReasonInitRebootUnknown:
@@ -66,7 +68,7 @@ func (w *Worker) silent(q *Query4, reason Reason) bool {
 // grant renews the client's lease or makes a new one.
 func (w *Worker) grant(q *Query4, r *Reply4) Reason {
 	r.HaveLease, r.HaveOld, r.HaveDeleted, r.Reused = false, false, false, false
-	s := q.Subnet
+	first := q.Subnet
 	req := q.hint()
 	if q.State == StateInitReboot {
 		switch known, right := w.rebootLease(q, req); {
@@ -76,16 +78,15 @@ func (w *Worker) grant(q *Query4, r *Reply4) Reason {
 			return ReasonInitRebootAddress
 		}
 	}
-	if req != 0 && w.reservedForOther(q, req) {
-		return ReasonAddressReserved
-	}
 	have := w.findClient(q)
-	resAddr, reserved := w.reservedAddr(q)
 	if req == 0 {
+		resAddr, reserved := w.reservedAddr(q)
 		if !reserved {
 			return w.grantAny(q, r, have)
 		}
 		req = resAddr
+	} else if w.reservedForOther(q, req) {
+		return ReasonAddressReserved
 	}
 
 	own := false
@@ -93,16 +94,16 @@ func (w *Worker) grant(q *Query4, r *Reply4) Reason {
 		if !q.owns(&w.exist, q.matchCID()) {
 			return ReasonAddressInUse
 		}
-		own = w.exist.SubnetID == s.ID
+		own = q.onLink(w.exist.SubnetID)
 	}
-	if !reserved || resAddr != req {
+	if resAddr, reserved := w.reservedAddr(q); !reserved || resAddr != req {
 		// While the reserved address is not free the client may have another
 		// one; as soon as it is free it shall ask for it (V4-128).
 		if reserved && !(w.t.Get(resAddr, &w.tmp) && leased(&w.tmp, q.NowUnixS)) {
 			return ReasonReservedElsewhere
 		}
-		if !w.allowedPool(q, req) {
-			if poolOf(s, req) >= 0 {
+		if !w.inAllowedPool(q, req) {
+			if inAnyPool(first, req) {
 				return ReasonPoolGuarded
 			}
 			return ReasonUnknownAddress
@@ -121,7 +122,7 @@ func (w *Worker) grant(q *Query4, r *Reply4) Reason {
 		// on one machine.
 		w.cur = w.exist
 		have = true
-		goes = goes && s.OfferLifetimeS > 0
+		goes = goes && q.offerLifetime() > 0
 	}
 	var reason Reason
 	if have && w.cur.Addr == req && w.cur.State != lease.StateOffered {
@@ -137,7 +138,7 @@ func (w *Worker) grant(q *Query4, r *Reply4) Reason {
 
 // grantAny serves a client that names no address and has none reserved.
 func (w *Worker) grantAny(q *Query4, r *Reply4, have bool) Reason {
-	if have && w.allowedPool(q, w.cur.Addr) && !w.reservedForOther(q, w.cur.Addr) {
+	if have && w.inAllowedPool(q, w.cur.Addr) && !w.reservedForOther(q, w.cur.Addr) {
 		if w.cur.State != lease.StateOffered {
 			return w.renew(q, r, false)
 		}
@@ -156,15 +157,19 @@ func (w *Worker) grantAny(q *Query4, r *Reply4, have bool) Reason {
 // rebootLease looks for the lease of a client in INIT-REBOOT, whatever
 // match-client-id says (V4-019). right: it is one of the address it asks for.
 func (w *Worker) rebootLease(q *Query4, req dhcp4.IPv4) (known, right bool) {
-	l, id := &w.tmp, q.Subnet.ID
-	if w.t.Get(req, l) && (l.State != lease.StateOffered || w.t.Covered(req, l)) && l.SubnetID == id && q.owns(l, q.cid) {
+	l, first := &w.tmp, q.Subnet
+	if w.t.Get(req, l) && (!isOffer(l) || w.t.Covered(req, l)) && q.onLink(l.SubnetID) && q.owns(l, q.cid) {
 		return true, true
 	}
-	if q.cid != nil && w.t.FindByClientID(q.cid, id, l) && l.State != lease.StateOffered {
-		return true, l.Addr == req
+	for s := first; q.cid != nil && s != nil; s = q.nextSubnet(first, s) {
+		if w.t.FindByClientID(q.cid, s.ID, l) && !isOffer(l) {
+			return true, l.Addr == req
+		}
 	}
-	if q.hw != nil && w.t.FindByHWAddr(q.Msg.HType(), q.hw, q.cid, id, l) && l.State != lease.StateOffered {
-		return true, l.Addr == req
+	for s := first; q.hw != nil && s != nil; s = q.nextSubnet(first, s) {
+		if w.t.FindByHWAddr(q.Msg.HType(), q.hw, q.cid, s.ID, l) && !isOffer(l) {
+			return true, l.Addr == req
+		}
 	}
 	return false, false
 }
@@ -192,18 +197,21 @@ func (w *Worker) renew(q *Query4, r *Reply4, offer bool) Reason {
 	}
 	now := q.NowUnixS
 	inUse := leased(old, now)
-	if offer && !inUse && q.Subnet.OfferLifetimeS == 0 {
+	offerS := uint32(0)
+	if offer {
+		offerS = q.offerLifetime() // V4-074
+	}
+	if offer && !inUse && offerS == 0 {
 		// An old lease does not keep the address for its client, so it is
 		// offered like any other.
 		w.exist = w.cur
 		return w.put(q, r, old.Addr, true, true, true)
 	}
-	offerS := uint32(0)
-	if offer && !(inUse && old.ExpiresUnixS() > now+int64(q.Subnet.OfferLifetimeS)) {
-		offerS = q.Subnet.OfferLifetimeS // V4-074
+	if inUse && old.ExpiresUnixS() > now+int64(offerS) {
+		offerS = 0
 	}
 	*next = *old
-	w.fill(q, next, old.Addr, w.validLifetime(q))
+	w.fill(q, next, old.Addr, w.validLifetime(q, old.Addr, remainingS(old, now)))
 	var reuseS uint32
 	if inUse && offerS == 0 && sameLease(old, next) && (offer || w.durable(old)) {
 		reuseS = reusable(q.Subnet, old, now)

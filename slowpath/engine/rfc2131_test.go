@@ -90,8 +90,8 @@ func TestRFC2131_3_1_4_UnansweredOfferEnds(t *testing.T) {
 		l.want(dhcp4.MsgOffer, nt.Discover(mac(i)))
 	}
 	l.now += int64(l.eng.Config().OfferHoldS) + 1
-	if n := l.w.Reclaim(l.now, 0, false, nil); n != 10 || l.table.Len() != 0 {
-		t.Errorf("reclaimed %d offers, %d records left; want 10 and 0", n, l.table.Len())
+	if n := l.w.Reclaim(l.now, 1, false, nil); n != 0 || l.w.Reclaimed().Offers != 10 || l.table.Len() != 0 {
+		t.Errorf("reclaimed %d leases and %d offers, %d records left; want 0, 10 and 0", n, l.w.Reclaimed().Offers, l.table.Len())
 	}
 	if len(l.j.state) != 0 || l.j.pos != 0 {
 		t.Error("offers reached the journal")

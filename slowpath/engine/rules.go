@@ -8,38 +8,62 @@ import (
 // rules are a configuration's class names turned into numbers, and what is
 // looked up by value, made once.
 type rules struct {
-	classes  *classTable
-	bySubnet map[*config.Subnet4]*subnetRules
-	// anyGuard: some subnet has a class guard.
-	anyGuard bool
+	classes *classTable
+	subnets []subnetRules // as Dhcp4.Subnets
+	// anyGuard: some subnet has a class guard. anyAdditional: something has a
+	// list of additional classes.
+	anyGuard, anyAdditional bool
 	// serverIDs are the identifiers configured for subnets and globally
 	// (V4-016).
 	serverIDs map[dhcp4.IPv4]struct{}
 	flexID    bool // flex-id is among the identifiers
 }
 
+// subnetRules are class names and options of a subnet and its shared network,
+// prepared. Classes are numbers.
 type subnetRules struct {
-	guard []uint32
-	pools [][]uint32 // guards, as Subnet4.Pools
-	// v6Only: the subnet has option 108 (V4-078).
-	v6Only bool
+	open            bool // no guard
+	guard, netGuard []uint32
+	pools           [][]uint32 // guards, as Subnet4.Pools
+	// What is evaluated late, in Kea's order (CL-048).
+	poolsAdditional           [][]uint32
+	additional, netAdditional []uint32
+	// v6Only: the subnet, or its network, has option 108 (V4-078).
+	v6Only, netV6Only bool
 }
+
+// rulesOf returns the rules of a subnet of this configuration.
+func (r *rules) rulesOf(s *config.Subnet4) *subnetRules { return &r.subnets[s.Index] }
 
 func newRules(d *config.Dhcp4) rules {
 	r := rules{
 		classes:   newClassTable(d),
-		bySubnet:  make(map[*config.Subnet4]*subnetRules, len(d.Subnets)),
+		subnets:   make([]subnetRules, len(d.Subnets)),
 		serverIDs: make(map[dhcp4.IPv4]struct{}),
 	}
-	for _, s := range d.Subnets {
-		sr := &subnetRules{guard: r.classes.numbers(s.ClientClasses)}
+	for i, s := range d.Subnets {
+		sr := &r.subnets[i]
+		sr.guard = r.classes.numbers(s.ClientClasses)
+		sr.additional = r.classes.numbers(s.AdditionalClasses)
+		r.anyAdditional = r.anyAdditional || len(sr.additional) > 0
 		for _, p := range s.Pools {
 			sr.pools = append(sr.pools, r.classes.numbers(p.ClientClasses))
+			sr.poolsAdditional = append(sr.poolsAdditional, r.classes.numbers(p.AdditionalClasses))
+			r.anyAdditional = r.anyAdditional || len(p.AdditionalClasses) > 0
+		}
+		if n := s.Network; n != nil {
+			sr.netGuard = r.classes.numbers(n.ClientClasses)
+			sr.netAdditional = r.classes.numbers(n.AdditionalClasses)
+			sr.netV6Only = n.Options.Codes.Has(dhcp4.OptIPv6OnlyPreferred)
+			r.anyAdditional = r.anyAdditional || len(sr.netAdditional) > 0
 		}
 		sr.v6Only = s.Options.Codes.Has(dhcp4.OptIPv6OnlyPreferred)
-		r.bySubnet[s] = sr
-		r.anyGuard = r.anyGuard || len(sr.guard) > 0
+		sr.open = len(sr.guard) == 0 && len(sr.netGuard) == 0
+		r.anyGuard = r.anyGuard || !sr.open
 		r.addServerIDs(&s.Options)
+	}
+	for _, n := range d.Networks {
+		r.addServerIDs(&n.Options)
 	}
 	r.addServerIDs(&d.Options)
 	for _, t := range d.HostIdentifiers {

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 
+	"github.com/peregrine-dhcp/peregrine/slowpath/class"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
@@ -63,9 +64,14 @@ type queryState struct {
 	flexID []byte
 	flexT  config.IdentifierType
 
-	// name is the host name the client has or gets (option 12), lower case.
-	name    [lease.MaxHostnameLen]byte
-	nameLen uint8
+	// hosts are the client's reservations in the subnets of its link, global the
+	// global one.
+	hosts  []*config.Reservation4
+	global *config.Reservation4
+
+	clientName
+	// stash is a relay's option that the lease has kept, empty: none.
+	stash []byte
 
 	// sname and file are what the reply's fields refer to.
 	sname [64]byte
@@ -131,6 +137,9 @@ func leased(l *lease.Lease4, nowUnixS int64) bool {
 	return (l.State == lease.StateDefault || l.State == lease.StateDeclined) && !l.Expired(nowUnixS)
 }
 
+// isOffer reports whether the record is nothing but an offer.
+func isOffer(l *lease.Lease4) bool { return l.State == lease.StateOffered }
+
 // conflictTries is how often a decision is taken anew because a lease it was
 // based on has changed meanwhile. Then the query is dropped: the client asks
 // again.
@@ -156,7 +165,15 @@ type workerState struct {
 	under lease.Lease4 // the record that an offer stands over
 	next  lease.Lease4 // what is stored
 
-	scopes [4 + MaxQueryClasses + 1]*config.Options
+	pkt           packet4
+	scratch       class.Scratch
+	classFailures uint64
+	additional    []uint32
+	context       []byte // a user context in the making
+	found         []*config.Reservation4
+	usable        func(pool int) bool // of q, made once
+
+	scopes []*config.Options
 	due    [64]lease.Due
 
 	reclaimed ReclaimCounts
