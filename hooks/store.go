@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"strconv"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
@@ -55,6 +56,8 @@ type Subnet4 struct {
 	Prefix         netip.Prefix
 	Text           string // the prefix as written
 	ValidLifetimeS uint32
+	Guarded        bool   // only for some client classes
+	Network        string // its shared network, "" for none
 }
 
 // SubnetCounts4 are the numbers of a subnet's addresses.
@@ -168,6 +171,29 @@ type HostStore4 interface {
 
 // HostStore4 is the host reservations, nil where the server has none to change.
 func (e *Env) HostStore4() HostStore4 { return e.server.HostStore4 }
+
+// SubnetPath is where the subnet of that id stands in t, at the top or in a
+// shared network; nil if it is nowhere. list is "subnet4" or "subnet6".
+func SubnetPath(t ConfigTree, list string, id uint32) []any {
+	want := strconv.FormatUint(uint64(id), 10)
+	find := func(path ...any) []any {
+		for i := range t.Len(path...) {
+			if string(t.Get(append(path, i, "id")...)) == want {
+				return append(path, i)
+			}
+		}
+		return nil
+	}
+	if p := find(list); p != nil {
+		return p
+	}
+	for i := range t.Len("shared-networks") {
+		if p := find("shared-networks", i, list); p != nil {
+			return p
+		}
+	}
+	return nil
+}
 
 // LeaseStore4 is the leases, nil where the server has none to change.
 func (e *Env) LeaseStore4() LeaseStore4 { return e.server.LeaseStore4 }

@@ -21,7 +21,7 @@ type hookConfig struct{ s *Server }
 var _ hooks.Configuration = hookConfig{}
 
 func subnetOf(x *config.Subnet4) hooks.Subnet4 {
-	return hooks.Subnet4{ID: x.ID, Prefix: x.Prefix, Text: x.Text, ValidLifetimeS: x.Valid.Default}
+	return hooks.Subnet4{ID: x.ID, Prefix: x.Prefix, Text: x.Text, ValidLifetimeS: x.Valid.Default, Guarded: len(x.ClientClasses) > 0}
 }
 
 // Subnet4 implements hooks.Configuration.

@@ -23,6 +23,17 @@ var hookCommandDocs = map[string][][3]string{
 	"stat_cmds": {
 		{"stat-lease4-get", "`subnet-id`, or `subnet-range` with `first-subnet-id` and `last-subnet-id`; neither: all", "the lease statistics of subnets as a table"},
 	},
+	"host_cmds": {
+		{"reservation-add", "`reservation`: a host with `subnet-id`; `operation-target`", "adds a reservation, to the store unless told otherwise"},
+		{"reservation-del", "`subnet-id` and `ip-address`, or `subnet-id`, `identifier-type`, `identifier`; `operation-target`", "removes a reservation"},
+		{"reservation-get", "as `reservation-del`", "one reservation"},
+		{"reservation-get-all", "`subnet-id`, `operation-target`", "the reservations of a subnet, 0 for the global ones"},
+		{"reservation-get-by-address", "`ip-address`, `subnet-id` (optional), `operation-target`", "the reservations of an address"},
+		{"reservation-get-by-hostname", "`hostname`, `subnet-id` (optional), `operation-target`", "the reservations of a name, in any case"},
+		{"reservation-get-by-id", "`identifier-type`, `identifier`, `operation-target`", "a client's reservations in all subnets"},
+		{"reservation-get-page", "`limit`; `source-index` and `from` as the page before said in `next`; `subnet-id` (optional)", "reservations, `limit` at a time: those of the configuration, then the store's"},
+		{"reservation-update", "as `reservation-add`", "replaces a reservation"},
+	},
 	"lease_cmds": {
 		{"lease4-add", "a lease: `ip-address`, `hw-address`; optional `subnet-id`, `client-id`, `valid-lft`, `expire`, `fqdn-fwd`, `fqdn-rev`, `hostname`, `state`, `pool-id`, `user-context`, `comment`", "adds a lease; 4 if the address has one"},
 		{"lease4-del", "`ip-address`, or `subnet-id`, `identifier-type` (`hw-address`, `client-id`), `identifier`; `update-ddns`", "removes a lease"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 
@@ -164,11 +165,14 @@ func (s *Server) parseHosts(snap *config.Snapshot, subnetID uint32, raw []json.R
 	return list, forms, nil
 }
 
-// asConfigError takes the position off an error of a text that nobody has
+// position is a place in a text that a command has made.
+var position = regexp.MustCompile(`,? (first )?(given )?at config-set:\d+:\d+`)
+
+// asConfigError takes the positions off an error of a text that nobody has
 // written.
 func asConfigError(err error) error {
 	if l := config.AsErrors(err); l != nil && len(l.List) > 0 {
-		return &hooks.ConfigError{Text: l.List[0].Msg}
+		return &hooks.ConfigError{Text: position.ReplaceAllString(l.List[0].Msg, "")}
 	}
 	return err
 }
@@ -279,32 +283,11 @@ func (h hookHosts) Configured(match func(*hooks.StoredHost4) bool, limit int) (o
 	for i, p := range places {
 		path := []any{}
 		if p.subnetID != 0 {
-			path = t.subnetPath(p.subnetID)
+			path = hooks.SubnetPath(t, "subnet4", p.subnetID)
 		}
 		out[i].Form = t.Get(append(path, "reservations", p.i)...)
 	}
 	return out, nil
-}
-
-// subnetPath is where the subnet stands, nil if there is none.
-func (t *configTree) subnetPath(id uint32) []any {
-	find := func(path ...any) []any {
-		for i := range t.Len(path...) {
-			if string(t.Get(append(path, i, "id")...)) == fmt.Sprint(id) {
-				return append(path, i)
-			}
-		}
-		return nil
-	}
-	if p := find("subnet4"); p != nil {
-		return p
-	}
-	for i := range t.Len("shared-networks") {
-		if p := find("shared-networks", i, "subnet4"); p != nil {
-			return p
-		}
-	}
-	return nil
 }
 
 // Stored implements hooks.HostStore4.

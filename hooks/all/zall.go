@@ -5,6 +5,7 @@ package all
 import (
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/hooks/class_cmds"
+	"github.com/peregrine-dhcp/peregrine/hooks/host_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/lease_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/limits"
 	"github.com/peregrine-dhcp/peregrine/hooks/rbac"
@@ -17,4 +18,5 @@ var libraries = []library{
 	{"class_cmds", func() hooks.Library { return class_cmds.New() }},
 	{"stat_cmds", func() hooks.Library { return stat_cmds.New() }},
 	{"rbac", func() hooks.Library { return rbac.New() }},
+	{"host_cmds", func() hooks.Library { return host_cmds.New() }},
 }
