@@ -24,8 +24,8 @@ type subOption struct {
 // says follow its fields: those its data gives in hexadecimal and, of codes that
 // are not among them, those of its scope's option-data.
 func (d *decoder) encapsulate(e *entry, list []entry, depth int) ([]byte, error) {
-	if e.def == nil || e.def.encapsulates == "" {
-		return e.data, nil
+	if e.def == nil || e.def.encapsulates == "" || e.never && e.node.Get("data") == nil {
+		return e.data, nil // the latter is nothing but the mark
 	}
 	if depth > maxEncapsulation {
 		return nil, fmt.Errorf("options are encapsulated more than %d deep", maxEncapsulation)
