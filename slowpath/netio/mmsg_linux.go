@@ -75,6 +75,26 @@ func (b *mmsgBatch) send(fd, from, n int) (int, unix.Errno) {
 	return int(r), 0
 }
 
+// sendAll sends the first n messages. When the kernel has no room for one, it and
+// all after it are lost; when it refuses one for itself, only that one is.
+func (b *mmsgBatch) sendAll(fd, n int) (sent, dropped int) {
+	for from := 0; from < n; {
+		k, errno := b.send(fd, from, n)
+		sent += k
+		from += k
+		switch {
+		case errno == 0 && k > 0, errno == unix.EINTR:
+			// sendmmsg stops at an error and reports it with the next call.
+		case errno == unix.EAGAIN || errno == unix.ENOBUFS || errno == unix.ENOMEM || errno == 0:
+			return sent, dropped + n - from
+		default:
+			dropped++
+			from++
+		}
+	}
+	return sent, dropped
+}
+
 // socketDrops reads how many packets the kernel could not queue on the socket
 // (SO_MEMINFO).
 func socketDrops(fd int) uint64 {

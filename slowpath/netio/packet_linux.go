@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -33,24 +32,10 @@ type PacketOptions struct {
 // kernel's reassembled copy goes to UDP sockets only, where it could not be told
 // from a packet that has been answered already.
 type PacketConn struct {
-	waiter Waiter
-	fd     int
-	opt    PacketOptions
-	mem    slots
-	rx     mmsgBatch
-	slot   [BatchSize]uint32 // of the messages in rx
-	tx     mmsgBatch
-	out    [BatchSize]uint32
-	nOut   int
+	datagrams
 
 	addrs4   atomic.Pointer[[]uint32]
 	skipVLAN atomic.Pointer[[64]uint64]
-
-	rxPackets, txPackets, txDropped, noFrame, rxRefused atomic.Uint64
-
-	mu      sync.Mutex // guards fd in ConnStats, and drops
-	closed  bool
-	rxDrops uint64 // PACKET_STATISTICS is reset by reading
 }
 
 var _ Conn = (*PacketConn)(nil)
@@ -129,8 +114,10 @@ func openPacket(opt PacketOptions) (c *PacketConn, err error) {
 	if err := unix.Bind(fd, sa); err != nil {
 		return nil, os.NewSyscallError("bind", err)
 	}
-	c = &PacketConn{fd: fd, opt: opt, mem: newSlots(opt.Slots)}
-	if err := c.waiter.Init(fd); err != nil {
+	c = new(PacketConn)
+	c.room, c.nameLen = vlanRoom, unix.SizeofSockaddrLinklayer
+	c.received, c.prepare, c.drops = c.frame, c.whole, c.statistics
+	if err := c.init(fd, opt.IfIndex, opt.Slots); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -197,79 +184,47 @@ func (c *PacketConn) SetSkipVLANs(vids []uint16) {
 	c.skipVLAN.Store(&set)
 }
 
-// Recv implements Conn.
-func (c *PacketConn) Recv(pkts []Packet) int {
-	want := min(len(pkts), BatchSize, len(c.mem.free))
-	if want == 0 {
-		return 0
-	}
-	for i := range want {
-		c.slot[i] = c.mem.pop()
-		c.rx.set(i, c.mem.at(c.slot[i])[vlanRoom:], unix.SizeofSockaddrLinklayer, ctrlLen)
-	}
-	n, _ := c.rx.recv(c.fd, want)
-	got := 0
-	addrs := c.addrs4.Load()
-	skip := c.skipVLAN.Load()
-	for i := range n {
-		data, ok := c.frame(i, addrs, skip)
-		if !ok {
-			c.rxRefused.Add(1)
-			c.mem.push(c.slot[i])
-			continue
-		}
-		pkts[got] = Packet{Data: data, IfIndex: c.opt.IfIndex, Token: uint64(c.slot[i])}
-		got++
-	}
-	for i := want - 1; i >= n; i-- {
-		c.mem.push(c.slot[i])
-	}
-	if got > 0 {
-		c.rxPackets.Add(uint64(got))
-	}
-	return got
-}
-
-// frame is message i as a frame with its tag, and whether it is for us.
-func (c *PacketConn) frame(i int, addrs *[]uint32, skip *[64]uint64) ([]byte, bool) {
-	h := &c.rx.hdrs[i]
-	n := int(h.n)
-	if h.hdr.Flags&unix.MSG_TRUNC != 0 || n < 14+20+8 {
-		return nil, false
+// frame makes a packet of message i, with its tag, if it is for us.
+func (c *PacketConn) frame(i int, p *Packet) bool {
+	n := int(c.rx.hdrs[i].n)
+	if n < 14+20+8 {
+		return false
 	}
 	// struct sockaddr_ll: sll_pkttype is its octet 10.
 	if t := c.rx.names[i][10]; t != unix.PACKET_HOST && t != unix.PACKET_BROADCAST && t != unix.PACKET_MULTICAST {
-		return nil, false
+		return false
 	}
 	buf := c.mem.at(c.slot[i])
 	data := buf[vlanRoom : vlanRoom+n]
-	if tpid, tci, ok := auxVLAN(c.rx.ctrls[i][:min(int(h.hdr.Controllen), ctrlLen)]); ok {
+	if tpid, tci, ok := auxVLAN(c.control(i)); ok {
 		copy(buf[:12], data[:12])
 		binary.BigEndian.PutUint16(buf[12:], tpid)
 		binary.BigEndian.PutUint16(buf[14:], tci)
 		data = buf[:vlanRoom+n]
 	}
+	skip := c.skipVLAN.Load()
 	l3 := 14
 	typ := binary.BigEndian.Uint16(data[12:])
 	for tags := 0; typ == unix.ETH_P_8021Q || typ == unix.ETH_P_8021AD; tags++ {
 		if tags == 2 || len(data) < l3+4+20+8 {
-			return nil, false
+			return false
 		}
 		if vid := binary.BigEndian.Uint16(data[l3:]) & 0xFFF; tags == 0 && skip != nil && skip[vid>>6]&(1<<(vid&63)) != 0 {
-			return nil, false
+			return false
 		}
 		typ = binary.BigEndian.Uint16(data[l3+2:])
 		l3 += 4
 	}
 	if typ == unix.ETH_P_IP {
 		if binary.BigEndian.Uint16(data[l3+6:])&0x3FFF != 0 {
-			return nil, false // a fragment
+			return false // a fragment
 		}
-		if dst := binary.BigEndian.Uint32(data[l3+16:]); dst != 0xFFFFFFFF && !contains(addrs, dst) {
-			return nil, false
+		if dst := binary.BigEndian.Uint32(data[l3+16:]); dst != 0xFFFFFFFF && !contains(c.addrs4.Load(), dst) {
+			return false
 		}
 	}
-	return data, true
+	p.Data, p.IfIndex = data, c.ifIndex
+	return true
 }
 
 func contains(addrs *[]uint32, a uint32) bool {
@@ -308,109 +263,20 @@ func auxVLAN(ctrl []byte) (tpid, tci uint16, ok bool) {
 	return 0, 0, false
 }
 
-// Alloc implements Conn.
-func (c *PacketConn) Alloc(p *Packet) bool {
-	if len(c.mem.free) == 0 {
-		c.noFrame.Add(1)
+// whole makes message i of a frame.
+func (c *PacketConn) whole(i int, p *Packet) bool {
+	if len(p.Data) < 14 {
 		return false
 	}
-	i := c.mem.pop()
-	*p = Packet{Data: c.mem.at(i)[:0], IfIndex: c.opt.IfIndex, Token: uint64(i)}
+	c.tx.set(i, p.Data, 0, 0)
 	return true
 }
 
-// Send implements Conn.
-func (c *PacketConn) Send(pkts []Packet) {
-	for i := range pkts {
-		p := &pkts[i]
-		if len(p.Data) < 14 {
-			c.txDropped.Add(1)
-			c.mem.push(uint32(p.Token))
-			continue
-		}
-		if c.nOut == BatchSize {
-			c.Flush()
-		}
-		c.tx.set(c.nOut, p.Data, 0, 0)
-		c.out[c.nOut] = uint32(p.Token)
-		c.nOut++
+// statistics reads PACKET_STATISTICS, which reading resets.
+func (c *PacketConn) statistics() uint64 {
+	st, err := unix.GetsockoptTpacketStats(c.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		return 0
 	}
-}
-
-// Release implements Conn.
-func (c *PacketConn) Release(pkts []Packet) {
-	for i := range pkts {
-		c.mem.push(uint32(pkts[i].Token))
-	}
-}
-
-// Flush implements Conn. The kernel copies what it takes.
-func (c *PacketConn) Flush() {
-	sent, dropped := c.tx.sendAll(c.fd, c.nOut)
-	c.txPackets.Add(uint64(sent))
-	c.txDropped.Add(uint64(dropped))
-	for i := range c.nOut {
-		c.mem.push(c.out[i])
-	}
-	c.nOut = 0
-}
-
-// sendAll sends the first n messages. When the kernel has no room for one, it and
-// all after it are lost; when it refuses one for itself, only that one is.
-func (b *mmsgBatch) sendAll(fd, n int) (sent, dropped int) {
-	for from := 0; from < n; {
-		k, errno := b.send(fd, from, n)
-		sent += k
-		from += k
-		switch {
-		case errno == 0 && k > 0, errno == unix.EINTR:
-			// sendmmsg stops at an error and reports it with the next call.
-		case errno == unix.EAGAIN || errno == unix.ENOBUFS || errno == unix.ENOMEM || errno == 0:
-			return sent, dropped + n - from
-		default:
-			dropped++
-			from++
-		}
-	}
-	return sent, dropped
-}
-
-// Wait implements Conn.
-func (c *PacketConn) Wait(timeoutNs int64) { c.waiter.Wait(timeoutNs, len(c.mem.free) > 0) }
-
-// Wake implements Conn.
-func (c *PacketConn) Wake() { c.waiter.Wake() }
-
-// ConnStats implements Conn.
-func (c *PacketConn) ConnStats() ConnStats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		if st, err := unix.GetsockoptTpacketStats(c.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
-			c.rxDrops += uint64(st.Drops)
-		}
-	}
-	return ConnStats{
-		RxPackets: c.rxPackets.Load(),
-		TxPackets: c.txPackets.Load(),
-		TxDropped: c.txDropped.Load(),
-		RxDropped: c.rxDrops,
-		NoFrame:   c.noFrame.Load(),
-		RxRefused: c.rxRefused.Load(),
-	}
-}
-
-// Close implements Conn.
-func (c *PacketConn) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil
-	}
-	c.closed = true
-	err := unix.Close(c.fd)
-	if e := c.waiter.Close(); err == nil {
-		err = e
-	}
-	return err
+	return uint64(st.Drops)
 }

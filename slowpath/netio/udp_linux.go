@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,23 +34,10 @@ type UDPOptions struct {
 // privilege on a port above 1023. It serves IPv4; the DHCPv6 sockets, which join
 // ff02::1:2 and ff05::1:3, will stand beside it.
 type UDPConn struct {
-	waiter Waiter
-	fd     int
-	port   uint16
-	// ifIndex is the device's, 0 if not bound to one.
-	ifIndex uint32
-	mem     slots
-	rx      mmsgBatch
-	slot    [BatchSize]uint32
-	tx      mmsgBatch
-	out     [BatchSize]uint32
-	nOut    int
-
-	rxPackets, txPackets, txDropped, noFrame, rxRefused atomic.Uint64
-
-	mu      sync.Mutex
-	closed  bool
-	rxDrops uint64
+	datagrams
+	port uint16
+	// dropsSeen are the kernel's drops already counted.
+	dropsSeen uint64
 }
 
 var _ Conn = (*UDPConn)(nil)
@@ -98,9 +83,11 @@ func OpenUDP(opt UDPOptions, n int) (conns []*UDPConn, err error) {
 		if err != nil {
 			return conns, err
 		}
-		c := &UDPConn{fd: fd, ifIndex: ifIndex, mem: newSlots(opt.Slots)}
+		c := new(UDPConn)
+		c.room, c.nameLen, c.synthetic = synthLen, unix.SizeofSockaddrInet4, true
+		c.received, c.prepare, c.drops = c.frame, c.address, c.newDrops
 		conns = append(conns, c)
-		if err := c.waiter.Init(fd); err != nil {
+		if err := c.init(fd, ifIndex, opt.Slots); err != nil {
 			return conns, err
 		}
 		if opt.Port == 0 {
@@ -206,40 +193,25 @@ func (c *UDPConn) LocalAddr() (*net.UDPAddr, error) {
 	return &net.UDPAddr{IP: net.IP(in.Addr[:]), Port: in.Port}, nil
 }
 
-// Recv implements Conn.
-func (c *UDPConn) Recv(pkts []Packet) int {
-	want := min(len(pkts), BatchSize, len(c.mem.free))
-	if want == 0 {
-		return 0
+// frame writes headers in front of message i.
+func (c *UDPConn) frame(i int, p *Packet) bool {
+	ifIndex, dst, ok := pktinfo(c.control(i))
+	if !ok {
+		return false
 	}
-	for i := range want {
-		c.slot[i] = c.mem.pop()
-		c.rx.set(i, c.mem.at(c.slot[i])[synthLen:], unix.SizeofSockaddrInet4, ctrlLen)
-	}
-	n, _ := c.rx.recv(c.fd, want)
-	got := 0
-	for i := range n {
-		h := &c.rx.hdrs[i]
-		ifIndex, dst, ok := pktinfo(c.rx.ctrls[i][:min(int(h.hdr.Controllen), ctrlLen)])
-		if !ok || h.hdr.Flags&unix.MSG_TRUNC != 0 {
-			c.rxRefused.Add(1)
-			c.mem.push(c.slot[i])
-			continue
-		}
-		name := &c.rx.names[i] // struct sockaddr_in: port 2, address 4
-		buf := c.mem.at(c.slot[i])
-		data := buf[:synthLen+int(h.n)]
-		writeSynthetic(data, binary.BigEndian.Uint32(name[4:]), dst, binary.BigEndian.Uint16(name[2:]), c.port)
-		pkts[got] = Packet{Data: data, IfIndex: ifIndex, Synthetic: true, Token: uint64(c.slot[i])}
-		got++
-	}
-	for i := want - 1; i >= n; i-- {
-		c.mem.push(c.slot[i])
-	}
-	if got > 0 {
-		c.rxPackets.Add(uint64(got))
-	}
-	return got
+	name := &c.rx.names[i] // struct sockaddr_in: port 2, address 4
+	p.Data = c.mem.at(c.slot[i])[:synthLen+int(c.rx.hdrs[i].n)]
+	p.IfIndex = ifIndex
+	writeSynthetic(p.Data, binary.BigEndian.Uint32(name[4:]), dst, binary.BigEndian.Uint16(name[2:]), c.port)
+	return true
+}
+
+// newDrops are those since the last call.
+func (c *UDPConn) newDrops() uint64 {
+	n := socketDrops(c.fd)
+	d := n - min(c.dropsSeen, n)
+	c.dropsSeen += d
+	return d
 }
 
 // writeSynthetic writes headers for the payload that stands in b behind them. The
@@ -288,34 +260,6 @@ func pktinfo(ctrl []byte) (ifIndex, dst uint32, ok bool) {
 	return 0, 0, false
 }
 
-// Alloc implements Conn. Without a device, the interface is for the caller to set.
-func (c *UDPConn) Alloc(p *Packet) bool {
-	if len(c.mem.free) == 0 {
-		c.noFrame.Add(1)
-		return false
-	}
-	i := c.mem.pop()
-	*p = Packet{Data: c.mem.at(i)[:0], IfIndex: c.ifIndex, Synthetic: true, Token: uint64(i)}
-	return true
-}
-
-// Send implements Conn.
-func (c *UDPConn) Send(pkts []Packet) {
-	for i := range pkts {
-		p := &pkts[i]
-		if c.nOut == BatchSize {
-			c.Flush()
-		}
-		if !c.address(c.nOut, p) {
-			c.txDropped.Add(1)
-			c.mem.push(uint32(p.Token))
-			continue
-		}
-		c.out[c.nOut] = uint32(p.Token)
-		c.nOut++
-	}
-}
-
 // address makes message i of the frame in p: payload, destination and source.
 func (c *UDPConn) address(i int, p *Packet) bool {
 	be, ne := binary.BigEndian, binary.NativeEndian
@@ -348,60 +292,4 @@ func (c *UDPConn) address(i int, p *Packet) bool {
 	copy(info[4:8], ip[12:16])
 	clear(info[8:12])
 	return true
-}
-
-// Release implements Conn.
-func (c *UDPConn) Release(pkts []Packet) {
-	for i := range pkts {
-		c.mem.push(uint32(pkts[i].Token))
-	}
-}
-
-// Flush implements Conn.
-func (c *UDPConn) Flush() {
-	sent, dropped := c.tx.sendAll(c.fd, c.nOut)
-	c.txPackets.Add(uint64(sent))
-	c.txDropped.Add(uint64(dropped))
-	for i := range c.nOut {
-		c.mem.push(c.out[i])
-	}
-	c.nOut = 0
-}
-
-// Wait implements Conn.
-func (c *UDPConn) Wait(timeoutNs int64) { c.waiter.Wait(timeoutNs, len(c.mem.free) > 0) }
-
-// Wake implements Conn.
-func (c *UDPConn) Wake() { c.waiter.Wake() }
-
-// ConnStats implements Conn.
-func (c *UDPConn) ConnStats() ConnStats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.rxDrops = socketDrops(c.fd)
-	}
-	return ConnStats{
-		RxPackets: c.rxPackets.Load(),
-		TxPackets: c.txPackets.Load(),
-		TxDropped: c.txDropped.Load(),
-		RxDropped: c.rxDrops,
-		NoFrame:   c.noFrame.Load(),
-		RxRefused: c.rxRefused.Load(),
-	}
-}
-
-// Close implements Conn.
-func (c *UDPConn) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil
-	}
-	c.closed = true
-	err := unix.Close(c.fd)
-	if e := c.waiter.Close(); err == nil {
-		err = e
-	}
-	return err
 }
