@@ -76,6 +76,10 @@ func (w *Worker) solicit(q *Query6, r *Reply6) Reason {
 // leases answers the IAs of a SOLICIT, REQUEST, RENEW or REBIND. IA_TA is not
 // answered (V6-019).
 func (w *Worker) leases(q *Query6, r *Reply6, extend bool) Reason {
+	// Also for a SOLICIT: to offer what cannot be granted helps nobody.
+	if reason := w.journalReady(); reason != ReasonOK {
+		return reason
+	}
 	w.clientName(q)
 	v := q.Msg
 	if q.Classes.InClass(q.cfg.classes.reject) {
