@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
@@ -133,6 +135,79 @@ func TestNewClientsAllocateNothing(t *testing.T) {
 	round()
 	if n := testing.AllocsPerRun(100, round); n != 0 {
 		t.Errorf("%v allocations per round of %d clients, want 0", n, clients)
+	}
+}
+
+// wide is a configuration with 40 classes by expression, a shared network of
+// three subnets, additional lists, names and what the relay says kept.
+func wide() string {
+	var b strings.Builder
+	b.WriteString(`"valid-lifetime": 3600, "store-extended-info": true, "ddns-qualifying-suffix": "example.org",
+	"host-reservation-identifiers": [ "circuit-id", "hw-address" ], "client-classes": [ `)
+	for i := range 40 {
+		fmt.Fprintf(&b, `{ "name": "c%d", "test": "substring(option[60].hex,0,3) == 'cp%d' or relay4[1].hex == 'port %d' or (member('ALL') and pkt4.mac == 0x02c1000000%02x)", "option-data": [ { "name": "ntp-servers", "data": "192.0.2.%d" } ] },`, i, i%10, i, i, i)
+	}
+	b.WriteString(`{ "name": "tpl", "template-test": "substring(option[60].hex,0,2)" },
+	  { "name": "late", "only-in-additional-list": true, "test": "member('c1') or option[12].exists", "option-data": [ { "name": "domain-name", "data": "late.example" } ] } ],
+	"shared-networks": [ { "name": "net", "evaluate-additional-classes": [ "late" ], "relay": { "ip-addresses": [ "192.0.2.254" ] }, "interface": "eth0", "subnet4": [
+	  { "id": 2, "subnet": "10.2.0.0/24", "pools": [ { "pool": "10.2.0.10 - 10.2.0.29" } ] },
+	  { "id": 3, "subnet": "10.3.0.0/24", "pools": [ { "pool": "10.3.0.10 - 10.3.0.250" } ], "reservations": [ { "hw-address": "02:c1:00:00:00:05", "ip-address": "10.3.0.5", "hostname": "five" } ] },
+	  { "id": 4, "subnet": "10.4.0.0/24", "client-classes": [ "c3" ], "pools": [ { "pool": "10.4.0.10 - 10.4.0.29" } ] } ] } ],
+	"subnet4": [ { "id": 1, "subnet": "192.0.2.0/25", "pools": [ { "pool": "192.0.2.10 - 192.0.2.20" } ] } ]`)
+	return b.String()
+}
+
+func wideState(t testing.TB) (*lab, []prepared, []dhcp4.MsgType) {
+	l := newLab(t, wide())
+	l.j.quiet = true
+	var qs []prepared
+	var want []dhcp4.MsgType
+	for i := range 40 {
+		opts := []netiotest.Option{
+			netiotest.With(dhcp4.OptVendorClassIdentifier, []byte("cp7")...),
+			netiotest.With(dhcp4.OptClientFQDN, append([]byte{1, 0, 0}, "Host-One"...)...),
+			netiotest.Relayed(ip("192.0.2.254"), l.ifAddr), netiotest.WithRAI([]byte(fmt.Sprintf("port %d", i)), []byte("remote")),
+		}
+		a := l.dora(mac(i), opts...)
+		for _, x := range []struct {
+			q    *netiotest.Query
+			want dhcp4.MsgType
+		}{
+			{netiotest.Discover(mac(i), opts...), dhcp4.MsgOffer},
+			{netiotest.Request(mac(i), a, l.ifAddr, opts...), dhcp4.MsgAck},
+			{netiotest.Renew(mac(i), a, l.ifAddr, opts[:2]...), dhcp4.MsgAck},
+		} {
+			qs, want = append(qs, prepare(x.q)), append(want, x.want)
+		}
+	}
+	return l, qs, want
+}
+
+// TestManyClassesAllocateNothing: the same with everything at once.
+func TestManyClassesAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	l, qs, want := wideState(t)
+	i := 0
+	if n := testing.AllocsPerRun(1000, func() {
+		if i%len(qs) == 0 {
+			l.now += 1000
+		}
+		l.run(&qs[i%len(qs)], want[i%len(qs)])
+		i++
+	}); n != 0 {
+		t.Errorf("%v allocations per query, want 0", n)
+	}
+}
+
+func BenchmarkManyClasses(b *testing.B) {
+	l, qs, want := wideState(b)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		l.run(&qs[i%len(qs)], want[i%len(qs)])
+		i++
 	}
 }
 

@@ -92,6 +92,7 @@ func (n *clientName) fromFQDN(o []byte, reserved string, d *config.DDNS, a dhcp4
 	case replace || len(raw) == 0:
 		n.generate(d, a, true)
 	default:
+		lower(raw) // before it is cleaned, unlike a name of option 12
 		b := n.name[:0]
 		if d.Sanitizer != nil {
 			b = scrubLabels(b, raw, d.Sanitizer)

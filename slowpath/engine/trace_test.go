@@ -251,6 +251,9 @@ func (l *lab) traceLeases() string {
 		if x.ClientIDLen > 0 {
 			fmt.Fprintf(&b, " cid=%x", x.CID())
 		}
+		if x.UserContext != "" {
+			fmt.Fprintf(&b, " context=%s", x.UserContext)
+		}
 		if x.HostnameLen > 0 {
 			fmt.Fprintf(&b, " host=%s", x.Host())
 		}
