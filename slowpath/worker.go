@@ -133,7 +133,7 @@ func (w *Worker) begin(nowUnixNs int64) {
 }
 
 func (w *Worker) end() {
-	w.stats.Publish()
+	w.stats.PublishAt(w.nowNs)
 	w.drops.publish()
 	if w.journal != nil {
 		w.journal.Kick()

@@ -12,6 +12,7 @@ type Shard struct {
 	dirty     bool
 	_         [64]byte // the published half is read by others
 	published [NumCounters]atomic.Uint64
+	at        atomic.Int64 // Unix ns of the last PublishAt that had something to publish
 }
 
 // Inc counts one.
@@ -24,6 +25,14 @@ func (s *Shard) Inc(c Counter) {
 func (s *Shard) Add(c Counter, n uint64) {
 	s.local[c] += n
 	s.dirty = true
+}
+
+// PublishAt is Publish; it remembers the time, for samples.
+func (s *Shard) PublishAt(nowUnixNs int64) {
+	if s.dirty {
+		s.Publish()
+		s.at.Store(nowUnixNs)
+	}
 }
 
 // Publish makes what was counted visible to readers: once a batch.
@@ -80,6 +89,7 @@ type series struct {
 	removed bool  // by statistic-remove, until the value changes
 	limits  limits
 	round   uint64
+	anew    bool     // the next observation is the first sample again
 	history []Sample // newest first, at least one
 }
 
@@ -162,8 +172,14 @@ func (r *Registry) observeLocked(now time.Time) {
 		s.round = r.round
 		s.observe(v, now)
 	}
+	at := r.countedLocked(now)
 	for c, end := r.family.Counters(); c < end; c++ {
-		see(Key{Kind: Kind(c)}, Of(r.sumLocked(c)))
+		k := Key{Kind: Kind(c)}
+		if s := r.series[k]; s != nil {
+			s.count(Of(r.sumLocked(c)), at)
+			s.trim(now)
+		}
+		see(k, Of(r.sumLocked(c)))
 	}
 	if r.source != nil {
 		r.source(see)
@@ -175,9 +191,52 @@ func (r *Registry) observeLocked(now time.Time) {
 	}
 }
 
+// countedLocked is when something was counted last, as far as it is known.
+func (r *Registry) countedLocked(now time.Time) time.Time {
+	last := int64(0)
+	for _, s := range r.shards {
+		last = max(last, s.at.Load())
+	}
+	if at := time.Unix(0, last); last != 0 && at.Before(now) {
+		return at
+	}
+	return now
+}
+
+// count records the samples of a counter since the last one. Between two
+// observations it went through every number, so each has its sample, as many as
+// are kept, evenly spread over the time between.
+func (s *series) count(raw Value, at time.Time) {
+	v, last := raw.Sub(s.base), s.history[0]
+	by := v.Sub(last.Value)
+	if by.Hi != 0 || by.Lo < 2 || last.At.After(at) {
+		if by.Hi == 0 && by.Lo == 1 && !last.At.After(at) {
+			s.observe(raw, at)
+		}
+		return
+	}
+	keep := uint64(s.limits.count)
+	if s.limits.age > 0 {
+		keep = MaxSamples
+	}
+	gap := at.Sub(last.At)
+	for i := min(by.Lo, max(keep, 1)); i > 0; i-- {
+		back := i - 1 // how many were counted after it
+		when := at.Add(-time.Duration(float64(gap) * float64(back) / float64(by.Lo)))
+		s.observe(raw.Sub(Of(back)), when)
+	}
+}
+
 func (s *series) observe(raw Value, now time.Time) {
 	if raw != s.raw {
-		s.raw, s.removed = raw, false
+		s.raw = raw
+		if s.removed {
+			s.removed, s.anew = false, true
+		}
+	}
+	if s.anew {
+		s.anew = false
+		s.history = append(s.history[:0], Sample{Value: raw.Sub(s.base), At: now})
 	}
 	if v := raw.Sub(s.base); s.history[0].Value != v {
 		s.history = append(s.history, Sample{})
@@ -209,6 +268,7 @@ func (r *Registry) findLocked(name string, now time.Time) *series {
 	}
 	if k.Kind < Kind(numCounters) && k.Scope == Global {
 		s := r.series[k]
+		s.count(Of(r.sumLocked(Counter(k.Kind))), r.countedLocked(now))
 		s.observe(Of(r.sumLocked(Counter(k.Kind))), now)
 		if s.removed {
 			return nil
@@ -326,7 +386,8 @@ func (r *Registry) Rebase() {
 	defer r.mu.Unlock()
 	for k, s := range r.series {
 		if k.Kind >= Kind(numCounters) {
-			s.base, s.removed = Value{}, false
+			// Its samples are of pools that may be others now.
+			s.base, s.removed, s.anew = Value{}, false, true
 		}
 	}
 }

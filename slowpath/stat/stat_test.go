@@ -1,6 +1,7 @@
 package stat
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -262,5 +263,48 @@ func TestLimitsByCommand(t *testing.T) {
 	}
 	if r.SetMaxCount("none", 1, at) || r.SetMaxAge("none", 1, at) {
 		t.Error("a statistic that is not there was limited")
+	}
+}
+
+// TestEachPacketHasItsSample: Kea makes a sample for every count; between two
+// observations there was one of each number.
+func TestEachPacketHasItsSample(t *testing.T) {
+	start := time.Unix(1_800_000_000, 0)
+	r := NewRegistry(V4, 5, 0, start, nil)
+	s := r.NewShard()
+	at := func(after time.Duration) time.Time { return start.Add(after) }
+	count := func(n uint64, when time.Time) {
+		s.Add(Pkt4Received, n)
+		s.PublishAt(when.UnixNano())
+	}
+	values := func(now time.Time) (v []uint64) {
+		for _, x := range r.Samples("pkt4-received", now) {
+			v = append(v, x.Value.Lo)
+		}
+		return v
+	}
+	check := func(what string, got []uint64, want ...uint64) {
+		t.Helper()
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: samples are %v, want %v", what, got, want)
+		}
+	}
+	count(2, at(time.Second))
+	check("two packets", values(at(3*time.Second)), 2, 1, 0)
+	if h := r.Samples("pkt4-received", at(3*time.Second)); !h[0].At.Equal(at(time.Second)) || !h[1].At.Equal(at(time.Second/2)) {
+		t.Errorf("they came at %v and %v, want the time of the batch and half way to it", h[0].At, h[1].At)
+	}
+	count(1000, at(4*time.Second))
+	check("many", values(at(4*time.Second)), 1002, 1001, 1000, 999, 998)
+	r.Remove("pkt4-received", at(5*time.Second))
+	count(2, at(6*time.Second))
+	check("after its removal", values(at(6*time.Second)), 2, 1)
+	r.SetMaxAge("pkt4-received", time.Second, at(7*time.Second))
+	count(1, at(8*time.Second))
+	check("by age", values(at(8*time.Second)), 3)
+	// A clock that was set back loses nothing.
+	count(1, at(2*time.Second))
+	if v := values(at(9 * time.Second)); v[0] != 4 {
+		t.Errorf("after the clock was set back the value is %d, want 4", v[0])
 	}
 }
