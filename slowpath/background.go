@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
@@ -13,6 +14,9 @@ import (
 func (s *Server) goBackground(ctx context.Context) {
 	s.bg.wg.Go(func() { s.reclaimLoop(ctx) })
 	s.bg.wg.Go(func() { s.observeLoop(ctx) })
+	if s.six != nil {
+		s.bg.wg.Go(func() { s.six.reclaimLoop(ctx) })
+	}
 	if s.store != nil {
 		s.bg.wg.Go(func() { s.snapshotLoop(ctx) })
 	}
@@ -29,6 +33,10 @@ func (s *Server) observeLoop(ctx context.Context) {
 		case now := <-t.C:
 			s.publishReclaimed()
 			s.stats.Observe(now)
+			if s.six != nil {
+				s.six.publishReclaimed()
+				s.six.stats.Observe(now)
+			}
 		}
 	}
 }
@@ -44,9 +52,27 @@ func (s *Server) reclaimLoop(ctx context.Context) {
 		j = w
 	}
 	ew := s.engine.NewWorker(j)
+	reclaimCycles(ctx, func() config.ExpiredProcessing { return s.Snapshot().Dhcp4.Expired },
+		func(now time.Time, max int, stop func() bool) int {
+			ew.Begin()
+			n := ew.Reclaim(now.Unix(), max, false, stop)
+			if w != nil {
+				w.Kick()
+			}
+			return n
+		},
+		func(cycles int) {
+			s.log.WithGroup("alloc-engine").Warn("ALLOC_ENGINE_V4_LEASES_RECLAMATION_SLOW expired leases are found faster than they are reclaimed; raise max-reclaim-leases or max-reclaim-time",
+				"cycles", cycles)
+		})
+}
+
+// reclaimCycles calls reclaim as expired-leases-processing says, and slow when
+// it was at its limit as often as that says too.
+func reclaimCycles(ctx context.Context, expired func() config.ExpiredProcessing, reclaim func(now time.Time, max int, stop func() bool) int, slow func(cycles int)) {
 	unfinished := 0
 	for {
-		x := s.Snapshot().Dhcp4.Expired
+		x := expired()
 		wait := time.Duration(x.ReclaimTimerWaitTimeS) * time.Second
 		if wait == 0 {
 			wait = time.Second // no periodic reclamation: look again whether that changed
@@ -64,16 +90,10 @@ func (s *Server) reclaimLoop(ctx context.Context) {
 		stop := func() bool {
 			return ctx.Err() != nil || limit > 0 && time.Since(start) > limit
 		}
-		ew.Begin()
-		n := ew.Reclaim(start.Unix(), x.MaxReclaimLeases, false, stop)
-		if w != nil {
-			w.Kick()
-		}
-		if x.MaxReclaimLeases > 0 && n >= x.MaxReclaimLeases {
+		if n := reclaim(start, x.MaxReclaimLeases, stop); x.MaxReclaimLeases > 0 && n >= x.MaxReclaimLeases {
 			unfinished++
 			if unfinished == x.UnwarnedReclaimCycles {
-				s.log.WithGroup("alloc-engine").Warn("ALLOC_ENGINE_V4_LEASES_RECLAMATION_SLOW expired leases are found faster than they are reclaimed; raise max-reclaim-leases or max-reclaim-time",
-					"cycles", unfinished)
+				slow(unfinished)
 			}
 		} else {
 			unfinished = 0
@@ -85,7 +105,7 @@ func (s *Server) reclaimLoop(ctx context.Context) {
 // a worker in want of addresses too.
 func (s *Server) countReclaimed(l *lease.Lease4) {
 	s.reclaimed.leases.Add(1)
-	if l.State == lease.StateDeclined {
+	if isDeclined(l.State) {
 		s.reclaimed.declined.Add(1)
 	}
 }
@@ -117,8 +137,10 @@ func (s *Server) snapshotLoop(ctx context.Context) {
 			}
 		}
 		last = time.Now()
-		if err := s.store.Snapshot(ctx, s.table, nil); err != nil && ctx.Err() == nil {
+		if err := s.store.Snapshot(ctx, s.table, s.table6); err != nil && ctx.Err() == nil {
 			s.log.WithGroup("dhcpsrv").Error("DHCPSRV_MEMFILE_LFC_FAIL the snapshot of the leases failed; the journal is kept", "error", err)
 		}
 	}
 }
+
+func isDeclined(s lease.State) bool { return s == lease.StateDeclined }

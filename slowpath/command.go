@@ -51,7 +51,7 @@ func (f *family) registerCommands() {
 	change("dhcp-enable", f.dhcpEnable)
 	change("shutdown", f.shutdown)
 	registerStatisticCommands(f.stats, add)
-	change("leases-reclaim", f.s.leasesReclaim)
+	change("leases-reclaim", f.leasesReclaim)
 	change("kea-lfc-start", f.s.lfcStart)
 }
 
@@ -510,7 +510,7 @@ func (s *Server) lfcStart(ctx context.Context, _ json.RawMessage) control.Respon
 	if s.store == nil {
 		return fail("leases are not persisted: there is nothing to clean up")
 	}
-	if err := s.store.Snapshot(ctx, s.table, nil); err != nil {
+	if err := s.store.Snapshot(ctx, s.table, s.table6); err != nil {
 		return fail("snapshot of the leases failed: %v", err)
 	}
 	return ok("LFC started", nil)

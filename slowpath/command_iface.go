@@ -62,7 +62,11 @@ func listInterfaces(inUse func(name string) bool) ([]systemInterface, error) {
 
 // usesInterface says whether a family of the configuration serves an interface.
 func (f *family) usesInterface(snap *config.Snapshot, name string) bool {
-	if f.v == stat.V6 {
+	return usesInterface(f.v, snap, name)
+}
+
+func usesInterface(v stat.Family, snap *config.Snapshot, name string) bool {
+	if v == stat.V6 {
 		if d := snap.Dhcp6; d != nil {
 			for _, i := range d.Interfaces {
 				if i.Name == name {

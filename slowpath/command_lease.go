@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
+	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
 )
 
 // pageSize is how many leases are copied at a time; service goes on between.
 const pageSize = 256
 
 // leasesReclaim reclaims everything that is due, at once (LS-021).
-func (s *Server) leasesReclaim(ctx context.Context, args json.RawMessage) control.Response {
+func (f *family) leasesReclaim(ctx context.Context, args json.RawMessage) control.Response {
 	var a struct {
 		Remove *bool `json:"remove"`
 	}
@@ -22,11 +23,20 @@ func (s *Server) leasesReclaim(ctx context.Context, args json.RawMessage) contro
 	if a.Remove == nil {
 		return fail("Missing mandatory 'remove' parameter.")
 	}
+	s := f.s
 	c := &s.commandJournal
 	c.Lock()
 	defer c.Unlock()
-	c.e.Reclaim(time.Now().Unix(), 0, *a.Remove, func() bool { return ctx.Err() != nil })
-	s.publishReclaimed()
+	stop := func() bool { return ctx.Err() != nil }
+	if f.v == stat.V6 {
+		s.six.commandJournal.e.Begin()
+		s.six.commandJournal.e.Reclaim(time.Now().Unix(), 0, *a.Remove, stop)
+		s.six.publishReclaimed()
+	} else {
+		c.e.Begin()
+		c.e.Reclaim(time.Now().Unix(), 0, *a.Remove, stop)
+		s.publishReclaimed()
+	}
 	if c.w != nil {
 		c.w.Kick()
 	}

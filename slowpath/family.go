@@ -99,7 +99,7 @@ func partOf(v stat.Family, snap *config.Snapshot) (p familyPart) {
 // shown is what a family shows of a configuration, all but the other family's
 // part, and the hash of that.
 func (f *family) shown(snap *config.Snapshot) (json.RawMessage, string, error) {
-	if snap.Dhcp4 == nil || snap.Dhcp6 == nil {
+	if !hasDhcp4(snap) || snap.Dhcp6 == nil {
 		return snap.Get, snap.Hash, nil
 	}
 	var m map[string]json.RawMessage
@@ -121,3 +121,20 @@ func (f *family) shown(snap *config.Snapshot) (json.RawMessage, string, error) {
 	sum := sha256.Sum256(b)
 	return b, hex.EncodeToString(sum[:]), nil
 }
+
+// withDhcp4 gives a configuration that serves DHCPv6 alone an empty Dhcp4 part,
+// so that what concerns DHCPv4 need not ask everywhere whether there is one. Its
+// text (Get) stays as it is.
+func withDhcp4(snap *config.Snapshot) *config.Snapshot {
+	if snap.Dhcp4 != nil || snap.Dhcp6 == nil {
+		return snap
+	}
+	c := *snap
+	c.Dhcp4 = &absentDhcp4
+	return &c
+}
+
+var absentDhcp4 = config.Dhcp4{SampleCount: 1}
+
+// hasDhcp4 says whether the configuration itself has a Dhcp4 part.
+func hasDhcp4(snap *config.Snapshot) bool { return snap.Dhcp4 != nil && snap.Dhcp4 != &absentDhcp4 }

@@ -211,13 +211,17 @@ func (s *Server) openStore() error {
 	}
 	store, rec, err := leasestore.Open(leasestore.Options{
 		Dir: dir, FS: s.opt.FS, Sync: sync, SegmentBytes: int64(dp.JournalSizeMB) << 20,
-		Load: s.table.Load, Parallel: true, Reserve: func(n, _ int) { s.table.Reserve(n) }, Event: s.storeEvent, Quiesce: s.table.Quiesce, Gather: gather,
+		Load: s.table.Load, Load6: s.table6.Load, Parallel: true, Event: s.storeEvent,
+		Reserve: func(n, n6 int) { s.table.Reserve(n); s.table6.Reserve(n6) },
+		Quiesce: func() { s.table.Quiesce(); s.table6.Quiesce() }, Gather: gather,
 	})
 	if err != nil {
 		return fmt.Errorf("open lease database in %s: %w", dir, err)
 	}
 	s.table.Loaded()
+	s.table6.Loaded()
 	s.table.SetVersion(rec.MaxVersion)
+	s.table6.SetVersion(rec.MaxVersion6)
 	s.store, s.recovery = store, rec
 	l := s.log.WithGroup("dhcpsrv")
 	l.Info("DHCPSRV_MEMFILE_DB opening memory file lease database: leases are recovered", "directory", dir, "leases", rec.Leases,

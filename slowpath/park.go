@@ -75,10 +75,15 @@ func (w *Worker) Resume(alloc func(*netio.Packet) bool, out []netio.Packet, nowU
 	if w.s.runtime.Load() != w.rt {
 		w.begin(nowUnixNs) // an idle worker takes up a new configuration too
 	}
-	if len(w.parked) == 0 {
+	parked6 := w.six != nil && len(w.six.parked) > 0
+	if len(w.parked) == 0 && !parked6 {
 		return 0
 	}
 	w.begin(nowUnixNs)
+	n := 0
+	if parked6 {
+		n = w.six.resumeReady(alloc, out, nowUnixNs)
+	}
 	if nowUnixNs >= w.nextExpiryNs {
 		w.nextExpiryNs = nowUnixNs + expiryCheckNs
 		for _, c := range w.parked {
@@ -87,7 +92,6 @@ func (w *Worker) Resume(alloc func(*netio.Packet) bool, out []netio.Packet, nowU
 			}
 		}
 	}
-	n := 0
 	for n < len(out) {
 		var c *query
 		select {

@@ -4,6 +4,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
@@ -59,7 +60,20 @@ func newQuery() *query {
 }
 
 // classes shows the engine's class set to callouts.
-type classes struct{ set *engine.ClassSet }
+type classes struct{ set classSet }
+
+// classSet is what both engines' class sets can.
+type classSet interface {
+	Has(name string) bool
+	Add(name string) bool
+	Len() int
+	Name(i int) string
+}
+
+var (
+	_ classSet = (*engine.ClassSet)(nil)
+	_ classSet = (*engine6.ClassSet)(nil)
+)
 
 // InClass, AddClass and NextClass implement hooks.Classes.
 func (c classes) InClass(name string) bool  { return c.set.Has(name) }

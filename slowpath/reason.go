@@ -31,6 +31,12 @@ const (
 	ReasonHookPkt4Send
 	ReasonHookBuffer4Send
 	ReasonHookParkRefused
+	ReasonHookBuffer6Receive
+	ReasonHookPkt6Receive
+	ReasonHookSubnet6Select
+	ReasonHookLeases6Committed
+	ReasonHookPkt6Send
+	ReasonHookBuffer6Send
 	numReasons
 )
 
@@ -58,6 +64,12 @@ var reasonLabels = [NumReasons]string{
 	ReasonHookPkt4Send:         "hook-pkt4-send",
 	ReasonHookBuffer4Send:      "hook-buffer4-send",
 	ReasonHookParkRefused:      "hook-park-refused",
+	ReasonHookBuffer6Receive:   "hook-buffer6-receive",
+	ReasonHookPkt6Receive:      "hook-pkt6-receive",
+	ReasonHookSubnet6Select:    "hook-subnet6-select",
+	ReasonHookLeases6Committed: "hook-leases6-committed",
+	ReasonHookPkt6Send:         "hook-pkt6-send",
+	ReasonHookBuffer6Send:      "hook-buffer6-send",
 }
 
 // String is the metric's reason label.

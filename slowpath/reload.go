@@ -10,85 +10,132 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
 )
 
 // retireWait is how long an old configuration's hook libraries stay loaded when
 // a worker or a parked query does not let go of them.
 const retireWait = 10 * time.Second
 
-// configured finds the hook libraries of a configuration and what they may know
-// of it.
-func configured(snap *config.Snapshot, find func(name string) hooks.Library) ([]hooks.Configured, *hooks.Config4, error) {
+// libraries finds the hook libraries of a part of a configuration.
+func libraries(list []config.HooksLibrary, find func(name string) hooks.Library) ([]hooks.Configured, error) {
 	var libs []hooks.Configured
-	for _, h := range snap.Dhcp4.HooksLibraries {
+	for _, h := range list {
 		var lib hooks.Library
 		if find != nil {
 			lib = find(h.Name)
 		}
 		if lib == nil {
-			return nil, nil, fmt.Errorf("load hook library %s: there is no built-in library %q", h.Library, h.Name)
+			return nil, fmt.Errorf("load hook library %s: there is no built-in library %q", h.Library, h.Name)
 		}
 		libs = append(libs, hooks.Configured{Library: lib, Params: h.Parameters})
 	}
-	c4 := &hooks.Config4{UserContext: snap.Dhcp4.UserContext}
-	for _, c := range snap.Dhcp4.Classes {
-		c4.Classes = append(c4.Classes, hooks.ClassInfo{Name: c.Name, UserContext: c.UserContext})
+	return libs, nil
+}
+
+// hookConfig4 and hookConfig6 are what libraries may know of a configuration.
+func hookConfig4(d *config.Dhcp4) *hooks.Config4 {
+	c := &hooks.Config4{UserContext: d.UserContext}
+	for _, x := range d.Classes {
+		c.Classes = append(c.Classes, hooks.ClassInfo{Name: x.Name, UserContext: x.UserContext})
 	}
-	for _, x := range snap.Dhcp4.Subnets {
-		c4.Subnets = append(c4.Subnets, hooks.SubnetInfo{ID: x.ID, Prefix: x.Text, UserContext: x.UserContext})
+	for _, x := range d.Subnets {
+		c.Subnets = append(c.Subnets, hooks.SubnetInfo{ID: x.ID, Prefix: x.Text, UserContext: x.UserContext})
 	}
-	return libs, c4, nil
+	return c
+}
+
+func hookConfig6(d *config.Dhcp6) *hooks.Config6 {
+	c := &hooks.Config6{UserContext: d.UserContext}
+	for _, x := range d.Classes {
+		c.Classes = append(c.Classes, hooks.ClassInfo{Name: x.Name, UserContext: x.UserContext})
+	}
+	for _, x := range d.Subnets {
+		c.Subnets = append(c.Subnets, hooks.SubnetInfo{ID: x.ID, Prefix: x.Text, UserContext: x.UserContext})
+	}
+	return c
 }
 
 // CheckHooks says whether the hook libraries of a configuration would load: only
 // they understand their parameters and their part of user-contexts. They are
 // loaded without leases and unloaded again. find is Options.Hooks.
 func CheckHooks(snap *config.Snapshot, find func(name string) hooks.Library) error {
-	if len(snap.Dhcp4.HooksLibraries) == 0 {
-		return nil
+	check := func(list []config.HooksLibrary, srv *hooks.Server) error {
+		if len(list) == 0 {
+			return nil
+		}
+		libs, err := libraries(list, find)
+		if err != nil {
+			return err
+		}
+		srv.Logger = func(string) *slog.Logger { return slog.New(slog.DiscardHandler) }
+		srv.NowUnixNs = func() int64 { return time.Now().UnixNano() }
+		pipe, err := hooks.Compile(libs, srv)
+		if err != nil {
+			return err
+		}
+		return pipe.Close()
 	}
-	libs, c4, err := configured(snap, find)
-	if err != nil {
-		return err
+	var errs []error
+	if d := snap.Dhcp4; d != nil {
+		errs = append(errs, check(d.HooksLibraries, &hooks.Server{
+			Config4: hookConfig4(d), Leases: lease.NewTable(lease.Options{MaxLeases: 1}), Points: servedPoints}))
 	}
-	pipe, err := hooks.Compile(libs, &hooks.Server{
-		Config4: c4, Leases: lease.NewTable(lease.Options{MaxLeases: 1}), Points: servedPoints,
-		Logger:    func(string) *slog.Logger { return slog.New(slog.DiscardHandler) },
-		NowUnixNs: func() int64 { return time.Now().UnixNano() },
-	})
-	if err != nil {
-		return err
+	if d := snap.Dhcp6; d != nil {
+		errs = append(errs, check(d.HooksLibraries, &hooks.Server{Config6: hookConfig6(d), Points: servedPoints6}))
 	}
-	return pipe.Close()
+	return errors.Join(errs...)
 }
 
-// compile loads the hook libraries of a configuration.
+// compile loads the hook libraries of the Dhcp4 part of a configuration.
 func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
-	libs, c4, err := configured(snap, s.opt.Hooks)
+	libs, err := libraries(snap.Dhcp4.HooksLibraries, s.opt.Hooks)
 	if err != nil {
 		return nil, err
 	}
-	pipe, err := hooks.Compile(libs, &hooks.Server{
-		Config4: c4, Leases: s.table, Points: servedPoints,
+	return s.compileFor(libs, snap, hooks.Dhcp4SrvConfigured, &hooks.Server{
+		Config4: hookConfig4(snap.Dhcp4), Leases: s.table, Points: servedPoints,
 		LeaseStore4: hookLeases{s}, HostStore4: hookHosts{s}, Configuration: hookConfig{s},
-		Logger:    func(name string) *slog.Logger { return s.log.WithGroup(name) },
-		NowUnixNs: func() int64 { return time.Now().UnixNano() },
-		OnPanic: func(library string, p hooks.Point, value any, stack []byte) {
-			s.log.WithGroup("callouts").Error("HOOKS_CALLOUT_EXCEPTION a callout failed; its query is dropped",
-				"library", library, "point", p, "value", value, "stack", string(stack))
-		},
 	})
+}
+
+// compile6 loads those of the Dhcp6 part.
+func (s *Server) compile6(_ *server6, snap *config.Snapshot) (*hooks.Pipeline, error) {
+	libs, err := libraries(snap.Dhcp6.HooksLibraries, s.opt.Hooks)
+	if err != nil {
+		return nil, err
+	}
+	return s.compileFor(libs, snap, hooks.Dhcp6SrvConfigured, &hooks.Server{Config6: hookConfig6(snap.Dhcp6), Points: servedPoints6})
+}
+
+// compileFor loads libraries and asks them for their consent.
+func (s *Server) compileFor(libs []hooks.Configured, snap *config.Snapshot, point hooks.Point, srv *hooks.Server) (*hooks.Pipeline, error) {
+	srv.Logger = func(name string) *slog.Logger { return s.log.WithGroup(name) }
+	srv.NowUnixNs = func() int64 { return time.Now().UnixNano() }
+	srv.OnPanic = func(library string, p hooks.Point, value any, stack []byte) {
+		s.log.WithGroup("callouts").Error("HOOKS_CALLOUT_EXCEPTION a callout failed; its query is dropped",
+			"library", library, "point", p, "value", value, "stack", string(stack))
+	}
+	pipe, err := hooks.Compile(libs, srv)
 	if err != nil {
 		return nil, err
 	}
 	ev := hooks.ConfiguredEvent{Config: snap.Get}
-	if pipe.RunConfigured(hooks.Dhcp4SrvConfigured, &ev) == hooks.Drop {
+	if pipe.RunConfigured(point, &ev) == hooks.Drop {
 		if ev.Error == "" {
 			ev.Error = "a hook library refused the configuration"
 		}
 		return nil, errors.Join(errors.New(ev.Error), pipe.Close())
 	}
 	return pipe, nil
+}
+
+// servedPoints6 are the hook points of DHCPv6.
+var servedPoints6 = []hooks.Point{
+	hooks.ContextCreate, hooks.ContextDestroy, hooks.Dhcp6SrvConfigured, hooks.Buffer6Receive, hooks.Pkt6Receive,
+	hooks.Subnet6Select, hooks.Host6Identifier, hooks.Lease6Select, hooks.Lease6Renew, hooks.Lease6Rebind, hooks.Lease6Release,
+	hooks.Lease6Decline, hooks.Leases6Committed, hooks.Lease6Expire, hooks.Lease6Recover, hooks.Addr6Register,
+	hooks.Pkt6Send, hooks.Buffer6Send, hooks.CommandProcessed, hooks.HTTPAuth, hooks.HTTPResponse,
 }
 
 // servedPoints are the hook points this server runs.
@@ -102,6 +149,12 @@ var servedPoints = []hooks.Point{
 // errRestart are changes that a running server cannot make.
 func needsRestart(old, new *config.Snapshot) error {
 	switch {
+	case (old.Dhcp6 == nil) != (new.Dhcp6 == nil):
+		return errors.New("apply configuration: the Dhcp6 part cannot appear or disappear while the server runs; restart it")
+	case hasDhcp4(old) != hasDhcp4(new):
+		return errors.New("apply configuration: the Dhcp4 part cannot appear or disappear while the server runs; restart it")
+	case new.Dhcp6 != nil && old.Dhcp6.LeaseDatabase.Persist != new.Dhcp6.LeaseDatabase.Persist:
+		return errors.New("apply configuration: lease-database.persist of Dhcp6 cannot change while the server runs; restart it")
 	case old.Dhcp4.LeaseDatabase.Persist != new.Dhcp4.LeaseDatabase.Persist:
 		return errors.New("apply configuration: lease-database.persist cannot change while the server runs; restart it")
 	case new.Dhcp4.LeaseDatabase.Persist && LeaseDir(old) != LeaseDir(new):
@@ -120,9 +173,10 @@ func needsRestart(old, new *config.Snapshot) error {
 func (s *Server) Apply(snap *config.Snapshot) error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
-	if snap == nil || snap.Dhcp4 == nil {
-		return errors.New("apply configuration: it has no Dhcp4 part")
+	if snap == nil {
+		return errors.New("apply configuration: there is none")
 	}
+	snap = withDhcp4(snap)
 	old := s.runtime.Load()
 	if err := needsRestart(old.snapshot, snap); err != nil {
 		return err
@@ -131,18 +185,28 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	mirror := s.mirror
-	if leaseFile(snap) != leaseFile(old.snapshot) {
-		if mirror, err = s.newMirror(snap); err != nil {
+	var pipe6 *hooks.Pipeline
+	if s.six != nil {
+		if pipe6, err = s.compile6(s.six, snap); err != nil {
 			return errors.Join(err, pipe.Close())
 		}
 	}
-	if err := s.channels.Apply(socketConfigs(snap.Dhcp4)); err != nil {
-		return errors.Join(fmt.Errorf("open control channel: %w", err), pipe.Close(), s.channels.Apply(socketConfigs(old.snapshot.Dhcp4)))
+	// undo is what an error leaves behind.
+	undo := func(err error) error {
+		return errors.Join(err, pipe.Close(), pipe6.Close(), s.applySockets(old.snapshot))
+	}
+	mirror := s.mirror
+	if leaseFile(snap) != leaseFile(old.snapshot) {
+		if mirror, err = s.newMirror(snap); err != nil {
+			return undo(err)
+		}
+	}
+	if err := s.applySockets(snap); err != nil {
+		return undo(fmt.Errorf("open control channel: %w", err))
 	}
 	if s.opt.Applied != nil {
 		if err := s.opt.Applied(old.snapshot, snap); err != nil {
-			return errors.Join(err, pipe.Close(), s.channels.Apply(socketConfigs(old.snapshot.Dhcp4)))
+			return undo(err)
 		}
 	}
 	ec := s.engineConfig(snap, pipe)
@@ -161,11 +225,25 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	ec.Alloc.ContinueFrom(s.engine.Config().Alloc)
 	rt := newRuntime(snap, pipe, old.generation+1)
 	s.engine.SetConfig(ec)
+	var old6 *runtime6
+	if s.six != nil {
+		// Before the other half: who has taken that up has this one too.
+		old6 = s.six.runtime.Load()
+		s.six.apply(snap, pipe6)
+	}
 	s.runtime.Store(rt)
+	s.mu.Lock()
+	s.refreshInterfaces(snap)
+	s.mu.Unlock()
 	s.stats.SetLimits(snap.Dhcp4.SampleCount, snap.Dhcp4.SampleAge)
 	s.stats.Rebase()
 	if err := s.installHookCommands(pipe); err != nil {
 		s.log.WithGroup("commands").Error("COMMAND_HOOKS_FAILED the commands of hook libraries are not available", "error", err)
+	}
+	if s.six != nil {
+		if err := s.six.installHookCommands(pipe6); err != nil {
+			s.log.WithGroup("commands").Error("COMMAND_HOOKS_FAILED the commands of hook libraries are not available", "error", err)
+		}
 	}
 	s.applyKernel(pipe)
 	s.service.reset()
@@ -173,8 +251,19 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	s.setTrace()
 	s.logSockets(old.snapshot.Dhcp4, snap.Dhcp4)
 	s.wakeAll()
-	s.bg.wg.Go(func() { s.retire(old, rt.generation) })
+	s.bg.wg.Go(func() { s.retire(old, old6, rt.generation) })
 	return nil
+}
+
+// applySockets makes the control sockets those of a configuration.
+func (s *Server) applySockets(snap *config.Snapshot) error {
+	if err := s.channels.Apply(socketConfigs(snap.Dhcp4)); err != nil {
+		return err
+	}
+	if s.six == nil {
+		return nil
+	}
+	return s.six.channels.Apply(socketsOf(snap.Dhcp6.ControlSockets, "dhcp6"))
 }
 
 // ApplyKernel hands the limits of the configuration in force to the dataplane;
@@ -206,13 +295,17 @@ func (s *Server) wakeAll() {
 // retire unloads what an old configuration used as soon as no worker can be
 // using it: all have taken up the new one, and none has a query parked from
 // before.
-func (s *Server) retire(old *runtime, generation uint64) {
+func (s *Server) retire(old *runtime, old6 *runtime6, generation uint64) {
 	deadline := time.Now().Add(retireWait)
 	for !s.settled(generation) && time.Now().Before(deadline) {
 		s.wakeAll()
 		time.Sleep(10 * time.Millisecond)
 	}
-	if err := old.pipe.Close(); err != nil {
+	err := old.pipe.Close()
+	if old6 != nil {
+		err = errors.Join(err, old6.pipe.Close())
+	}
+	if err != nil {
 		s.log.WithGroup("hooks").Error("HOOKS_CLOSE_ERROR an unloaded hook library reported an error", "error", err)
 	}
 }
@@ -246,22 +339,29 @@ func (s *Server) Reload() error {
 // CheckSockets says whether the control sockets of a configuration could be
 // opened as far as that can be told without opening them: their certificates.
 func CheckSockets(snap *config.Snapshot) error {
-	for _, c := range socketConfigs(snap.Dhcp4) {
-		if c.TLS == nil {
-			continue
-		}
-		if err := c.TLS.Validate(); err != nil {
-			return fmt.Errorf("control socket %s port %d: %w", c.Address, c.Port, err)
+	for _, v := range []stat.Family{stat.V4, stat.V6} {
+		for _, c := range socketsOf(partOf(v, snap).controlSockets, "") {
+			if c.TLS == nil {
+				continue
+			}
+			if err := c.TLS.Validate(); err != nil {
+				return fmt.Errorf("control socket %s port %d: %w", c.Address, c.Port, err)
+			}
 		}
 	}
 	return nil
 }
 
-// socketConfigs are the control sockets of a configuration.
+// socketConfigs are the control sockets of the Dhcp4 part.
 func socketConfigs(d *config.Dhcp4) []control.SocketConfig {
-	out := make([]control.SocketConfig, 0, len(d.ControlSockets))
-	for _, c := range d.ControlSockets {
-		sc := control.SocketConfig{Type: c.Type, Path: socketPath(c.SocketName), Address: c.Address, Port: c.Port, Realm: c.Realm, Services: []string{"dhcp4"}}
+	return socketsOf(d.ControlSockets, "dhcp4")
+}
+
+// socketsOf are control sockets whose requests may name a service.
+func socketsOf(list []config.ControlSocket, service string) []control.SocketConfig {
+	out := make([]control.SocketConfig, 0, len(list))
+	for _, c := range list {
+		sc := control.SocketConfig{Type: c.Type, Path: socketPath(c.SocketName), Address: c.Address, Port: c.Port, Realm: c.Realm, Services: []string{service}}
 		if c.Type == control.TypeHTTPS {
 			sc.TLS = &control.TLS{TrustAnchor: c.TrustAnchor, CertFile: c.CertFile, KeyFile: c.KeyFile, CertRequired: c.CertRequired}
 		}

@@ -29,6 +29,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
@@ -66,8 +67,8 @@ type Options struct {
 	Sockets   func() []string
 	// Log is for operators; nil is silent.
 	Log *slog.Logger
-	// Port is the UDP port served, 0 is Port4.
-	Port uint16
+	// Port and Port6 are the UDP ports served, 0 is Port4 and Port6.
+	Port, Port6 uint16
 	// AnswerSource sends every answer to where its query came from, address, port
 	// and link layer: for tests behind one address (OP-061).
 	AnswerSource bool
@@ -91,9 +92,12 @@ type Server struct {
 	runtime atomic.Pointer[runtime]
 	ifaces  atomic.Pointer[ifaces]
 	clients clients
-	// family is DHCPv4's.
+	// family is DHCPv4's. It is there, and serves nothing, where the configuration
+	// has no Dhcp4 part.
 	*family
-	drops struct {
+	six    *server6 // nil where the configuration has no Dhcp6 part
+	table6 *lease6.Table
+	drops  struct {
 		frame, parse, notes, engine, nak, server *stat.Group
 	}
 	reclaimed struct {
@@ -129,14 +133,18 @@ type Server struct {
 // New recovers the leases, loads the hook libraries and opens the control
 // channel. The server then answers what its Workers are given; Close ends it.
 func New(o Options) (_ *Server, err error) {
-	if o.Snapshot == nil || o.Snapshot.Dhcp4 == nil {
-		return nil, errors.New("start server: the configuration has no Dhcp4 part")
+	if o.Snapshot == nil || o.Snapshot.Dhcp4 == nil && o.Snapshot.Dhcp6 == nil {
+		return nil, errors.New("start server: the configuration has neither a Dhcp4 nor a Dhcp6 part")
 	}
+	o.Snapshot = withDhcp4(o.Snapshot)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Port == 0 {
 		o.Port = Port4
+	}
+	if o.Port6 == 0 {
+		o.Port6 = Port6
 	}
 	d := o.Snapshot.Dhcp4
 	s := &Server{opt: o, log: o.Log, started: time.Now(), port4: o.Port}
@@ -155,7 +163,13 @@ func New(o Options) (_ *Server, err error) {
 	s.drops.server = stat.NewGroup(NumReasons)
 
 	s.table = lease.NewTable(lease.Options{MaxLeases: o.Snapshot.Dataplane.MaxLeases})
-	if d.LeaseDatabase.Persist {
+	s.table6 = lease6.NewTable(lease6.Options{MaxLeases: o.Snapshot.Dataplane.MaxLeases})
+	if o.Snapshot.Dhcp6 != nil {
+		if s.six, err = s.new6(o.Snapshot); err != nil {
+			return nil, err
+		}
+	}
+	if d.LeaseDatabase.Persist || s.six != nil && s.six.persist {
 		if err := s.openStore(); err != nil {
 			return nil, err
 		}
@@ -196,10 +210,15 @@ func New(o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.channels = control.NewChannels(s.registry, control.Options{})
-	if err := s.channels.Apply(socketConfigs(d)); err != nil {
+	if err := s.channels.Apply(socketsOf(d.ControlSockets, "dhcp4")); err != nil {
 		return nil, fmt.Errorf("open control channel: %w", err)
 	}
 	s.logSockets(nil, d)
+	if s.six != nil {
+		if err := s.start6(s.six, o.Snapshot); err != nil {
+			return nil, err
+		}
+	}
 
 	ctx, cancel := context.WithCancel(context.Background())
 	s.bg.cancel = cancel
@@ -231,9 +250,15 @@ func (s *Server) storeEvent(e leasestore.Event) {
 // and at every change.
 func (s *Server) SetInterfaces(list []netio.Interface) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.mu.netifs = list
-	s.mu.Unlock()
-	s.ifaces.Store(newIfaces(list))
+	s.refreshInterfaces(s.Snapshot())
+}
+
+// refreshInterfaces shows workers the interfaces as a configuration uses them.
+// The caller holds mu.
+func (s *Server) refreshInterfaces(snap *config.Snapshot) {
+	s.ifaces.Store(newIfaces(s.mu.netifs, func(v stat.Family, name string) bool { return usesInterface(v, snap, name) }))
 }
 
 // Snapshot is the configuration in force.
@@ -253,9 +278,19 @@ func (s *Server) closeParts() error {
 		errs = append(errs, s.channels.Close(ctx))
 		cancel()
 	}
+	if s.six != nil && s.six.channels != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		errs = append(errs, s.six.channels.Close(ctx))
+		cancel()
+	}
 	if s.bg.cancel != nil {
 		s.bg.cancel()
 		s.bg.wg.Wait()
+	}
+	if s.six != nil {
+		if rt := s.six.runtime.Load(); rt != nil {
+			errs = append(errs, rt.pipe.Close())
+		}
 	}
 	if rt := s.runtime.Load(); rt != nil {
 		errs = append(errs, rt.pipe.Close())

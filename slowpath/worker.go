@@ -21,6 +21,7 @@ type Worker struct {
 	s       *Server
 	name    string
 	engine  *engine.Worker
+	six     *worker6           // nil where DHCPv6 is not served
 	journal *leasestore.Writer // nil if leases are not persisted
 	stats   *stat.Shard
 	drops   dropBlocks
@@ -77,6 +78,9 @@ func (s *Server) NewWorker(name string) *Worker {
 		j = w.journal
 	}
 	w.engine = s.engine.NewWorker(j)
+	if s.six != nil {
+		w.six = s.six.newWorker(w)
+	}
 	w.seen.Store(s.runtime.Load().generation)
 	s.mu.Lock()
 	s.mu.workers[w] = struct{}{}
@@ -91,6 +95,9 @@ func (w *Worker) Close() error {
 		q := w.parked[len(w.parked)-1]
 		q.parking.Expire()
 		w.forget(q)
+	}
+	if w.six != nil {
+		w.six.close()
 	}
 	w.s.mu.Lock()
 	delete(w.s.mu.workers, w)
@@ -128,11 +135,17 @@ func (w *Worker) begin(nowUnixNs int64) {
 		w.seen.Store(rt.generation)
 	}
 	w.cfg = w.engine.Begin()
+	if w.six != nil {
+		w.six.begin()
+	}
 	w.ifs = w.s.ifaces.Load()
 	w.trace = traceSet(w.s.traced.Load())
 }
 
 func (w *Worker) end() {
+	if w.six != nil {
+		w.six.end()
+	}
 	w.stats.PublishAt(w.nowNs)
 	w.drops.publish()
 	if w.journal != nil {
@@ -160,25 +173,30 @@ func (w *Worker) HandleBatch(pkts []netio.Packet, nowUnixNs int64) {
 // the car park.
 func (w *Worker) handle(p *netio.Packet) {
 	p.Action = netio.Drop
-	w.stats.Inc(stat.Pkt4Received)
 	c := w.cur
-	c.rt = w.rt
-	c.ifindex, c.synthetic, c.receivedAtNs = p.IfIndex, p.Synthetic, w.nowNs
-	c.frame = p.Data
-	if w.rt.mayPark && len(p.Data) <= len(c.buf) {
-		c.frame = c.buf[:copy(c.buf[:], p.Data)]
+	why := frame.Decode(p.Data, &c.hdr)
+	if w.six != nil && c.hdr.Family == 6 {
+		w.six.receive(p, &c.hdr, why)
+		return
 	}
-	if why := frame.Decode(c.frame, &c.hdr); why != frame.ReasonOK {
+	w.stats.Inc(stat.Pkt4Received)
+	if why != frame.ReasonOK {
 		w.drops.frame.Inc(int(why))
 		w.stats.Inc(stat.Pkt4ReceiveDrop)
 		w.stats.Inc(stat.Pkt4ParseFailed)
 		return
 	}
-	if c.hdr.Family != 4 || c.hdr.DstPort != w.s.port4 {
+	c.rt = w.rt
+	c.ifindex, c.synthetic, c.receivedAtNs = p.IfIndex, p.Synthetic, w.nowNs
+	c.iface = w.ifs.find(p.IfIndex)
+	if c.hdr.Family != 4 || c.hdr.DstPort != w.s.port4 || c.iface != nil && !c.iface.serve4 {
 		w.drop(ReasonNotDHCP)
 		return
 	}
-	c.iface = w.ifs.find(p.IfIndex)
+	c.frame = p.Data
+	if w.rt.mayPark && len(p.Data) <= len(c.buf) {
+		c.frame = c.buf[:copy(c.buf[:], p.Data)]
+	}
 	msg := c.frame[c.hdr.PayloadOff : int(c.hdr.PayloadOff)+int(c.hdr.PayloadLen)]
 	rt := w.rt
 	if w.trace != 0 {
@@ -282,14 +300,20 @@ func (w *Worker) overloaded(t dhcp4.MsgType) bool {
 	if t != dhcp4.MsgDiscover && t != dhcp4.MsgInform {
 		return false
 	}
-	if w.pressure >= shedAll {
+	return shedNow(&w.shed, w.pressure)
+}
+
+// shedNow says whether to shed the next of the messages that may be: shed is
+// what was decided so far, and pressure is at least shedFrom.
+func shedNow(shed *uint32, pressure uint8) bool {
+	if pressure >= shedAll {
 		return true
 	}
-	w.shed += uint32(w.pressure - shedFrom)
-	if w.shed < shedAll-shedFrom {
+	*shed += uint32(pressure - shedFrom)
+	if *shed < shedAll-shedFrom {
 		return false
 	}
-	w.shed -= shedAll - shedFrom
+	*shed -= shedAll - shedFrom
 	return true
 }
 
