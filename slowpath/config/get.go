@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -121,6 +122,16 @@ func (g *getter) member(n *Node, s *scope, k *key) bool {
 	case v.Kind == Map && k.sub != nil:
 		g.scope(v, k.sub)
 	case v.Kind == List && k.sub != nil:
+		if k.sub.order != nil && slices.ContainsFunc(v.Kids, func(e Node) bool { return e.Get("space") != nil }) {
+			order := make([]*Node, 0, len(v.Kids))
+			for i := range v.Kids {
+				order = append(order, &v.Kids[i])
+			}
+			slices.SortStableFunc(order, k.sub.order)
+			end := g.list(order, k)
+			g.b = append(g.b, end...)
+			break
+		}
 		g.b = append(g.b, '[')
 		for i := range v.Kids {
 			if i > 0 {
@@ -135,6 +146,21 @@ func (g *getter) member(n *Node, s *scope, k *key) bool {
 		g.b = v.AppendJSON(g.b)
 	}
 	return true
+}
+
+// bySpace is Kea's order of options: space by space, those of vendors last.
+func bySpace(a, b *Node) int {
+	s, t := a.str("space", spaceDHCP4), b.str("space", spaceDHCP4)
+	v, w := enterpriseOf(s), enterpriseOf(t)
+	if v != w {
+		return cmp.Compare(v, w)
+	}
+	return strings.Compare(s, t)
+}
+
+// bySpaceName is Kea's order of definitions.
+func bySpaceName(a, b *Node) int {
+	return strings.Compare(a.str("space", spaceDHCP4), b.str("space", spaceDHCP4))
 }
 
 func appendReal(b []byte, f float64) []byte {

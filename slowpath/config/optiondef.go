@@ -194,6 +194,7 @@ func (o *optionDefs) exported() []OptionDef {
 	for _, x := range o.list {
 		l = append(l, OptionDef{Space: x.space, Code: x.code, Name: x.name, OptionDef: x.describe()})
 	}
+	slices.SortStableFunc(l, func(a, b OptionDef) int { return strings.Compare(a.Space, b.Space) })
 	return l
 }
 

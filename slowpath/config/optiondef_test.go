@@ -184,9 +184,9 @@ func TestOptionConfigGet(t *testing.T) {
 	want := `{"always-send":false,"code":3,"csv-format":true,"data":"10.0.0.1","name":"routers","never-send":false,"space":"dhcp4"}
 {"always-send":false,"client-classes":["k"],"code":222,"csv-format":true,"data":"1, a","name":"r","never-send":false,"space":"dhcp4"}
 {"always-send":false,"code":240,"csv-format":false,"data":"ABCD","never-send":false,"space":"dhcp4"}
-{"always-send":false,"code":3,"csv-format":false,"data":"61","never-send":false,"space":"vendor-7"}
 {"always-send":false,"code":15,"name":"domain-name","never-send":true,"space":"dhcp4"}
-{"always-send":false,"code":13,"csv-format":false,"data":"0001","name":"boot-size","never-send":false,"space":"dhcp4"}`
+{"always-send":false,"code":13,"csv-format":false,"data":"0001","name":"boot-size","never-send":false,"space":"dhcp4"}
+{"always-send":false,"code":3,"csv-format":false,"data":"61","never-send":false,"space":"vendor-7"}`
 	if g := text(got.Dhcp4.Data); g != want {
 		t.Errorf("got\n%s\nwant\n%s", g, want)
 	}

@@ -47,6 +47,9 @@ type scope struct {
 	// value, where set, overrides what config-get prints for a key of n. It
 	// returns nil to leave it to the table and skip to print nothing.
 	value func(g *getter, n *Node, k *key) []byte
+	// order, where set, is that of a list of such maps in config-get, if one of
+	// them has a "space".
+	order func(a, b *Node) int
 	// open accepts unknown keys (Kea does for some maps).
 	open bool
 }

@@ -97,7 +97,7 @@ var scopeOption = func() *scope {
 		unset(list("client-classes", String)),
 		later(freeMap("metadata")),
 	}, withContext())
-	s.value = optionValue
+	s.value, s.order = optionValue, bySpace
 	return s
 }()
 
@@ -112,7 +112,7 @@ var scopeOptionDef = func() *scope {
 		str("encapsulate", `""`),
 		later(freeMap("metadata")),
 	}, withContext())
-	s.value = optionDefValue
+	s.value, s.order = optionDefValue, bySpaceName
 	return s
 }()
 

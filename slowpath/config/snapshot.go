@@ -109,7 +109,7 @@ type Dhcp4 struct {
 	ClassSet   *class.Set
 	ClassNames []string
 	Options    Options // global option-data
-	OptionDefs []OptionDef
+	OptionDefs []OptionDef // by space, then as given
 	Subnets    []*Subnet4  // of all networks and none, ascending ID (V4-050, WR-01)
 	Networks   []*Network4 // ascending name
 	// EarlyGlobal: global reservations are looked up before the subnet is
