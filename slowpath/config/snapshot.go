@@ -108,7 +108,7 @@ type Dhcp4 struct {
 	// first: the numbers are the places in it.
 	ClassSet   *class.Set
 	ClassNames []string
-	Options    Options // global option-data
+	Options    Options     // global option-data
 	OptionDefs []OptionDef // by space, then as given
 	Subnets    []*Subnet4  // of all networks and none, ascending ID (V4-050, WR-01)
 	Networks   []*Network4 // ascending name
