@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,6 +58,7 @@ type trial struct {
 	// Disturbance above some per cent means that a trial says little about the
 	// server.
 	Disturbance disturbance     `json:"disturbance"`
+	junk        bool            // came beside garbage
 	Result      *loadgen.Result `json:"result"`
 }
 
@@ -158,6 +160,9 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 			return err
 		}
 		say("written to %s", *out)
+		if err := b.chart(strings.TrimSuffix(*out, ".json") + ".svg"); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -180,6 +185,9 @@ func (b *bencher) pinned(core int, args ...string) []string {
 	}
 	return append([]string{"taskset", "-c", strconv.Itoa(core)}, args...)
 }
+
+// serverName is the server with its defaults.
+const serverName = "peregrine"
 
 // under is a server under test.
 type under struct {
@@ -323,7 +331,7 @@ func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, cl
 
 // fireOnce runs the generator once against u.
 func (b *bencher) fireOnce(u *under, scenario string, rate float64, secs float64, clients int, extra ...string) (trial, error) {
-	tr := trial{Server: u.name, Scenario: scenario, Offered: rate}
+	tr := trial{Server: u.name, Scenario: scenario, Offered: rate, junk: slices.Contains(extra, "--junk")}
 	file := filepath.Join(b.dir, "gun.json")
 	args := []string{filepath.Join(b.bin, "dhcpgun"), "-4", "-l", b.t.clientIf, "--xdp", "--scenario", scenario, "--json", file, "-R", strconv.Itoa(clients)}
 	if secs > 0 {

@@ -40,6 +40,7 @@ func (b *bencher) print() {
 
 const (
 	benchClients = 50_000
+	allocClients = 20_000
 	kneeClients  = 200_000
 )
 
@@ -63,7 +64,7 @@ func (b *bencher) run() error {
 	}
 	if b.want["dora"] || b.want["overload"] || b.want["junk"] || b.want["latency"] || b.want["none"] {
 		say("\nDORA, every ACK after fdatasync")
-		u, err := b.peregrine("peregrine", "group", bigPool)
+		u, err := b.peregrine(serverName, "group", bigPool)
 		if err != nil {
 			return err
 		}
@@ -174,17 +175,27 @@ func (b *bencher) doras(u *under, refl float64, dora, doraCPU *float64) error {
 
 // allocations looks at the Go heap while the server answers.
 func (b *bencher) allocations(u *under, rate float64) error {
-	// What a scrape itself allocates is measured by two with nothing between.
+	// Known clients, so that no table grows, and so slowly that each has had its
+	// answer; what scrapes and the clock of the background allocate is measured
+	// by scrapes with nothing but as much time between.
+	if _, err := b.fireOnce(u, "dora", rate/2, b.secs, allocClients); err != nil {
+		return err
+	}
 	idle, err := b.metrics()
 	if err != nil {
 		return err
+	}
+	select {
+	case <-b.ctx.Done():
+		return b.ctx.Err()
+	case <-time.After(time.Duration(b.secs * float64(time.Second))):
 	}
 	before, err := b.metrics()
 	if err != nil {
 		return err
 	}
 	scrape := before["go_memstats_mallocs_total"] - idle["go_memstats_mallocs_total"]
-	tr, err := b.fireOnce(u, "dora", rate, b.secs, benchClients)
+	tr, err := b.fireOnce(u, "dora", rate, b.secs, allocClients)
 	if err != nil {
 		return err
 	}
@@ -196,6 +207,7 @@ func (b *bencher) allocations(u *under, rate float64) error {
 	packets := float64(2 * tr.Completed)
 	allocs := math.Max(d("go_memstats_mallocs_total")-scrape, 0)
 	b.add("allocations per packet", allocs/packets, "", "<= 0.01", fmt.Sprintf("%.0f in all for %.0f packets", allocs, packets))
+	b.add("GC, share of the server's CPU time", 100*d("go_cpu_classes_gc_total_cpu_seconds_total")/math.Max(tr.CPUUs*float64(tr.Completed)/1e6, 1e-9), "%", "<= 1", "")
 	b.add("garbage collections", d("go_gc_duration_seconds_count"), "", "", fmt.Sprintf("in %.0f s", tr.Result.Seconds))
 	b.add("GC pauses, share of the time", 100*d("go_gc_duration_seconds_sum")/tr.Result.Seconds, "%", "<= 1", "")
 	return nil

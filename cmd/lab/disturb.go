@@ -33,7 +33,7 @@ const (
 	quietStolenPct = 3.0
 	quietOthersPct = 4.0
 	quietSlowdown  = 1.2
-	maxTries       = 4
+	maxTries       = 3
 )
 
 func (d *disturbance) quiet() bool {
@@ -137,14 +137,14 @@ func (p *coreProbe) watched() (stop func() float64) {
 	}
 }
 
-// await gives a disturbed machine some seconds to calm down.
+// await gives a disturbed machine a moment to calm down.
 func (p *coreProbe) await(ctx context.Context) {
 	const patience = 6
 	for range patience {
 		stop := p.watched()
 		select {
 		case <-ctx.Done():
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(300 * time.Millisecond):
 		}
 		if slow := stop(); slow <= quietSlowdown || ctx.Err() != nil {
 			return

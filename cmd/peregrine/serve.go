@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -259,7 +260,7 @@ func leases(s *slowpath.Server) int {
 func serveMetrics(addr string, s *slowpath.Server, p *plane) (stop func(), err error) {
 	reg := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
-		metric.New(s, p.metrics, build), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		metric.New(s, p.metrics, build), collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(gcTime)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -311,3 +312,6 @@ func notify(state string) {
 	defer c.Close()
 	_, _ = c.Write([]byte(state))
 }
+
+// gcTime is the processor time of the collector, beside what is shown by default.
+var gcTime = collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/gc/total:cpu-seconds$`)}
