@@ -21,24 +21,32 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
 
-// kea is a running kea-dhcp4 without interfaces, which answers commands.
+// kea is a running kea-dhcp4 or kea-dhcp6 without interfaces, which answers
+// commands.
 type kea struct {
 	t      *testing.T
 	socket string
 	stop   func()
 }
 
-const (
-	keaProgram = "kea-dhcp4"
-	keaStarts  = 20 * time.Second
-)
+const keaStarts = 20 * time.Second
 
-// startKea starts Debian's Kea on a lease file.
+// startKea starts Debian's kea-dhcp4 on a lease file.
 func startKea(t *testing.T, leaseFile string, lfcInterval int) *kea {
 	t.Helper()
+	return startDaemon(t, "4", leaseFile, lfcInterval, []any{
+		map[string]any{"id": 1, "subnet": "10.0.0.0/8"},
+		map[string]any{"id": 7, "subnet": "192.0.2.0/24"},
+	})
+}
+
+// startDaemon starts the one for a family, "4" or "6".
+func startDaemon(t *testing.T, family, leaseFile string, lfcInterval int, subnets []any) *kea {
+	t.Helper()
+	keaProgram := "kea-dhcp" + family
 	program, err := exec.LookPath(keaProgram)
 	if err != nil {
-		t.Skipf("%s is not installed (Debian's package kea-dhcp4-server)", keaProgram)
+		t.Skipf("%s is not installed (Debian's package %s-server)", keaProgram, keaProgram)
 	}
 	hook := ""
 	for _, dir := range []string{"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/local/lib"} {
@@ -59,18 +67,19 @@ func startKea(t *testing.T, leaseFile string, lfcInterval int) *kea {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	conf := filepath.Join(dir, "kea.json")
 	k := &kea{t: t, socket: filepath.Join(dir, "s")}
-	text, err := json.Marshal(map[string]any{"Dhcp4": map[string]any{
+	part := map[string]any{
 		"interfaces-config": map[string]any{"interfaces": []string{}},
 		"control-socket":    map[string]any{"socket-type": "unix", "socket-name": k.socket},
 		"hooks-libraries":   []any{map[string]any{"library": hook}},
 		"lease-database":    map[string]any{"type": "memfile", "persist": true, "name": leaseFile, "lfc-interval": lfcInterval},
 		// Reclaiming would change what is compared.
 		"expired-leases-processing": map[string]any{"reclaim-timer-wait-time": 0, "flush-reclaimed-timer-wait-time": 0},
-		"subnet4": []any{
-			map[string]any{"id": 1, "subnet": "10.0.0.0/8"},
-			map[string]any{"id": 7, "subnet": "192.0.2.0/24"},
-		},
-	}})
+		"subnet" + family:           subnets,
+	}
+	if family == "6" { // or it keeps its DUID in the system's folder
+		part["server-id"] = map[string]any{"type": "EN", "enterprise-id": 2495, "identifier": "0123456789", "persist": false}
+	}
+	text, err := json.Marshal(map[string]any{"Dhcp" + family: part})
 	if err != nil {
 		t.Fatal(err)
 	}

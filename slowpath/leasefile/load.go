@@ -11,12 +11,13 @@ import (
 	"strconv"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // ErrCleanupRunning: Kea's lease file cleanup is at work on the files.
 var ErrCleanupRunning = errors.New("Kea's lease file cleanup is running")
 
-// LoadOptions of Load4; the zero value reads everything that can be read.
+// LoadOptions of Load4 and Load6; the zero value reads everything that can be read.
 type LoadOptions struct {
 	// MaxRowErrors is how many bad rows a file may have; 0 is any number (LS-006).
 	MaxRowErrors uint32
@@ -25,14 +26,14 @@ type LoadOptions struct {
 	RowError func(e *RowError)
 }
 
-// Loaded is what Load4 found.
+// Loaded is what Load4 or Load6 found.
 type Loaded struct {
 	Files     []string // read, in order
 	Rows      int      // good ones, deletions included
 	RowErrors int
 	Deletions int // rows that ended a lease
 	Leases    int
-	// Conversion says that some file has other columns than Header4.
+	// Conversion says that some file has other columns than Header4 or Header6.
 	Conversion bool
 }
 
@@ -112,6 +113,26 @@ func cleanupRunning(pidFile string) (pid int, running bool) {
 // reads the files that a cleanup of Kea's left beside it too. Nobody may use t
 // meanwhile; after an error it is to be thrown away.
 func Load4(path string, t *lease.Table, o LoadOptions) (*Loaded, error) {
+	sum, err := loadSet(path, func(sum *Loaded, in io.Reader, name string) error { return sum.load(in, name, t, o) })
+	t.Loaded()
+	if err == nil {
+		sum.Leases = t.Len()
+	}
+	return sum, err
+}
+
+// Load6 is Load4 for a DHCPv6 lease file.
+func Load6(path string, t *lease6.Table, o LoadOptions) (*Loaded, error) {
+	sum, err := loadSet(path, func(sum *Loaded, in io.Reader, name string) error { return sum.load6(in, name, t, o) })
+	t.Loaded()
+	if err == nil {
+		sum.Leases = t.Len()
+	}
+	return sum, err
+}
+
+// loadSet calls load for each of the files that make up the lease file at path.
+func loadSet(path string, load func(sum *Loaded, in io.Reader, name string) error) (*Loaded, error) {
 	files, err := fileSet(path)
 	if err != nil {
 		return nil, err
@@ -122,13 +143,12 @@ func Load4(path string, t *lease.Table, o LoadOptions) (*Loaded, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = sum.load(f, name, t, o)
+		err = load(sum, f, name)
 		f.Close()
 		if err != nil {
 			return nil, err
 		}
 	}
-	sum.Leases = t.Len()
 	return sum, nil
 }
 
@@ -138,14 +158,56 @@ func (sum *Loaded) load(in io.Reader, name string, t *lease.Table, o LoadOptions
 	if err != nil {
 		return err
 	}
-	sum.Conversion = sum.Conversion || r.Schema() != SchemaCurrent
-	errs := uint32(0)
 	var l, old lease.Lease4
+	return sum.rows(r.Schema(), o, func() error {
+		if err := r.Next(&l); err != nil {
+			return err
+		}
+		if l.ValidLifetimeS > 0 {
+			l.Version = t.Version() + 1
+			t.Load(&l)
+		} else if t.Get(l.Addr, &old) {
+			sum.Deletions++
+			_, err := t.Delete(l.Addr, old.Version, nil)
+			return err
+		}
+		return nil
+	})
+}
+
+// load6 is load for DHCPv6.
+func (sum *Loaded) load6(in io.Reader, name string, t *lease6.Table, o LoadOptions) error {
+	r, err := NewReader6(in, name)
+	if err != nil {
+		return err
+	}
+	var l, old lease6.Lease6
+	return sum.rows(r.Schema(), o, func() error {
+		if err := r.Next(&l); err != nil {
+			return err
+		}
+		if l.ValidLifetimeS > 0 {
+			l.Version = t.Version() + 1
+			t.Load(&l)
+		} else if t.Get(l.Addr, &old) {
+			sum.Deletions++
+			_, err := t.Delete(l.Addr, old.Version, nil)
+			return err
+		}
+		return nil
+	})
+}
+
+// rows calls next, which reads a row and applies it, until the end of the file.
+func (sum *Loaded) rows(schema Schema, o LoadOptions, next func() error) error {
+	sum.Conversion = sum.Conversion || schema != SchemaCurrent
+	errs := uint32(0)
 	for {
-		err := r.Next(&l)
+		err := next()
 		var bad *RowError
 		switch {
 		case err == nil:
+			sum.Rows++
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.As(err, &bad):
@@ -156,21 +218,8 @@ func (sum *Loaded) load(in io.Reader, name string, t *lease.Table, o LoadOptions
 			if errs++; o.MaxRowErrors > 0 && errs > o.MaxRowErrors {
 				return fmt.Errorf("%w; this is more than the %d bad rows that max-row-errors allows", bad, o.MaxRowErrors)
 			}
-			continue
 		default:
 			return err
 		}
-		sum.Rows++
-		if l.ValidLifetimeS == 0 {
-			if t.Get(l.Addr, &old) {
-				if _, err := t.Delete(l.Addr, old.Version, nil); err != nil {
-					return err
-				}
-				sum.Deletions++
-			}
-			continue
-		}
-		l.Version = t.Version() + 1
-		t.Load(&l)
 	}
 }
