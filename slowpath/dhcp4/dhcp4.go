@@ -22,6 +22,7 @@ const (
 	MaxMessageLen = 4096
 
 	chaddrLen = 16
+	maxHLen   = 20
 	snameLen  = 64
 	fileLen   = 128
 

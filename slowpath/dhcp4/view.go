@@ -29,6 +29,8 @@ type View struct {
 	raiSplit  [maxSplitRAI]splitRAI
 	nRAISplit uint8
 
+	chaddr [maxHLen]byte // where hlen says more than the field has
+
 	scratchLen uint16
 	scratch    [MaxMessageLen]byte
 }
@@ -71,8 +73,11 @@ func (v *View) parse(msg []byte, op uint8) Reason {
 	if h[0] != op {
 		return ReasonNotBootRequest
 	}
-	if h[2] > chaddrLen {
+	if h[2] > maxHLen {
 		return ReasonHLen
+	}
+	if h[2] > chaddrLen {
+		copy(v.chaddr[:], h[offCHAddr:offCHAddr+chaddrLen])
 	}
 	v.noteCHAddr()
 
@@ -326,8 +331,13 @@ func (v *View) YIAddr() IPv4    { return AddrFromSlice(v.hdr[offYIAddr:]) }
 func (v *View) SIAddr() IPv4    { return AddrFromSlice(v.hdr[offSIAddr:]) }
 func (v *View) GIAddr() IPv4    { return AddrFromSlice(v.hdr[offGIAddr:]) }
 
-// CHAddr returns the hlen octets of chaddr that count, at most 16.
+// CHAddr returns the hlen octets of chaddr that count. Up to 20, which is as
+// long as hardware addresses get (InfiniBand's), they are filled up with zeros
+// beyond the field's 16, as Kea does.
 func (v *View) CHAddr() []byte {
+	if v.hdr[2] > chaddrLen {
+		return v.chaddr[:v.hdr[2]]
+	}
 	n := offCHAddr + int(v.hdr[2])
 	return v.hdr[offCHAddr:n:n]
 }
