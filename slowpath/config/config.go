@@ -70,10 +70,22 @@ func load(name, text string, to TreeOptions, opts *LoadOptions) (*Snapshot, erro
 	}
 	g := &getter{d: d, snap: s}
 	s.Get = g.top(t.Root)
+	s.Given = given(t.Root)
 	sum := sha256.Sum256(s.Get)
 	s.Hash = hex.EncodeToString(sum[:])
 	s.Warnings = r.warnings()
 	return s, nil
+}
+
+// given is the parts of root that are served.
+func given(root *Node) json.RawMessage {
+	served := Node{Kind: Map}
+	for _, n := range root.Kids {
+		if n.Key == "Dhcp4" || n.Key == "Dhcp6" || n.Key == "Dataplane" {
+			served.Kids = append(served.Kids, n)
+		}
+	}
+	return served.AppendJSON(nil)
 }
 
 // AsErrors returns err as *Errors, nil if it is none.

@@ -20,6 +20,7 @@ import (
 //	command          the same as the argument of config-set
 //	dhcp4            the members of a Dhcp4 map, wrapped and checked
 //	subnet           the members of a subnet, wrapped and checked
+//	dhcp6, subnet6   the same for DHCPv6
 //
 // Run with -rewrite to regenerate, and read the difference.
 func TestCheck(t *testing.T) {
@@ -47,6 +48,10 @@ func TestCheck(t *testing.T) {
 				s, err = Parse("kea.json", []byte("{ \"Dhcp4\": {\n"+in+"\n} }"), opts)
 			case "subnet":
 				s, err = Parse("kea.json", []byte("{ \"Dhcp4\": { \"subnet4\": [ {\n"+in+"\n} ] } }"), opts)
+			case "dhcp6":
+				s, err = Parse("kea.json", []byte("{ \"Dhcp6\": {\n"+in+"\n} }"), opts)
+			case "subnet6":
+				s, err = Parse("kea.json", []byte("{ \"Dhcp6\": { \"subnet6\": [ {\n"+in+"\n} ] } }"), opts)
 			default:
 				t.Fatalf("unknown command %s", d.Cmd)
 			}
@@ -123,8 +128,8 @@ func TestGood(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.Dhcp4 == nil {
-				t.Fatal("no Dhcp4")
+			if s.Dhcp4 == nil && s.Dhcp6 == nil {
+				t.Fatal("neither Dhcp4 nor Dhcp6")
 			}
 			roundTrip(t, s, LoadOptions{})
 		})

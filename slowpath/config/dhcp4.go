@@ -76,16 +76,16 @@ func (d *decoder) dhcp4(n *Node) *Dhcp4 {
 	d.hostIdentifiers(c, n)
 	d.uniqueAddrs = c.IPReservationsUnique
 	d.ddnsUpdates = n.Get("dhcp-ddns").bool("enable-updates", false)
-	d.classes, d.numbers = map[string]bool{}, newClassNames4()
+	d.classes, d.numbers = map[string]bool{}, newClassNames()
 	d.clientClasses(c, n)
 
 	c.Options = d.options(n)
 	p := d.params(n, nil)
 	c.Authoritative = p.Authoritative
-	d.gatherReservedClasses(n)
+	d.gatherReservedClasses(n, "subnet4")
 	c.GlobalReservations = d.reservations(n, nil)
 	d.subnets4(c, n, p)
-	d.finishClasses(c)
+	c.ClassNames = d.finishClasses(c.ClassSet)
 	return c
 }
 
@@ -189,11 +189,7 @@ func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) *Node {
 	r.NextServer, _ = d.nextServer(e)
 	r.ServerHostname = d.bounded(e, "server-hostname", 63)
 	r.BootFileName = d.bounded(e, "boot-file-name", 127)
-	for _, c := range e.kids("client-classes") {
-		if c.Kind == String && c.Str != "" {
-			r.ClientClasses = append(r.ClientClasses, strings.Clone(c.Str))
-		}
-	}
+	r.ClientClasses = e.classNames()
 	if o := d.options(e); !o.Empty() {
 		r.Options = &o
 	}
@@ -202,6 +198,16 @@ func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) *Node {
 		return nil
 	}
 	return at
+}
+
+// classNames are the classes that reservation n gives.
+func (n *Node) classNames() (out []string) {
+	for _, c := range n.kids("client-classes") {
+		if c.Kind == String && c.Str != "" {
+			out = append(out, strings.Clone(c.Str))
+		}
+	}
+	return out
 }
 
 // identifier decodes the one of the identifiers of list that reservation e has.

@@ -37,7 +37,8 @@ func (d *decoder) dhcp6(n *Node) *Dhcp6 {
 			d.errorf(v, `"data-directory" must be an absolute path, not %q`, clip(c.DataDirectory))
 		}
 	}
-	d.six = &decoder6{subnets: map[*Node]*Subnet6{}, networks: map[*Node]*SharedNetwork6{}, classes: newClassNames()}
+	d.six = &decoder6{subnets: map[*Node]*Subnet6{}, networks: map[*Node]*SharedNetwork6{}}
+	d.classes, d.numbers = map[string]bool{}, newClassNames()
 	defer func(defs *optionDefs) { d.defs = defs }(d.defs)
 	d.defs = d.optionDefinitions(n, false)
 	d.interfaces6(c, n.Get("interfaces-config"))
@@ -51,12 +52,13 @@ func (d *decoder) dhcp6(n *Node) *Dhcp6 {
 	d.clientClasses6(c, n)
 	c.Options = d.options6(n)
 	c.Params = d.params6(n, nil)
+	d.gatherReservedClasses(n, "subnet6")
 	c.GlobalReservations = d.reservations6(c, n, nil)
 	d.networks6(c, n)
 	c.Subnets = append(c.Subnets, d.subnets6(c, n, nil, &c.Params)...)
 	d.uniqueSubnets6(n)
 	slices.SortStableFunc(c.Subnets, func(a, b *Subnet6) int { return cmp.Compare(a.ID, b.ID) })
-	d.finishClasses6(c)
+	c.ClassNames = d.finishClasses(c.ClassSet)
 	return c
 }
 
@@ -65,7 +67,6 @@ type decoder6 struct {
 	// subnets and networks are the decoded ones by their node, for config-get.
 	subnets  map[*Node]*Subnet6
 	networks map[*Node]*SharedNetwork6
-	classes  *classNames
 }
 
 // interfaces6 decodes interfaces-config (V6-047).

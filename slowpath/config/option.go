@@ -175,6 +175,7 @@ func (d *decoder) option(e *Node) (o entry, ok bool) {
 	for _, c := range e.kids("client-classes") {
 		if s := strings.TrimSpace(c.Str); c.Kind == String && s != "" && !slices.Contains(o.classes, s) {
 			o.classes = append(o.classes, strings.Clone(s))
+			d.numbers.number(s)
 		}
 	}
 	o.data, ok = d.optionData(e, ref, o.never)

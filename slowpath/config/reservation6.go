@@ -53,7 +53,7 @@ func (d *decoder) reservations6(c *Dhcp6, n *Node, s *Subnet6) []*Reservation6 {
 		d.reservedAddrs(r, e, s, claim)
 		d.reservedPrefixes(r, e, claim)
 		r.Hostname = e.str("hostname", "")
-		r.ClientClasses = d.classList(e.Get("client-classes"))
+		r.ClientClasses = e.classNames()
 		r.Options = d.options6(e)
 		r.UserContext = userContext(e)
 		out = append(out, r)

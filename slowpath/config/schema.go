@@ -378,6 +378,8 @@ func (n *Node) bool(name string, def bool) bool {
 	return def
 }
 
+func (n *Node) isTrue() bool { return n != nil && n.Kind == Bool && n.Str == "true" }
+
 func (n *Node) int(name string, def int64) int64 {
 	if v := n.Get(name); v != nil && v.Kind == Integer {
 		if i, err := strconv.ParseInt(v.Str, 10, 64); err == nil {

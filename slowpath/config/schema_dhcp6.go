@@ -208,21 +208,28 @@ var v4Only = map[string]string{
 	"subnet4":             `is of DHCPv4`,
 }
 
-var scopeClass6 = newScope("client-classes", []key{
-	unset(str("name", "")),
-	unset(str("test", "")),
-	unset(str("template-test", "")),
-	unset(boolean("only-in-additional-list", "")),
-	{name: "only-if-required", kind: Bool, alias: "only-in-additional-list"},
-	mapList("option-data", scopeOption6),
-	unset(integer("preferred-lifetime", "", 0, maxUint32)),
-	unset(integer("min-preferred-lifetime", "", 0, maxUint32)),
-	unset(integer("max-preferred-lifetime", "", 0, maxUint32)),
-	unset(integer("valid-lifetime", "", 0, maxUint32)),
-	unset(integer("min-valid-lifetime", "", 0, maxUint32)),
-	unset(integer("max-valid-lifetime", "", 0, maxUint32)),
-	later(freeMap("metadata")),
-}, withContext())
+var scopeClass6 = func() *scope {
+	s := newScope("client-classes", []key{
+		unset(str("name", "")),
+		unset(str("test", "")),
+		unset(str("template-test", "")),
+		unset(boolean("only-in-additional-list", "")),
+		{name: "only-if-required", kind: Bool, alias: "only-in-additional-list"},
+		mapList("option-data", scopeOption6),
+		unset(integer("preferred-lifetime", "", 0, maxUint32)),
+		unset(integer("min-preferred-lifetime", "", 0, maxUint32)),
+		unset(integer("max-preferred-lifetime", "", 0, maxUint32)),
+		unset(integer("valid-lifetime", "", 0, maxUint32)),
+		unset(integer("min-valid-lifetime", "", 0, maxUint32)),
+		unset(integer("max-valid-lifetime", "", 0, maxUint32)),
+		later(freeMap("metadata")),
+	}, withContext())
+	s.removed = map[string]string{"option-def": `is of DHCPv4: DHCPv6 has it at global scope`}
+	for k, v := range v4Only {
+		s.removed[k] = v
+	}
+	return s
+}()
 
 var scopeInterfaces6 = func() *scope {
 	s := newScope("interfaces-config", []key{

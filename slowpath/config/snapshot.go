@@ -18,6 +18,10 @@ type Snapshot struct {
 	// Get is what config-get answers: the effective configuration with
 	// defaults filled in, {"Dhcp4": {...}, "Dataplane": {...}}.
 	Get json.RawMessage
+	// Given is what was given of Dhcp4, Dhcp6 and Dataplane, without defaults
+	// and comments, include files in their places: what a change by command
+	// begins with (see Edit).
+	Given json.RawMessage
 	// Hash is the SHA-256 of Get in hexadecimal (config-hash-get).
 	Hash string
 	// Warnings are things accepted but worth saying (surplus commas,

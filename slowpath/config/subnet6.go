@@ -36,7 +36,7 @@ func (d *decoder) networks6(c *Dhcp6, n *Node) {
 		}
 		w.Interface, w.InterfaceID = d.link6(e)
 		w.RelayAddrs = d.relayAddrs(e)
-		w.ClientClasses, w.AdditionalClasses = d.guard6(e)
+		w.ClientClasses, w.AdditionalClasses = d.guard(e), d.additional(e)
 		w.Params6 = d.params6(e, &c.Params)
 		w.Options = d.options6(e)
 		w.Subnets = d.subnets6(c, e, w, &w.Params6)
@@ -126,7 +126,7 @@ func (d *decoder) subnet6(c *Dhcp6, s *Subnet6, n *Node, outer *Params6) {
 		s.Interface, s.InterfaceID = s.Network.Interface, s.Network.InterfaceID
 	}
 	s.RelayAddrs = d.relayAddrs(n)
-	s.ClientClasses, s.AdditionalClasses = d.guard6(n)
+	s.ClientClasses, s.AdditionalClasses = d.guard(n), d.additional(n)
 	s.Params6 = d.params6(n, outer)
 	s.Options = d.options6(n)
 	d.pools6(s, n)
@@ -249,7 +249,7 @@ func (d *decoder) pools6(s *Subnet6, n *Node) {
 		}
 		d.push("pools", i)
 		p := &Pool6{ID: e.u32("pool-id", 0), Options: d.options6(e), DDNS: d.ddns6(e, &s.DDNS), UserContext: userContext(e)}
-		p.ClientClasses, p.AdditionalClasses = d.guard6(e)
+		p.ClientClasses, p.AdditionalClasses = d.guard(e), d.additional(e)
 		p.OwnDDNS = p.DDNS != s.DDNS
 		v := e.Get("pool")
 		switch {
@@ -314,7 +314,7 @@ func (d *decoder) pdPools(s *Subnet6, n *Node) {
 		}
 		d.push("pd-pools", i)
 		p := &PDPool6{ID: e.u32("pool-id", 0), Options: d.options6(e), UserContext: userContext(e)}
-		p.ClientClasses, p.AdditionalClasses = d.guard6(e)
+		p.ClientClasses, p.AdditionalClasses = d.guard(e), d.additional(e)
 		if at := d.pdPool(p, e); at != nil {
 			l = append(l, placed[*PDPool6]{p, p.Prefix.Addr(), lastOf(p.Prefix), at, p.Prefix.String()})
 		}
