@@ -1,12 +1,34 @@
 package slowpath
 
 import (
+	"github.com/peregrine-dhcp/peregrine/slowpath/alloc6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
 )
 
 // Stats are the server's counters.
 func (s *Server) Stats() *stat.Registry { return s.stats }
+
+// Stats6 are the counters of DHCPv6, nil where it is not served.
+func (s *Server) Stats6() *stat.Registry {
+	if s.six == nil {
+		return nil
+	}
+	return s.six.stats
+}
+
+// Alloc6 is the DHCPv6 allocator in force, nil where DHCPv6 is not served.
+func (s *Server) Alloc6() *alloc6.Set {
+	if s.six == nil {
+		return nil
+	}
+	return s.six.engine.Config().Alloc
+}
+
+// LeaseTable6 is LeaseTable for DHCPv6 leases.
+func (s *Server) LeaseTable6() (records int, bytes uint64) {
+	return s.table6.Len(), s.table6.MemoryBytes()
+}
 
 // LeaseTable is how many records the lease table has, offers included, and what
 // they take.
@@ -15,7 +37,13 @@ func (s *Server) LeaseTable() (records int, bytes uint64) {
 }
 
 // Parked is how many queries wait for a hook library.
-func (s *Server) Parked() int64 { return s.clients.parked.Load() }
+func (s *Server) Parked() int64 {
+	n := s.clients.parked.Load()
+	if s.six != nil {
+		n += s.six.clients.parked.Load()
+	}
+	return n
+}
 
 // Truncated is how many replies left options out for want of room.
 func (s *Server) Truncated() uint64 { return s.truncated.Load() }

@@ -82,12 +82,12 @@ const (
 )
 
 var (
-	mReceived = define("peregrine_packets_received_total", "DHCPv4 messages received, by message type.", counter, "type")
-	mSent     = define("peregrine_packets_sent_total", "DHCPv4 messages sent or waiting for their commit, by message type.", counter, "type")
+	mReceived = define("peregrine_packets_received_total", "DHCP messages received, by family and message type.", counter, "family", "type")
+	mSent     = define("peregrine_packets_sent_total", "DHCP messages sent or waiting for their commit, by family and message type.", counter, "family", "type")
 	mDropped  = define("peregrine_packets_dropped_total", "Packets not answered, by the layer that refused them and its reason.", counter, "layer", "reason")
 	mNAKs     = define("peregrine_naks_total", "DHCPNAKs, by reason.", counter, "reason")
 	mNotes    = define("peregrine_message_peculiarities_total", "Messages accepted though something about them is odd, by what.", counter, "kind")
-	mKea      = define("peregrine_statistic_total", "Kea's packet and lease statistics under their own names.", counter, "name")
+	mKea      = define("peregrine_statistic_total", "Kea's packet and lease statistics under their own names.", counter, "family", "name")
 	mXDP      = define("peregrine_xdp_packets_total", "Packets that left the XDP program, by family, action and reason.", counter, "family", "action", "reason")
 	mMode     = define("peregrine_interface_mode", "1 for the mode in use on an interface.", gauge, "interface", "mode")
 
@@ -103,6 +103,11 @@ var (
 	mPool     = define("peregrine_pool_addresses", "Addresses of a pool by state: total, assigned (declined ones included, as Kea counts), declined, offered, stale.", gauge, "subnet_id", "pool", "state")
 	mSubnet   = define("peregrine_subnet_addresses", "Addresses of a subnet by state, those outside its pools included.", gauge, "subnet_id", "state")
 	mAssigned = define("peregrine_subnet_assignments_total", "Addresses assigned since start.", counter, "subnet_id")
+	mPool6    = define("peregrine_pool6_leases", "Addresses or prefixes of a DHCPv6 pool by state: total, assigned (declined ones included), declined, registered, offered, stale.", gauge, "subnet_id", "pool", "type", "state")
+	mSubnet6  = define("peregrine_subnet6_leases", "Addresses (type na) and prefixes (pd) of a DHCPv6 subnet by state, those outside its pools included.", gauge, "subnet_id", "type", "state")
+	mAssign6  = define("peregrine_subnet6_assignments_total", "Addresses and prefixes assigned since start.", counter, "subnet_id", "type")
+	mLeases6  = define("peregrine_lease6_records", "Records in the DHCPv6 lease table, offers included.", gauge)
+	mMemory6  = define("peregrine_lease6_memory_bytes", "Memory of the DHCPv6 lease table and its indexes.", gauge)
 	mLeases   = define("peregrine_lease_records", "Records in the lease table, offers included.", gauge)
 	mMemory   = define("peregrine_lease_memory_bytes", "Memory of the lease table and its indexes.", gauge)
 	mParked   = define("peregrine_parked_queries", "Queries that wait for a hook library.", gauge)
@@ -129,7 +134,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []desc{mReceived, mSent, mDropped, mNAKs, mNotes, mKea, mXDP, mMode, mRx, mTx, mRing, mBatches, mSleeps, mNaps, mHeld, mHoldDrop,
-		mPool, mSubnet, mAssigned, mLeases, mMemory, mParked, mCut, mStoreUp, mCommits, mRecords, mBytes, mErrors, mRingFull, mJournal, mSnaps, mSnapAt,
+		mPool, mSubnet, mAssigned, mPool6, mSubnet6, mAssign6, mLeases6, mMemory6, mLeases, mMemory, mParked, mCut, mStoreUp, mCommits, mRecords, mBytes, mErrors, mRingFull, mJournal, mSnaps, mSnapAt,
 		mBatch, mLatency, mResponse, mPanics, mBuild, mConfig} {
 		ch <- d.d
 	}
@@ -153,13 +158,16 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.server
 	st := s.Stats()
 	for _, t := range receivedTypes {
-		put(mReceived, float64(st.Total(t.c)), t.label)
+		put(mReceived, float64(st.Total(t.c)), "dhcp4", t.label)
 	}
-	put(mSent, float64(st.Total(stat.Pkt4OfferSent)), "offer")
-	put(mSent, float64(st.Total(stat.Pkt4AckSent)), "ack")
-	put(mSent, float64(st.Total(stat.Pkt4NakSent)), "nak")
+	put(mSent, float64(st.Total(stat.Pkt4OfferSent)), "dhcp4", "offer")
+	put(mSent, float64(st.Total(stat.Pkt4AckSent)), "dhcp4", "ack")
+	put(mSent, float64(st.Total(stat.Pkt4NakSent)), "dhcp4", "nak")
 	for k, end := stat.V4.Counters(); k < end; k++ {
-		put(mKea, float64(st.Total(k)), k.String())
+		put(mKea, float64(st.Total(k)), "dhcp4", k.String())
+	}
+	if s.Stats6() != nil {
+		c.collect6(put)
 	}
 	s.EachDrop(func(layer, reason string, n uint64) { put(mDropped, float64(n), layer, reason) })
 	s.EachNAK(func(reason string, n uint64) { put(mNAKs, float64(n), reason) })
