@@ -5,11 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"time"
-
-	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
-	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
 
 const (
@@ -120,14 +116,12 @@ func (m *Mirror) drain(next *mirrorFile) error {
 	}
 	lost := uint64(0)
 	for i := range m.queue.parts {
-		lost += m.queue.take(i, func(r *row4) {
-			if !r.writable() {
-				// Kea would skip the row and keep the one before it. Without a
-				// client it takes a row of a declined lease only.
+		lost += m.queue.take(i, func(rec []byte) {
+			out, left := m.table.appendQueued(m.out, rec)
+			if left {
 				m.stats.left.Add(1)
-				r.valid, r.state, r.cid = 0, lease.StateDeclined, nil
 			}
-			m.out = r.append(m.out)
+			m.out = out
 			m.outRows++
 			if len(m.out) >= writeBytes {
 				flush()
@@ -255,7 +249,7 @@ func (m *Mirror) rewrite() error {
 // writeNext makes the new file. The result is not nil if there is something to
 // close and remove.
 func (m *Mirror) writeNext() (*mirrorFile, error) {
-	if err := m.room(m.o.Table.Len() * guessedRow); err != nil {
+	if err := m.room(m.table.len() * guessedRow); err != nil {
 		return nil, err
 	}
 	f, err := m.fs.create(m.path+suffixOutput, mirrorMode)
@@ -273,30 +267,19 @@ func (m *Mirror) writeNext() (*mirrorFile, error) {
 			_ = f.Chown(uid, gid)
 		}
 	}
-	if err := next.append(AppendHeader4(nil)); err != nil {
+	if err := next.append(m.table.appendHeader(nil)); err != nil {
 		return next, err
 	}
-	order := m.order()
-	var l lease.Lease4
+	many := m.table.order()
 	rows := make([]byte, 0, rewriteRows*guessedRow)
-	for len(order) > 0 {
+	for k := 0; k < many; {
 		began := m.now()
-		some := order[:min(rewriteRows, len(order))]
-		order = order[len(some):]
-		for _, key := range some {
-			addr := dhcp4.IPv4(uint32(key))
-			if !m.o.Table.Get(addr, &l) || l.State == lease.StateOffered && !m.o.Table.Covered(addr, &l) {
-				continue
-			}
-			// Kea's cleanup drops released leases too (LS-005).
-			if l.State == lease.StateOffered || l.ValidLifetimeS == 0 {
-				continue
-			}
-			if !Writable4(&l) {
+		for end := min(k+rewriteRows, many); k < end; k++ {
+			out, left := m.table.appendRow(rows, k)
+			if left {
 				m.stats.left.Add(1)
-				continue
 			}
-			rows = AppendRow4(rows, &l)
+			rows = out
 		}
 		if err := m.room(len(rows)); err != nil {
 			return next, err
@@ -308,27 +291,12 @@ func (m *Mirror) writeNext() (*mirrorFile, error) {
 		if err := m.drain(next); err != nil {
 			return next, err
 		}
-		if len(order) > 0 {
+		if k < many {
 			// Half of the time is for others.
 			m.pause(m.now().Sub(began))
 		}
 	}
 	return next, m.drain(next)
-}
-
-// order lists the leases by their last transaction, each as CLTT<<32 | address.
-// Stork takes no row that is older than the one before it.
-func (m *Mirror) order() []uint64 {
-	order := make([]uint64, 0, m.o.Table.Len()+64)
-	m.o.Table.Walk(func(l *lease.Lease4) bool {
-		if l.State != lease.StateOffered && l.ValidLifetimeS != 0 {
-			cltt := uint64(min(max(l.CLTTUnixS, 0), 1<<32-1))
-			order = append(order, cltt<<32|uint64(l.Addr))
-		}
-		return true
-	})
-	slices.Sort(order)
-	return order
 }
 
 // exchange makes next the file.

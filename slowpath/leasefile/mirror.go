@@ -12,6 +12,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // Source is the table that is mirrored; *lease.Table implements it.
@@ -22,12 +23,25 @@ type Source interface {
 	Covered(dhcp4.IPv4, *lease.Lease4) bool
 }
 
-var _ Source = (*lease.Table)(nil)
+// Source6 is the same of DHCPv6; *lease6.Table implements it.
+type Source6 interface {
+	Len() int
+	Walk(func(*lease6.Lease6) bool)
+	Get(lease6.IPv6, *lease6.Lease6) bool
+	Covered(lease6.IPv6, *lease6.Lease6) bool
+}
+
+var (
+	_ Source  = (*lease.Table)(nil)
+	_ Source6 = (*lease6.Table)(nil)
+)
 
 // MirrorOptions of NewMirror.
 type MirrorOptions struct {
-	Path  string // the file; its directory must exist
-	Table Source
+	Path string // the file; its directory must exist
+	// One of the two is what is mirrored, the other is nil.
+	Table  Source
+	Table6 Source6
 	// FlushEvery is how long a change waits for others, unless many come; 0: 5 ms.
 	FlushEvery time.Duration
 	// CleanupEvery is how often the file is rewritten if there were changes, Kea's
@@ -95,6 +109,7 @@ type Mirror struct {
 	now   func() time.Time
 	pause func(time.Duration)
 	queue *queue
+	table mirrored
 
 	start sync.Once
 	end   sync.Once
@@ -153,6 +168,9 @@ func NewMirror(o MirrorOptions) (*Mirror, error) {
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = defaultReserveBytes
 	}
+	if (o.Table == nil) == (o.Table6 == nil) {
+		return nil, errors.New("mirror leases: there must be one table, of either family")
+	}
 	path := o.Path
 	if p, err := filepath.EvalSymlinks(path); err == nil {
 		path = p
@@ -178,6 +196,10 @@ func NewMirror(o MirrorOptions) (*Mirror, error) {
 		o: o, path: path, fs: osFS{}, now: time.Now, pause: time.Sleep, queue: newQueue(o.QueueBytes),
 		quit: make(chan struct{}), done: make(chan struct{}), behind: true,
 	}
+	m.table = &mirrored4{m: m}
+	if o.Table6 != nil {
+		m.table = &mirrored6{m: m}
+	}
 	m.stats.behind.Store(true)
 	return m, nil
 }
@@ -202,7 +224,26 @@ func (m *Mirror) LeaseChanged(old, new *lease.Lease4) {
 // a later walk, of a change of observers, tells nothing new.
 func (m *Mirror) LeaseExists(*lease.Lease4) {}
 
-var _ lease.ExistingObserver = (*Mirror)(nil)
+// LeaseChanged6 implements lease6.Observer as LeaseChanged does lease.Observer.
+func (m *Mirror) LeaseChanged6(old, new *lease6.Lease6) {
+	gone := new == nil
+	switch {
+	case gone && old.State == lease.StateOffered, !gone && new.State == lease.StateOffered,
+		!gone && old != nil && old.State == lease.StateOffered && new.Version < old.Version:
+	case gone:
+		m.queue.put6(old, 0)
+	default:
+		m.queue.put6(new, new.ValidLifetimeS)
+	}
+}
+
+// LeaseExists6 implements lease6.ExistingObserver.
+func (m *Mirror) LeaseExists6(*lease6.Lease6) {}
+
+var (
+	_ lease.ExistingObserver  = (*Mirror)(nil)
+	_ lease6.ExistingObserver = (*Mirror)(nil)
+)
 
 // Start writes the file and begins to follow the table, which m must observe
 // already.

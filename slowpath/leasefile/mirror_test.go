@@ -782,7 +782,7 @@ func BenchmarkLeaseChanged(b *testing.B) {
 				if i++; !full && i%16384 == 0 {
 					b.StopTimer()
 					for p := range g.m.queue.parts {
-						if lost := g.m.queue.take(p, func(*row4) {}); lost > 0 {
+						if lost := g.m.queue.take(p, func([]byte) {}); lost > 0 {
 							b.Fatal("queue was full")
 						}
 					}
