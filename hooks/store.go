@@ -82,9 +82,13 @@ type Configuration interface {
 	SubnetOf4(addr dhcp4.IPv4) (Subnet4, bool)
 	// EachSubnet4 calls f for every subnet by ascending id until it returns false.
 	EachSubnet4(f func(s *Subnet4, n *SubnetCounts4) bool)
-	// View lets f read the configuration.
+	// View lets f read the configuration in the form of config-get: defaults
+	// and what is inherited filled in, subnets and networks sorted.
 	View(f func(t ConfigTree) error) error
-	// Edit lets f change the configuration. When f returns nil the result is
+	// Edit lets f change the configuration as it was given, without defaults:
+	// what nobody has set goes on following what it is inherited from. The
+	// elements of a reservation list, option list or pool list are in the order
+	// that View has them; View may be called meanwhile. When f returns nil the result is
 	// validated as a whole and put in force in one step, between two batches of
 	// every worker; hook libraries stay loaded, sockets open, parked queries
 	// parked, and what was not changed keeps its state. If f or the validation
@@ -102,8 +106,7 @@ type ConfigError struct {
 
 func (e *ConfigError) Error() string { return e.Text }
 
-// ConfigTree is the configuration of one family, the map under Dhcp4, in the form
-// of config-get: defaults filled in. A path goes down from there by keys (string)
+// ConfigTree is the configuration of one family, the map under Dhcp4. A path goes down from there by keys (string)
 // and places in lists (int), such as "shared-networks", 2, "name". It is valid
 // during the call of View or Edit; only Edit's can be changed.
 type ConfigTree interface {

@@ -84,8 +84,8 @@ func hookOptions() Options {
 	}
 }
 
-// libraries is the hooks-libraries key.
-func libraries(names ...string) string {
+// librariesKey is the hooks-libraries key.
+func librariesKey(names ...string) string {
 	var l []string
 	for _, n := range names {
 		l = append(l, fmt.Sprintf(`{ "library": "/usr/lib/kea/hooks/libdhcp_%s.so" }`, n))
@@ -133,7 +133,7 @@ func (c *conversation) say(said string) string {
 	}
 	switch verb {
 	case "config":
-		c.text = testConfig(c.dir, libraries(strings.Fields(first)...)+more, "")
+		c.text = testConfig(c.dir, librariesKey(strings.Fields(first)...)+more, "")
 		c.start()
 		return "started"
 	case "restart":

@@ -21,7 +21,12 @@ type hookConfig struct{ s *Server }
 var _ hooks.Configuration = hookConfig{}
 
 func subnetOf(x *config.Subnet4) hooks.Subnet4 {
-	return hooks.Subnet4{ID: x.ID, Prefix: x.Prefix, Text: x.Text, ValidLifetimeS: x.Valid.Default, Guarded: len(x.ClientClasses) > 0}
+	s := hooks.Subnet4{ID: x.ID, Prefix: x.Prefix, Text: x.Text, ValidLifetimeS: x.Valid.Default, Guarded: len(x.ClientClasses) > 0}
+	if x.Network != nil {
+		s.Network = x.Network.Name
+		s.Guarded = s.Guarded || len(x.Network.ClientClasses) > 0
+	}
+	return s
 }
 
 // Subnet4 implements hooks.Configuration.
@@ -110,7 +115,7 @@ func (h hookConfig) Edit(_ context.Context, f func(t hooks.ConfigTree) error) er
 	s := h.s
 	s.reload.Lock()
 	defer s.reload.Unlock()
-	e, err := config.NewEdit(s.Snapshot().Get)
+	e, err := config.NewEdit(s.Snapshot().Given)
 	if err != nil {
 		return fmt.Errorf("read the configuration in force: %w", err)
 	}
@@ -164,7 +169,11 @@ func (c continued) LeaseExists(l *lease.Lease4) { c.fresh.LeaseExists(l) }
 
 // sameAddresses reports whether an allocator made for a would be the same for
 // b: the same subnets with the same pools, allocators and reserved addresses.
+// That of a shared network knows its subnets themselves and is made anew.
 func sameAddresses(a, b *config.Dhcp4) bool {
+	if len(a.Networks)+len(b.Networks) > 0 || a.Compatibility != b.Compatibility {
+		return false
+	}
 	return slices.EqualFunc(a.Subnets, b.Subnets, func(x, y *config.Subnet4) bool {
 		return x.ID == y.ID && x.Prefix == y.Prefix && x.Allocator == y.Allocator &&
 			x.ReservationsInSubnet == y.ReservationsInSubnet && x.ReservationsOutOfPool == y.ReservationsOutOfPool &&

@@ -219,8 +219,8 @@ func reserve(ec *engine.Config, r *config.Reservation4, on bool) {
 	if x == nil || !x.ReservationsInSubnet || x.ReservationsOutOfPool {
 		return
 	}
-	if !on && ec.Hosts.ByAddr(r.SubnetID, r.Addr) != nil {
-		return // the configuration reserves it too
+	if !on && (ec.Hosts.ByAddr(r.SubnetID, r.Addr) != nil || ec.Snapshot.Dhcp4.Compatibility.ExcludeFirstLast24) {
+		return // the configuration keeps it too, or may
 	}
 	ec.Alloc.Reserve(r.SubnetID, r.Addr, on)
 }

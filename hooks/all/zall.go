@@ -10,6 +10,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/hooks/limits"
 	"github.com/peregrine-dhcp/peregrine/hooks/rbac"
 	"github.com/peregrine-dhcp/peregrine/hooks/stat_cmds"
+	"github.com/peregrine-dhcp/peregrine/hooks/subnet_cmds"
 )
 
 var libraries = []library{
@@ -19,4 +20,5 @@ var libraries = []library{
 	{"stat_cmds", func() hooks.Library { return stat_cmds.New() }},
 	{"rbac", func() hooks.Library { return rbac.New() }},
 	{"host_cmds", func() hooks.Library { return host_cmds.New() }},
+	{"subnet_cmds", func() hooks.Library { return subnet_cmds.New() }},
 }
