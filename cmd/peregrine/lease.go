@@ -25,8 +25,8 @@ var stateNames = map[lease.State]string{
 const leaseUsage = `usage: peregrine lease list|export|import {-c FILE | -d DIR} ...
 
   list                                 print the leases
-  export [-f csv|json] [-o OUT]        write the leases as Kea's lease file, or as JSON
-  import [--force] [-n] IN.csv         take over the leases of Kea's lease file
+  export [-f csv|json] [-6] [-o OUT]   write the leases as Kea's lease file, or as JSON; -6: the DHCPv6 ones
+  import [--force] [-n] IN.csv         take over the leases of Kea's lease file, DHCPv4 or DHCPv6
 
 The server must not be running. -d names its lease directory, -c a
 configuration that does.

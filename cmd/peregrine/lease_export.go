@@ -13,6 +13,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 )
@@ -37,8 +38,13 @@ func leaseExportMain(args []string, stdout, stderr io.Writer) int {
 	flags := newLeaseFlags("export", stderr)
 	outFile := flags.String("o", "", "`file` to write, in place of the one that is there, with its owner and mode; standard output without")
 	format := flags.String("f", "csv", "`format`: csv is Kea's lease file, json what lease4-get-all answers")
+	six := flags.Bool("6", false, "the DHCPv6 leases (as csv only)")
 	if _, code, ok := flags.parse(args); !ok {
 		return code
+	}
+	if *six && *format != "csv" {
+		fmt.Fprintf(stderr, "peregrine lease export: -6 writes csv, not %s\n", *format)
+		return 2
 	}
 	if *format != "csv" && *format != "json" {
 		fmt.Fprintf(stderr, "peregrine lease export: -f is %q, expected csv or json\n", *format)
@@ -57,8 +63,8 @@ func leaseExportMain(args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	// Through a table: it takes little memory, and gives them back in order.
-	table := lease.NewTable(lease.Options{})
-	rec, err := leasestore.Inspect(flags.dir, table.Load, nil)
+	table, table6 := lease.NewTable(lease.Options{}), lease6.NewTable(lease6.Options{})
+	rec, err := leasestore.Inspect(flags.dir, table.Load, table6.Load)
 	if err != nil {
 		fmt.Fprintln(stderr, leaseDirError(flags.dir, err))
 		return 1
@@ -66,25 +72,28 @@ func leaseExportMain(args []string, stdout, stderr io.Writer) int {
 	if rec.TornBytes > 0 {
 		fmt.Fprintf(stderr, "peregrine lease export: warning: the last write before the server's end was incomplete (%d bytes); no answered lease is lost\n", rec.TornBytes)
 	}
-	export := exportCSV
-	if *format == "json" {
-		export = exportJSON
+	export := func(w io.Writer) (int, int, error) { return exportCSV(w, table) }
+	switch {
+	case *six:
+		export = func(w io.Writer) (int, int, error) { return exportCSV6(w, table6) }
+	case *format == "json":
+		export = func(w io.Writer) (int, int, error) { return exportJSON(w, table) }
 	}
 	var written, left int
 	if toFile {
 		err = replaceFile(*outFile, func(w io.Writer) (err error) {
-			written, left, err = export(w, table)
+			written, left, err = export(w)
 			return err
 		})
 	} else {
-		written, left, err = export(stdout, table)
+		written, left, err = export(stdout)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "peregrine lease export: %v\n", err)
 		return 1
 	}
 	if left > 0 {
-		fmt.Fprintf(stderr, "peregrine lease export: %d leases are left out: released ones, which Kea forgets when it restarts, and ones without hardware address and client identifier\n", left)
+		fmt.Fprintf(stderr, "peregrine lease export: %d leases are left out: released ones, which Kea forgets when it restarts, and ones without %s\n", left, map[bool]string{false: "hardware address and client identifier", true: "a DUID of three octets at least"}[*six])
 	}
 	if toFile {
 		fmt.Fprintf(stdout, "%s: %d leases of %s\n", *outFile, written, flags.dir)

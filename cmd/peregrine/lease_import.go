@@ -54,7 +54,11 @@ func leaseImportMain(args []string, stdout, stderr io.Writer) int {
 		Writer: stderr, dir: flags.dir, force: *force, dry: *dry,
 		in: lease.NewTable(lease.Options{}), have: lease.NewTable(lease.Options{}),
 	}
-	if err := im.run(rest[0], limit, flags.snap); err != nil {
+	run := func() error { return im.run(rest[0], limit, flags.snap) }
+	if isLeaseFile6(rest[0]) {
+		run = func() error { return im.run6(rest[0], limit) }
+	}
+	if err := run(); err != nil {
 		fmt.Fprintf(stderr, "peregrine lease import: %v\n", err)
 		return 1
 	}
