@@ -325,7 +325,8 @@ func vendorRun(val []byte) int {
 // the options by ascending code, option 82 second to last, END last (V4-014);
 // there is no padding.
 //
-// The message is at most maxLen octets: what does not fit is left out and
+// The message is at most maxLen octets: what does not fit goes into file and
+// sname where these are empty (option 52); what then does not fit is left out and
 // counted in dropped, the least wanted first, which are the options not in prl
 // (the client's option 55) from the greatest code down and then those in prl
 // from its end. Options 53, 54, 51, 61 and 82 are never left out, so they alone
@@ -339,8 +340,14 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 		size += r.opts[s].encodedLen()
 	}
 	send := r.present
+	var over overload
 	if size > maxLen {
-		size, dropped = r.leaveOut(&send, size, maxLen, prl)
+		if over = r.overload(&send, size, maxLen); over.value != 0 {
+			size += 3 - over.moved
+		}
+		if size > maxLen {
+			size, dropped = r.leaveOut(&send, size, maxLen, prl)
+		}
 	}
 
 	start := len(dst)
@@ -363,11 +370,21 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 	clear(h[offSName:offCookie])
 	copy(h[offSName:offFile], r.SName)
 	copy(h[offFile:offCookie], r.File)
+	if over.value&overloadFile != 0 {
+		r.putField(h[offFile:offCookie], &over.file)
+	}
+	if over.value&overloadSName != 0 {
+		r.putField(h[offSName:offFile], &over.sname)
+	}
 	binary.BigEndian.PutUint32(h[offCookie:], cookie)
 
 	i := HeaderLen
 	if r.Type != 0 {
 		b[i], b[i+1], b[i+2] = OptMessageType, 1, byte(r.Type)
+		i += 3
+	}
+	if over.value != 0 {
+		b[i], b[i+1], b[i+2] = OptOverload, 1, over.value
 		i += 3
 	}
 	for _, s := range r.order[:r.n] {

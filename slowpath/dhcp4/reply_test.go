@@ -281,6 +281,11 @@ func TestParts(t *testing.T) {
 }
 
 func TestLeavesOutTheLeastWanted(t *testing.T) {
+	offer := func() *Reply {
+		r := offer()
+		r.SName, r.File = []byte("s"), []byte("f") // no room there (RFC 2131 §4.1)
+		return r
+	}
 	full, _ := offer().Append(nil, 4096, nil)
 	prl := []byte{1, 26, 3, 15, 53, 54}
 	var order []byte // in which options disappear as the room shrinks
