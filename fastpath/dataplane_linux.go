@@ -161,6 +161,8 @@ func (d *Dataplane) reconcile() error {
 			why = "the interface was renamed to " + l.Name
 		case !d.opt.selects(&l.Interface):
 			why = "the interface is not configured any more"
+		case !p.serves(d.opt.families(&l.Interface)):
+			why = "other address families are served on it"
 		case p.queues > 0 && l.rxQueues != p.queues:
 			why = fmt.Sprintf("the interface has %d queues, not %d", l.rxQueues, p.queues)
 		case p.attached != nil && l.xdpProgram == 0:

@@ -73,6 +73,9 @@ type Options struct {
 	Interfaces []string
 	// Enable4 and Enable6 are the families served.
 	Enable4, Enable6 bool
+	// Interfaces6 are the names to serve for IPv6, where those are others than
+	// for IPv4; nil means Interfaces. With it Interfaces are for IPv4 alone.
+	Interfaces6 []string
 	// Port4 and Port6 are the server's UDP ports. 0 means the default.
 	Port4, Port6 uint16
 	// UDPOnly uses UDP sockets and nothing else (Kea's dhcp-socket-type udp). It
@@ -193,7 +196,7 @@ func (o Options) withDefaults() (Options, error) {
 	if len(errs) > 0 {
 		return o, fmt.Errorf("check dataplane options: %w", errors.Join(errs...))
 	}
-	o.Interfaces = slices.Clone(o.Interfaces)
+	o.Interfaces, o.Interfaces6 = slices.Clone(o.Interfaces), slices.Clone(o.Interfaces6)
 	o.CPUs = slices.Clone(o.CPUs)
 	return o, nil
 }
@@ -202,11 +205,20 @@ const maxWorkersPerQueue = 64
 
 // selects says whether the interface is to be served.
 func (o *Options) selects(i *netio.Interface) bool {
-	if slices.Contains(o.Interfaces, i.Name) {
-		return true
+	four, six := o.families(i)
+	return four || six
+}
+
+// families says which families the interface is to be served for.
+func (o *Options) families(i *netio.Interface) (four, six bool) {
+	list6 := o.Interfaces6
+	if list6 == nil {
+		list6 = o.Interfaces
 	}
-	return slices.Contains(o.Interfaces, AllInterfaces) && !i.Loopback &&
-		(o.Enable4 && len(i.Addrs4) > 0 || o.Enable6 && len(i.Addrs6) > 0)
+	in := func(list []string, addrs int) bool {
+		return slices.Contains(list, i.Name) || slices.Contains(list, AllInterfaces) && !i.Loopback && addrs > 0
+	}
+	return o.Enable4 && in(o.Interfaces, len(i.Addrs4)), o.Enable6 && in(list6, len(i.Addrs6))
 }
 
 // rebuilds says whether the change from o to n touches what running workers or

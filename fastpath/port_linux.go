@@ -46,7 +46,9 @@ type port struct {
 	packets []*netio.PacketConn
 	udp     []*netio.UDPConn
 	guards  []*netio.PortGuard
-	workers []*worker
+	// four and six are the families it was opened for.
+	four, six bool
+	workers   []*worker
 
 	ctx    context.Context // ends the workers
 	cancel context.CancelFunc
@@ -57,6 +59,7 @@ type port struct {
 // port is returned also with an error, closed, for what it says in reasons.
 func (d *Dataplane) openPort(l linkInfo) (*port, error) {
 	p := &port{d: d, link: l}
+	p.four, p.six = d.opt.families(&l.Interface)
 	type way struct {
 		mode Mode
 		open func() error
@@ -206,7 +209,7 @@ func (p *port) openXDP(mode Mode) error {
 	}
 	return d.objs.SetInterface(p.link.Index, bpf.InterfaceConfig{
 		Base: p.base, Queues: uint32(queues), SocketsPerQueue: uint32(perQueue),
-		Enabled4: o.Enable4, Enabled6: o.Enable6,
+		Enabled4: p.four, Enabled6: p.six,
 	})
 }
 
@@ -222,10 +225,10 @@ func (p *port) openPacket() error {
 func (p *port) openPacketSockets(n int) error {
 	o := &p.d.opt
 	po := netio.PacketOptions{IfIndex: p.link.Index}
-	if o.Enable4 {
+	if p.four {
 		po.Port4 = o.Port4
 	}
-	if o.Enable6 {
+	if p.six {
 		po.Port6 = o.Port6
 	}
 	var err error
@@ -245,23 +248,32 @@ func (p *port) openPacketSockets(n int) error {
 	return nil
 }
 
-// openGuards takes the server's UDP port of the interface.
+// serves says whether the port was opened for these families.
+func (p *port) serves(four, six bool) bool { return p.four == four && p.six == six }
+
+// openGuards takes the server's UDP ports of the interface.
 func (p *port) openGuards() error {
-	if !p.d.opt.Enable4 {
-		return nil
+	if p.four {
+		g, err := netio.OpenPortGuard(p.d.opt.Port4, p.link.Name)
+		if err != nil {
+			return err
+		}
+		p.guards = append(p.guards, g)
 	}
-	g, err := netio.OpenPortGuard(p.d.opt.Port4, p.link.Name)
-	if err != nil {
-		return err
+	if p.six {
+		g, err := netio.OpenPortGuard6(p.d.opt.Port6, p.link.Name, p.link.Index)
+		if err != nil {
+			return err
+		}
+		p.guards = append(p.guards, g)
 	}
-	p.guards = append(p.guards, g)
 	return nil
 }
 
 // openUDP serves with UDP sockets.
 func (p *port) openUDP() error {
 	o := &p.d.opt
-	if !o.Enable4 {
+	if !p.four {
 		return errors.New("UDP sockets serve IPv4, which is not enabled")
 	}
 	n := p.d.workersPerQueue(1)

@@ -177,6 +177,50 @@ func OpenPortGuard(port uint16, device string) (*PortGuard, error) {
 	return &PortGuard{fd: fd}, nil
 }
 
+// Groups a DHCPv6 server listens to: All_DHCP_Relay_Agents_and_Servers and
+// All_DHCP_Servers (RFC 8415 §7.1).
+var (
+	relaysAndServers = [16]byte{0: 0xff, 1: 0x02, 13: 0x01, 15: 0x02}
+	servers          = [16]byte{0: 0xff, 1: 0x05, 13: 0x01, 15: 0x03}
+)
+
+// OpenPortGuard6 takes the port on the device of that index for IPv6, and joins
+// the groups of DHCPv6 servers there as long as it is open: without that the
+// interface, or a switch that follows MLD, need not pass on what is sent to them.
+func OpenPortGuard6(port uint16, device string, ifIndex uint32) (_ *PortGuard, err error) {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+		return nil, fmt.Errorf("set IPV6_V6ONLY: %w", err)
+	}
+	if err := unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, device); err != nil {
+		return nil, fmt.Errorf("bind udp socket to device %s: %w", device, err)
+	}
+	if err := attachFilter(fd, dropAll()); err != nil {
+		return nil, err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet6{Port: int(port)}); err != nil {
+		if errors.Is(err, unix.EADDRINUSE) {
+			return nil, fmt.Errorf("bind udp port %d on %s for IPv6: another DHCP server or relay has it: %w", port, device, err)
+		}
+		return nil, fmt.Errorf("bind udp port %d on %s for IPv6: %w", port, device, err)
+	}
+	for _, g := range [][16]byte{relaysAndServers, servers} {
+		m := &unix.IPv6Mreq{Multiaddr: g, Interface: ifIndex}
+		if err := unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, m); err != nil {
+			return nil, fmt.Errorf("join %s on %s: %w", net.IP(g[:]), device, err)
+		}
+	}
+	return &PortGuard{fd: fd}, nil
+}
+
 // Close gives the port back.
 func (g *PortGuard) Close() error { return unix.Close(g.fd) }
 
