@@ -96,6 +96,12 @@ func (w *Worker) leases(q *Query6, r *Reply6, extend bool) Reason {
 		selected := q.rules
 		for i := range v.IAs() {
 			ia := v.IA(i)
+			if r.answered(ia.Code, ia.IAID) {
+				// Kea answers such an IA again, and may tell it another lifetime
+				// than it has just promised.
+				r.LeftOut++
+				continue
+			}
 			if reason := w.assign(q, r, &ia, extend); reason != ReasonOK {
 				return reason
 			}
@@ -106,6 +112,16 @@ func (w *Worker) leases(q *Query6, r *Reply6, extend bool) Reason {
 	}
 	w.lateClasses(q)
 	return w.generateName(q, r)
+}
+
+// answered reports whether the reply has that IA already.
+func (r *Reply6) answered(code uint16, iaid uint32) bool {
+	for i := range r.IAs() {
+		if x := r.IA(i); x.Code == code && x.IAID == iaid {
+			return true
+		}
+	}
+	return false
 }
 
 // confirm tells whether the client's addresses are right for its link (V6-011,
