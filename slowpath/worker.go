@@ -288,8 +288,8 @@ func (w *Worker) handle(p *netio.Packet) {
 // REQUEST wastes the work its OFFER was. From shedFrom of 256 of the ring on a
 // growing share of them goes, from shedAll on all.
 const (
-	shedFrom = 32
-	shedAll  = 96
+	shedFrom = 64
+	shedAll  = 160
 )
 
 // SetPressure implements netio.Pressed.
@@ -530,15 +530,19 @@ func (w *Worker) engineDrop(c *query, why engine.Reason) {
 	if m := engineStats[why]; m.ok {
 		w.stats.Inc(m.c)
 	}
-	w.allocationFailed(why)
+	w.allocationFailed(c, why)
 }
 
 // allocationFailed counts Kea's statistics of an allocation that failed, whether
 // the client was told or not (V4-080).
-func (w *Worker) allocationFailed(why engine.Reason) {
+func (w *Worker) allocationFailed(c *query, why engine.Reason) {
 	if m := allocStats[why]; m.ok {
 		w.stats.Inc(m.c)
-		w.stats.Inc(stat.V4AllocationFailSubnet)
+		if s := c.q.Subnet; s != nil && s.Network != nil {
+			w.stats.Inc(stat.V4AllocationFailSharedNetwork)
+		} else {
+			w.stats.Inc(stat.V4AllocationFailSubnet)
+		}
 		w.stats.Inc(stat.V4AllocationFailClasses)
 	}
 }
@@ -562,7 +566,7 @@ func (w *Worker) count(c *query) {
 	}
 	if c.r.Type == dhcp4.MsgNak {
 		w.drops.nak.Inc(int(c.r.NAKReason))
-		w.allocationFailed(c.r.NAKReason)
+		w.allocationFailed(c, c.r.NAKReason)
 	}
 }
 

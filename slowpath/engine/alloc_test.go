@@ -31,7 +31,9 @@ func (l *lab) run(p *prepared, want dhcp4.MsgType) {
 	w.Begin()
 	r := w.Accept4(&l.q)
 	if r == ReasonOK {
-		w.SelectSubnet4(&l.q)
+		r = w.SelectSubnet4(&l.q)
+	}
+	if r == ReasonOK {
 		r = w.Process4(&l.q, &l.r)
 	}
 	if r == ReasonOK {

@@ -193,28 +193,39 @@ func (w *Worker) allocate(q *Query4, r *Reply4, offer bool) Reason {
 	return ReasonPoolExhausted
 }
 
+// reservedTries is how many addresses in a row may be reserved for others by
+// reservations that the allocator does not know: those made at run time.
+const reservedTries = 256
+
 // allocateIn is allocate in the query's subnet.
 func (w *Worker) allocateIn(q *Query4, r *Reply4, offer, offered bool) Reason {
-	for range conflictTries {
+	conflicts := 0
+	for range reservedTries {
 		a, reason := w.pick(q, offered)
 		if reason != ReasonOK {
 			return reason
 		}
-		w.exist.Version = 0
-		found := w.t.Get(a, &w.exist)
-		over := found && isOffer(&w.exist)
-		if found && !over && leased(&w.exist, q.NowUnixS) || w.reservedForOther(q, a) {
+		if w.reservedForOther(q, a) {
 			q.cfg.Alloc.Unclaim(q.Subnet, a)
 			continue
 		}
-		reason = w.put(q, r, a, found, found && !over, offer)
-		if reason == ReasonOK {
-			return reason
+		w.exist.Version = 0
+		found := w.t.Get(a, &w.exist)
+		over := found && isOffer(&w.exist)
+		reason = ReasonConflict
+		if !found || over || !leased(&w.exist, q.NowUnixS) {
+			reason = w.put(q, r, a, found, found && !over, offer)
+			if reason == ReasonOK {
+				return reason
+			}
 		}
 		q.cfg.Alloc.Unclaim(q.Subnet, a)
 		if reason != ReasonConflict && reason != ReasonAddressInUse {
 			return reason
 		}
+		if conflicts++; conflicts == conflictTries {
+			return ReasonConflict
+		}
 	}
-	return ReasonConflict
+	return ReasonPoolExhausted
 }

@@ -80,6 +80,17 @@ func (w *Worker) hostsInNetwork(q *Query4, net *config.Network4) {
 				q.hosts = append(q.hosts, h)
 			}
 		}
+		if !q.cfg.Hosts.HasMore() {
+			continue
+		}
+		for _, s := range net.Subnets { // what was added at run time is not in the lists
+			if !s.ReservationsInSubnet || q.hostOf(s) != nil || !q.allowed(s) {
+				continue
+			}
+			if h := q.cfg.Hosts.ByIdentifier(s.ID, t, id); h != nil {
+				q.hosts = append(q.hosts, h)
+			}
+		}
 	}
 }
 
@@ -168,17 +179,19 @@ func (w *Worker) reservedForOther(q *Query4, a dhcp4.IPv4) bool {
 	if !s.ReservationsInSubnet || s.ReservationsOutOfPool && poolOf(s, a) >= 0 {
 		return false
 	}
-	if q.cfg.Snapshot.Dhcp4.IPReservationsUnique {
-		h := q.cfg.Hosts.ByAddr(s.ID, a)
-		return h != nil && !q.isMeant(h)
+	h := q.cfg.Hosts.ByAddr(s.ID, a)
+	if h == nil || q.isMeant(h) {
+		return false
 	}
-	w.found = q.cfg.HostLists.AppendByAddr(w.found[:0], s.ID, a)
-	for _, h := range w.found {
-		if q.isMeant(h) {
-			return false
+	if !q.cfg.Snapshot.Dhcp4.IPReservationsUnique {
+		w.found = q.cfg.HostLists.AppendByAddr(w.found[:0], s.ID, a)
+		for _, h := range w.found {
+			if q.isMeant(h) {
+				return false
+			}
 		}
 	}
-	return len(w.found) > 0
+	return true
 }
 
 // isMeant reports whether the reservation is for this client by any of its

@@ -149,7 +149,9 @@ func (l *lab) process() Reason {
 	if r := w.Accept4(&l.q); r != ReasonOK {
 		return r
 	}
-	w.SelectSubnet4(&l.q)
+	if r := w.SelectSubnet4(&l.q); r != ReasonOK {
+		return r
+	}
 	if r := w.Process4(&l.q, &l.r); r != ReasonOK {
 		return r
 	}

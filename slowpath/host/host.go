@@ -77,6 +77,9 @@ func newIndex(hosts []*config.Reservation4) *Index {
 // (DB-005). Before the index is used by others.
 func (x *Index) SetMore(s *Set) { x.more = s }
 
+// HasMore says whether SetMore was used: then Lists do not know all.
+func (x *Index) HasMore() bool { return x.more != nil }
+
 // Len is the number of reservations.
 func (x *Index) Len() int { return len(x.hosts) }
 
