@@ -454,7 +454,7 @@ func TestOverloadShedsDiscoversFirst(t *testing.T) {
 	for _, c := range []struct {
 		level    uint8
 		min, max int // of 100 DISCOVERs shed
-	}{{0, 0, 0}, {31, 0, 0}, {64, 45, 55}, {96, 100, 100}, {255, 100, 100}} {
+	}{{0, 0, 0}, {63, 0, 0}, {112, 45, 55}, {160, 100, 100}, {255, 100, 100}} {
 		b.w.SetPressure(c.level)
 		shed := 0
 		for range 100 {

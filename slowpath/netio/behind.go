@@ -6,13 +6,15 @@ const ShedAll = 256
 // What waits is shed from shedFrom of the Conn's room on, a growing share, and
 // all of it from shedFull on. A queue of that length lasts some milliseconds: a
 // longer one makes every answer late and its frames fall out of the cache, and
-// gains nothing. A Handler that is Pressed sheds by itself from there on.
+// gains nothing.
 const (
 	shedFrom = 1.0 / 32
 	shedFull = 1.0 / 8
-	// shedLagNs is how long a burst has to last before any of it is shed: the ring
-	// is there to bridge shorter ones.
-	shedLagNs = 10_000_000
+	// shedLagNs is about how long a queue has to last before any of it is shed;
+	// the ring is there to bridge what is shorter. A turn counts for shedTurnNs at
+	// most: a worker that was off its processor for long is not one that is too slow.
+	shedLagNs  = 100_000_000
+	shedTurnNs = 2_000_000
 )
 
 // behind follows how full the Conn's room is and decides what to shed.
@@ -26,13 +28,11 @@ type behind struct {
 // rises with what has lasted and falls with what is, so that nothing is shed once
 // the ring is short again.
 func (b *behind) look(share float64, nowNs int64) uint32 {
-	if share == 0 {
-		b.smooth, b.lastNs = 0, nowNs
-		return 0
+	d := max(nowNs-b.lastNs, 0)
+	if share > 0 {
+		d = min(d, shedTurnNs)
 	}
-	if d := nowNs - b.lastNs; d > 0 {
-		b.smooth += (share - b.smooth) * min(1, float64(d)/shedLagNs)
-	}
+	b.smooth += (share - b.smooth) * min(1, float64(d)/shedLagNs)
 	b.lastNs = nowNs
 	s := (min(b.smooth, share) - shedFrom) / (shedFull - shedFrom)
 	return uint32(ShedAll * max(0, min(1, s)))

@@ -35,9 +35,16 @@ func TestLoopShedsWhatLasts(t *testing.T) {
 		l.turn(nowNs)
 	}
 	turn(0)
-	turn(room / 2)
-	if level > ShedAll/4 {
-		t.Errorf("level %d after a burst of 1 ms", level)
+	for range 4 {
+		turn(room / 2)
+	}
+	nowNs += 50 * everyNs // off the processor
+	for waiting := room / 2; waiting > 0; waiting -= room / 8 {
+		turn(waiting)
+	}
+	turn(0)
+	if told != 0 {
+		t.Errorf("shed at level %d after a pause and a burst of some milliseconds", level)
 	}
 	for range 100 {
 		turn(room / 2)
