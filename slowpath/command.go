@@ -101,12 +101,12 @@ func fromHook(r hooks.Response) control.Response {
 }
 
 // audit logs every command that can change something: who, from where, what.
-func (s *Server) audit(e control.AuditRecord) {
+func (f *family) audit(e control.AuditRecord) {
 	args := e.Arguments
 	if len(args) > maxAuditArguments {
 		args = json.RawMessage(fmt.Sprintf("\"%d octets\"", len(args)))
 	}
-	s.log.WithGroup("commands").Info("COMMAND_RECEIVED Received command '"+e.Command+"'",
+	f.root().WithGroup("commands").Info("COMMAND_RECEIVED Received command '"+e.Command+"'",
 		"command", e.Command, "from", e.Remote.String(), "arguments", string(control.Redact(args)), "result", e.Result)
 }
 

@@ -29,8 +29,8 @@ type family struct {
 func (s *Server) newFamily(v stat.Family, snap *config.Snapshot, source stat.Source) *family {
 	p := partOf(v, snap)
 	f := &family{s: s, v: v, stats: stat.NewRegistry(v, p.sampleCount, p.sampleAge, s.started, source)}
-	f.registry = control.NewRegistry(control.RegistryOptions{Audit: s.audit, OnPanic: func(command string, value any, stack []byte) {
-		s.log.WithGroup("commands").Error("COMMAND_PROCESS_ERROR a command failed", "command", command, "value", value, "stack", string(stack))
+	f.registry = control.NewRegistry(control.RegistryOptions{Audit: f.audit, OnPanic: func(command string, value any, stack []byte) {
+		f.root().WithGroup("commands").Error("COMMAND_PROCESS_ERROR a command failed", "command", command, "value", value, "stack", string(stack))
 	}})
 	return f
 }
@@ -63,7 +63,15 @@ func (f *family) logName() string {
 }
 
 // log is the family's logger.
-func (f *family) log() *slog.Logger { return f.s.log.WithGroup(f.logName()) }
+func (f *family) log() *slog.Logger { return f.root().WithGroup(f.logName()) }
+
+// root is the family's root logger.
+func (f *family) root() *slog.Logger {
+	if f.v == stat.V6 {
+		return f.s.opt.Log6
+	}
+	return f.s.log
+}
 
 func (f *family) idPrefix() string {
 	if f.v == stat.V6 {
@@ -99,7 +107,7 @@ func partOf(v stat.Family, snap *config.Snapshot) (p familyPart) {
 // shown is what a family shows of a configuration, all but the other family's
 // part, and the hash of that.
 func (f *family) shown(snap *config.Snapshot) (json.RawMessage, string, error) {
-	if !hasDhcp4(snap) || snap.Dhcp6 == nil {
+	if !HasDhcp4(snap) || snap.Dhcp6 == nil {
 		return snap.Get, snap.Hash, nil
 	}
 	var m map[string]json.RawMessage
@@ -122,10 +130,10 @@ func (f *family) shown(snap *config.Snapshot) (json.RawMessage, string, error) {
 	return b, hex.EncodeToString(sum[:]), nil
 }
 
-// withDhcp4 gives a configuration that serves DHCPv6 alone an empty Dhcp4 part,
+// WithDhcp4 gives a configuration that serves DHCPv6 alone an empty Dhcp4 part,
 // so that what concerns DHCPv4 need not ask everywhere whether there is one. Its
-// text (Get) stays as it is.
-func withDhcp4(snap *config.Snapshot) *config.Snapshot {
+// text (Get) stays as it is. HasDhcp4 tells the two apart.
+func WithDhcp4(snap *config.Snapshot) *config.Snapshot {
 	if snap.Dhcp4 != nil || snap.Dhcp6 == nil {
 		return snap
 	}
@@ -136,5 +144,5 @@ func withDhcp4(snap *config.Snapshot) *config.Snapshot {
 
 var absentDhcp4 = config.Dhcp4{SampleCount: 1}
 
-// hasDhcp4 says whether the configuration itself has a Dhcp4 part.
-func hasDhcp4(snap *config.Snapshot) bool { return snap.Dhcp4 != nil && snap.Dhcp4 != &absentDhcp4 }
+// HasDhcp4 says whether the configuration itself has a Dhcp4 part.
+func HasDhcp4(snap *config.Snapshot) bool { return snap.Dhcp4 != nil && snap.Dhcp4 != &absentDhcp4 }

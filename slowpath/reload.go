@@ -151,7 +151,7 @@ func needsRestart(old, new *config.Snapshot) error {
 	switch {
 	case (old.Dhcp6 == nil) != (new.Dhcp6 == nil):
 		return errors.New("apply configuration: the Dhcp6 part cannot appear or disappear while the server runs; restart it")
-	case hasDhcp4(old) != hasDhcp4(new):
+	case HasDhcp4(old) != HasDhcp4(new):
 		return errors.New("apply configuration: the Dhcp4 part cannot appear or disappear while the server runs; restart it")
 	case new.Dhcp6 != nil && old.Dhcp6.LeaseDatabase.Persist != new.Dhcp6.LeaseDatabase.Persist:
 		return errors.New("apply configuration: lease-database.persist of Dhcp6 cannot change while the server runs; restart it")
@@ -176,7 +176,7 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	if snap == nil {
 		return errors.New("apply configuration: there is none")
 	}
-	snap = withDhcp4(snap)
+	snap = WithDhcp4(snap)
 	old := s.runtime.Load()
 	if err := needsRestart(old.snapshot, snap); err != nil {
 		return err

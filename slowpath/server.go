@@ -65,8 +65,9 @@ type Options struct {
 	// the errors of sockets that could not be opened. Both may be nil.
 	Dataplane func() any
 	Sockets   func() []string
-	// Log is for operators; nil is silent.
-	Log *slog.Logger
+	// Log is for operators; nil is silent. Log6 is for what concerns DHCPv6, nil
+	// is Log.
+	Log, Log6 *slog.Logger
 	// Port and Port6 are the UDP ports served, 0 is Port4 and Port6.
 	Port, Port6 uint16
 	// AnswerSource sends every answer to where its query came from, address, port
@@ -136,9 +137,12 @@ func New(o Options) (_ *Server, err error) {
 	if o.Snapshot == nil || o.Snapshot.Dhcp4 == nil && o.Snapshot.Dhcp6 == nil {
 		return nil, errors.New("start server: the configuration has neither a Dhcp4 nor a Dhcp6 part")
 	}
-	o.Snapshot = withDhcp4(o.Snapshot)
+	o.Snapshot = WithDhcp4(o.Snapshot)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Log6 == nil {
+		o.Log6 = o.Log
 	}
 	if o.Port == 0 {
 		o.Port = Port4

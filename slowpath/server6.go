@@ -146,7 +146,7 @@ func (s *Server) start6(x *server6, snap *config.Snapshot) error {
 	if err := x.channels.Apply(socketsOf(partOf(stat.V6, snap).controlSockets, "dhcp6")); err != nil {
 		return fmt.Errorf("open control channel: %w", err)
 	}
-	s.log.WithGroup("dhcp6").Info("DHCP6_USING_SERVERID server identifier", "duid", string(appendColonHex(nil, x.id)))
+	x.log().Info("DHCP6_USING_SERVERID server identifier", "duid", string(appendColonHex(nil, x.id)))
 	return nil
 }
 
@@ -284,7 +284,7 @@ func (x *server6) reclaimLoop(ctx context.Context) {
 			return n
 		},
 		func(cycles int) {
-			s.log.WithGroup("alloc-engine").Warn("ALLOC_ENGINE_V6_LEASES_RECLAMATION_SLOW expired leases are found faster than they are reclaimed; raise max-reclaim-leases or max-reclaim-time",
+			x.root().WithGroup("alloc-engine").Warn("ALLOC_ENGINE_V6_LEASES_RECLAMATION_SLOW expired leases are found faster than they are reclaimed; raise max-reclaim-leases or max-reclaim-time",
 				"cycles", cycles)
 		})
 }

@@ -24,9 +24,10 @@ func loadFile(path string, lenient bool) (*config.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if snap.Dhcp4 == nil {
-		return nil, fmt.Errorf("%s:1:1: expected a \"Dhcp4\" part", path)
+	if snap.Dhcp4 == nil && snap.Dhcp6 == nil {
+		return nil, fmt.Errorf("%s:1:1: expected a \"Dhcp4\" or a \"Dhcp6\" part", path)
 	}
+	snap = slowpath.WithDhcp4(snap)
 	return snap, confine(snap, path, lenient)
 }
 
@@ -87,13 +88,32 @@ func checkMain(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s\n", w)
 	}
 	if !*quiet {
-		pools, hosts := 0, len(snap.Dhcp4.GlobalReservations)
-		for _, s := range snap.Dhcp4.Subnets {
+		fmt.Fprintf(stdout, "%s: good: %s\n", *file, summary(snap))
+	}
+	return 0
+}
+
+// summary counts what a configuration has.
+func summary(snap *config.Snapshot) string {
+	var out []string
+	if slowpath.HasDhcp4(snap) {
+		d := snap.Dhcp4
+		pools, hosts := 0, len(d.GlobalReservations)
+		for _, s := range d.Subnets {
 			pools += len(s.Pools)
 			hosts += len(s.Reservations)
 		}
-		fmt.Fprintf(stdout, "%s: good: %d subnets, %d pools, %d reservations, %d hook libraries\n",
-			*file, len(snap.Dhcp4.Subnets), pools, hosts, len(snap.Dhcp4.HooksLibraries))
+		out = append(out, fmt.Sprintf("%d subnets, %d pools, %d reservations, %d hook libraries", len(d.Subnets), pools, hosts, len(d.HooksLibraries)))
 	}
-	return 0
+	if d := snap.Dhcp6; d != nil {
+		pools, pdPools, hosts := 0, 0, len(d.GlobalReservations)
+		for _, s := range d.Subnets {
+			pools += len(s.Pools)
+			pdPools += len(s.PDPools)
+			hosts += len(s.Reservations)
+		}
+		out = append(out, fmt.Sprintf("%d IPv6 subnets, %d pools, %d prefix pools, %d reservations, %d hook libraries",
+			len(d.Subnets), pools, pdPools, hosts, len(d.HooksLibraries)))
+	}
+	return strings.Join(out, "; ")
 }

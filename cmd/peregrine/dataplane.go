@@ -28,6 +28,7 @@ import (
 type plane struct {
 	log    *slog.Logger
 	port   uint16
+	port6  uint16
 	server *slowpath.Server
 	// missing are the interfaces that are configured and not served: sockets.
 	missing func() []string
@@ -50,7 +51,7 @@ const napNs = 100_000
 func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 	d, x := snap.Dhcp4, &snap.Dataplane
 	o := fastpath.Options{
-		Mode: fastpath.Mode(x.Mode), Enable4: true, Port4: p.port, UDPOnly: d.SocketUDP,
+		Mode: fastpath.Mode(x.Mode), Enable4: slowpath.HasDhcp4(snap), Enable6: snap.Dhcp6 != nil, Port4: p.port, Port6: p.port6, UDPOnly: d.SocketUDP,
 		WorkersPerQueue: x.WorkersPerQueue, SpinNs: int64(x.SpinUs) * 1000, NapNs: napNs, BusyPollUs: x.BusyPollUs,
 		Limits: bpf.Limits{
 			Client: rate(x.Limits.ClientPerS, x.Limits.ClientBurst), Relay: rate(x.Limits.RelayPerS, x.Limits.RelayBurst),
@@ -69,21 +70,46 @@ func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 	}
 	// Kea's own key says how many threads there are; without multi-threading each
 	// queue has one worker, which is the least there can be.
-	if o.Workers = d.MultiThreading.Threads; !d.MultiThreading.Enabled {
+	mt := d.MultiThreading
+	if !o.Enable4 {
+		mt = snap.Dhcp6.MultiThreading
+	}
+	if o.Workers = mt.Threads; !mt.Enabled {
 		o.Workers = 1
 	}
 	if x.SpinUs == 0 {
 		o.SpinNs = -1
 	}
-	if d.AllInterfaces {
-		o.Interfaces = append(o.Interfaces, fastpath.AllInterfaces)
-	}
-	for _, i := range d.Interfaces {
-		if !slices.Contains(o.Interfaces, i.Name) {
-			o.Interfaces = append(o.Interfaces, i.Name)
-		}
+	if o.Interfaces, o.Interfaces6 = interfaceNames(snap); o.Interfaces6 == nil {
+		o.Interfaces6 = []string{}
 	}
 	return o
+}
+
+// interfaceNames are the interfaces that each family serves, AllInterfaces among
+// them.
+func interfaceNames(snap *config.Snapshot) (four, six []string) {
+	add := func(l []string, name string) []string {
+		if slices.Contains(l, name) {
+			return l
+		}
+		return append(l, name)
+	}
+	if snap.Dhcp4.AllInterfaces {
+		four = append(four, fastpath.AllInterfaces)
+	}
+	for _, i := range snap.Dhcp4.Interfaces {
+		four = add(four, i.Name)
+	}
+	if d := snap.Dhcp6; d != nil {
+		if d.AllInterfaces {
+			six = append(six, fastpath.AllInterfaces)
+		}
+		for _, i := range d.Interfaces {
+			six = add(six, i.Name)
+		}
+	}
+	return four, six
 }
 
 func rate(perS, burst uint32) bpf.Rate {
@@ -230,19 +256,20 @@ func (p *plane) sockets() []string {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range p.snap.Dhcp4.Interfaces {
-		if known[c.Name] {
+	four, six := interfaceNames(p.snap)
+	for _, name := range append(four, six...) {
+		if known[name] || name == fastpath.AllInterfaces {
 			continue
 		}
-		known[c.Name] = true
+		known[name] = true
 		why := "there is no such interface; it will be served when it appears"
-		if p.iface(c.Name) != nil {
+		if p.iface(name) != nil {
 			why = "the interface is down; it will be served when it is up"
 		}
-		out = append(out, c.Name+": "+why)
+		out = append(out, name+": "+why)
 	}
-	if len(known) == 0 && p.snap.Dhcp4.AllInterfaces {
-		out = append(out, "no interface is up and has an IPv4 address")
+	if len(known) == 0 && (slices.Contains(four, fastpath.AllInterfaces) || slices.Contains(six, fastpath.AllInterfaces)) {
+		out = append(out, "no interface is up and has an IP address")
 	}
 	return out
 }
@@ -295,9 +322,17 @@ func (p *plane) warn() {
 	status := dp.Status()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	four, six := interfaceNames(p.snap)
 	for _, s := range status {
-		if i := p.iface(s.Name); s.Mode != "" && i != nil && len(i.Addrs4) == 0 {
+		i := p.iface(s.Name)
+		if s.Mode == "" || i == nil {
+			continue
+		}
+		if slices.Contains(four, s.Name) && len(i.Addrs4) == 0 {
 			p.log.Warn("PEREGRINE_NO_ADDRESS the interface has no IPv4 address: clients on it get no answer", "interface", s.Name)
+		}
+		if slices.Contains(six, s.Name) && len(i.Addrs6) == 0 {
+			p.log.Warn("PEREGRINE_NO_ADDRESS the interface has no IPv6 address: clients on it get no answer", "interface", s.Name)
 		}
 	}
 }

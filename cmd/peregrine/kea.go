@@ -96,6 +96,10 @@ func keaMain(name string, args []string, stdout, stderr io.Writer) int {
 	case f.check != "" || f.checkAll != "":
 		file := f.check + f.checkAll
 		snap, err := checkFile(file, f.relaxed)
+		if err == nil {
+			o := serveOptions{name: name, file: file}
+			err = o.servesAs(snap)
+		}
 		if err != nil {
 			// Scripts look for these words.
 			for _, line := range strings.Split(err.Error(), "\n") {

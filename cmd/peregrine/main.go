@@ -6,7 +6,7 @@
 //	peregrine lease list|export|import   the leases of a stopped server
 //	peregrine version
 //
-// Started through a link named kea-dhcp4 it takes Kea's own flags, so that units,
+// Started through a link named kea-dhcp4 or kea-dhcp6 it takes Kea's own flags, so that units,
 // scripts and monitoring written for Kea keep working.
 package main
 
@@ -45,10 +45,10 @@ peregrine COMMAND -h explains a command.
 
 func run(name string, args []string, stdout, stderr io.Writer) int {
 	switch name {
-	case "kea-dhcp4":
+	case root4, root6:
 		return keaMain(name, args, stdout, stderr)
-	case "kea-dhcp6", "kea-dhcp-ddns":
-		fmt.Fprintf(stderr, "%s: this server does not serve as %s yet; it serves DHCPv4 (kea-dhcp4)\n", name, name)
+	case "kea-dhcp-ddns":
+		fmt.Fprintf(stderr, "%s: this server does not send DNS updates yet; it serves as kea-dhcp4 and kea-dhcp6\n", name)
 		return 1
 	}
 	if len(args) == 0 {

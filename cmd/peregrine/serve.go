@@ -30,9 +30,12 @@ import (
 )
 
 type serveOptions struct {
-	name  string // of the root logger
+	// name is Kea's daemon that this is started as, "" for our own program, which
+	// serves what the file has.
+	name  string
 	file  string
-	port  int
+	port  int // of the family that name says, else of DHCPv4
+	port6 int
 	debug bool
 	// lenient makes faults of security policy warnings (Kea's -X).
 	lenient bool
@@ -41,9 +44,10 @@ type serveOptions struct {
 func serveMain(args []string, stderr io.Writer) int {
 	fs := flag.NewFlagSet("peregrine serve", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	o := serveOptions{name: "kea-dhcp4"}
+	var o serveOptions
 	fs.StringVar(&o.file, "c", "", "configuration `file`")
 	fs.IntVar(&o.port, "p", 0, "serve this UDP `port` instead of 67 (for tests)")
+	fs.IntVar(&o.port6, "p6", 0, "serve this UDP `port` instead of 547 (for tests)")
 	fs.BoolVar(&o.debug, "d", false, "log everything")
 	fs.BoolVar(&o.lenient, "X", false, "treat faults of security policy as warnings")
 	if err := fs.Parse(args); err != nil {
@@ -75,29 +79,35 @@ func serve(o serveOptions, stderr io.Writer) int {
 	defer signal.Stop(sig)
 	processors()
 
-	handler := logging.New(o.name)
+	handler := logging.New(cmp.Or(o.name, root4))
 	snap, err := loadFile(o.file, o.lenient)
+	if err == nil {
+		err = o.servesAs(snap)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		logLoadFailure(handler, o.file, err, stderr)
 		return 1
 	}
-	if err := handler.Apply(snap.Dhcp4.Loggers); err != nil {
+	if !slowpath.HasDhcp4(snap) {
+		handler = handler.As(root6)
+	}
+	if err := handler.Apply(loggers(snap)); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", o.file, err)
 		return 1
 	}
+	f := familyLog(slog.New(handler), snap)
 	if o.debug {
 		handler.Force(logging.Debug(logging.MaxDebug))
 	}
-	log := slog.New(handler)
-	code, err := run4(o, snap, handler, log, sig)
+	code, err := runServer(o, snap, handler, f, sig)
 	if err == nil {
-		log.WithGroup("dhcp4").Info("DHCP4_SHUTDOWN server shutdown")
+		f.Info(f.id + "SHUTDOWN server shutdown")
 	}
 	if err != nil {
-		log.WithGroup("dhcp4").Log(context.Background(), logging.LevelFatal, "DHCP4_INIT_FAIL failed to initialize the server", "error", err)
+		f.Log(context.Background(), logging.LevelFatal, f.id+"INIT_FAIL failed to initialize the server", "error", err)
 		code = 1
-		if !logsToTerminal(snap.Dhcp4.Loggers) {
+		if !logsToTerminal(loggers(snap)) {
 			fmt.Fprintln(stderr, err)
 		}
 	}
@@ -105,6 +115,65 @@ func serve(o serveOptions, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 	}
 	return code
+}
+
+// root4 and root6 are the names of Kea's root loggers.
+const (
+	root4 = "kea-dhcp4"
+	root6 = "kea-dhcp6"
+)
+
+// servesAs says whether a configuration is one of the daemon that this is
+// started as. A file with both parts would be served twice if both of Kea's
+// daemons were started with it.
+func (o *serveOptions) servesAs(snap *config.Snapshot) error {
+	four, six := slowpath.HasDhcp4(snap), snap.Dhcp6 != nil
+	switch {
+	case o.name == "":
+		return nil
+	case four && six:
+		return fmt.Errorf("%s:1:1: %s serves one of Dhcp4 and Dhcp6, and this file has both: start it with \"peregrine serve\"", o.file, o.name)
+	case o.name == root4 && !four:
+		return fmt.Errorf("%s:1:1: expected a \"Dhcp4\" part", o.file)
+	case o.name == root6 && !six:
+		return fmt.Errorf("%s:1:1: expected a \"Dhcp6\" part", o.file)
+	}
+	return nil
+}
+
+// loggers are those of a configuration's families, each with Kea's default where
+// it has none.
+func loggers(snap *config.Snapshot) []config.Logger {
+	var out []config.Logger
+	add := func(l []config.Logger, root string) {
+		if len(l) == 0 {
+			l = []config.Logger{{Name: root, Severity: "INFO"}}
+		}
+		out = append(out, l...)
+	}
+	if slowpath.HasDhcp4(snap) {
+		add(snap.Dhcp4.Loggers, root4)
+	}
+	if snap.Dhcp6 != nil {
+		add(snap.Dhcp6.Loggers, root6)
+	}
+	return out
+}
+
+// serverLog is the logger for what concerns the server as a whole: DHCPv4's, or
+// DHCPv6's where that is served alone.
+type serverLog struct {
+	*slog.Logger
+	root     *slog.Logger
+	id       string // what message ids begin with
+	protocol string
+}
+
+func familyLog(root *slog.Logger, snap *config.Snapshot) serverLog {
+	if slowpath.HasDhcp4(snap) {
+		return serverLog{root.WithGroup("dhcp4"), root, "DHCP4_", "DHCPv4"}
+	}
+	return serverLog{root.WithGroup("dhcp6"), root, "DHCP6_", "DHCPv6"}
 }
 
 // logLoadFailure writes what is wrong with a configuration where its own loggers
@@ -146,19 +215,21 @@ func logsToTerminal(ls []config.Logger) bool {
 	return false
 }
 
-func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *slog.Logger, sig <-chan os.Signal) (code int, err error) {
-	l4 := log.WithGroup("dhcp4")
-	l4.Info("DHCP4_STARTING Peregrine DHCPv4 server version "+keaVersion+" ("+build+") starting", "file", o.file)
-	l4.Info("DHCP4_START_INFO", "pid", os.Getpid(), "server-port", cmp.Or(o.port, int(slowpath.Port4)), "verbose", o.debug)
+func runServer(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log serverLog, sig <-chan os.Signal) (code int, err error) {
+	port4, port6 := cmp.Or(o.port, int(slowpath.Port4)), cmp.Or(o.port6, int(slowpath.Port6))
+	port := port4
+	if !slowpath.HasDhcp4(snap) {
+		port6 = cmp.Or(o.port6, o.port, int(slowpath.Port6))
+		port = port6
+	}
+	log.Info(log.id+"STARTING Peregrine "+log.protocol+" server version "+keaVersion+" ("+build+") starting", "file", o.file)
+	log.Info(log.id+"START_INFO", "pid", os.Getpid(), "server-port", port, "verbose", o.debug)
 	for _, w := range snap.Warnings {
-		l4.Warn("DHCP4_CONFIG_WARNING " + w)
+		log.Warn(log.id + "CONFIG_WARNING " + w)
 	}
 	shutdown := make(chan int, 1)
 	var exiting atomic.Bool
-	p := &plane{log: l4, port: uint16(o.port), snap: snap}
-	if p.port == 0 {
-		p.port = slowpath.Port4
-	}
+	p := &plane{log: log.Logger, port: uint16(port4), port6: uint16(port6), snap: snap}
 	s, err := slowpath.New(slowpath.Options{
 		Snapshot: snap, ConfigFile: o.file, Load: func(path string) (*config.Snapshot, error) { return loadFile(path, o.lenient) },
 		FromJSON: func(raw []byte) (*config.Snapshot, error) {
@@ -169,14 +240,14 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 			return snap, confine(snap, "config-set", o.lenient)
 		},
 		Applied: func(old, new *config.Snapshot) error {
-			if err := handler.Apply(new.Dhcp4.Loggers); err != nil {
+			if err := handler.Apply(loggers(new)); err != nil {
 				return err
 			}
 			if old.Dataplane.MetricsAddress != new.Dataplane.MetricsAddress {
-				l4.Warn("PEREGRINE_METRICS_ADDRESS a change of Dataplane.metrics-address takes effect at the next start", "address", new.Dataplane.MetricsAddress)
+				log.Warn("PEREGRINE_METRICS_ADDRESS a change of Dataplane.metrics-address takes effect at the next start", "address", new.Dataplane.MetricsAddress)
 			}
 			if err := p.applied(old, new); err != nil {
-				return errors.Join(err, handler.Apply(old.Dhcp4.Loggers))
+				return errors.Join(err, handler.Apply(loggers(old)))
 			}
 			return nil
 		},
@@ -188,7 +259,7 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 		Hooks:        newHook,
 		AnswerSource: os.Getenv("KEA_TEST_SEND_RESPONSES_TO_SOURCE") == "ENABLE",
 		Kernel:       p.kernel, Dataplane: p.status, Sockets: p.sockets,
-		Log: log, Port: p.port, Version: keaVersion, Extended: extendedVersion(), Build: buildReport(),
+		Log: log.root, Log6: slog.New(handler.As(root6)), Port: p.port, Port6: p.port6, Version: keaVersion, Extended: extendedVersion(), Build: buildReport(),
 	})
 	if err != nil {
 		return 1, err
@@ -202,7 +273,7 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 			return 1, err
 		}
 		defer stop()
-		l4.Info("PEREGRINE_METRICS_STARTED", "url", "http://"+a+"/metrics")
+		log.Info("PEREGRINE_METRICS_STARTED", "url", "http://"+a+"/metrics")
 	}
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -216,44 +287,56 @@ func run4(o serveOptions, snap *config.Snapshot, handler *logging.Handler, log *
 	p.dp = dp
 	p.mu.Unlock()
 	s.ApplyKernel()
-	if stopped, err := p.require(snap.Dhcp4.ServiceSockets, sig); stopped || err != nil {
+	if stopped, err := p.require(serviceSockets(snap), sig); stopped || err != nil {
 		return 0, err
 	}
-	if !snap.Dhcp4.ReDetect {
-		l4.Warn("PEREGRINE_RE_DETECT \"re-detect\": false has no effect: interfaces are always followed")
+	if slowpath.HasDhcp4(snap) && !snap.Dhcp4.ReDetect || snap.Dhcp6 != nil && !snap.Dhcp6.ReDetect {
+		log.Warn("PEREGRINE_RE_DETECT \"re-detect\": false has no effect: interfaces are always followed")
 	}
 	p.warn()
 	notify("READY=1")
-	l4.Info("DHCP4_STARTED Peregrine DHCPv4 server version "+keaVersion+" started", "subnets", len(snap.Dhcp4.Subnets), "leases", leases(s))
+	if slowpath.HasDhcp4(snap) {
+		n, _ := s.LeaseTable()
+		log.Info("DHCP4_STARTED Peregrine DHCPv4 server version "+keaVersion+" started", "subnets", len(snap.Dhcp4.Subnets), "leases", n)
+	}
+	if snap.Dhcp6 != nil {
+		n, _ := s.LeaseTable6()
+		slog.New(handler.As(root6)).WithGroup("dhcp6").Info("DHCP6_STARTED Peregrine DHCPv6 server version "+keaVersion+" started", "subnets", len(snap.Dhcp6.Subnets), "leases", n)
+	}
 	for {
 		select {
 		case v := <-shutdown:
-			l4.Info("DHCP4_SHUTDOWN_REQUEST shutdown of server requested by command", "exit-value", v)
+			log.Info(log.id+"SHUTDOWN_REQUEST shutdown of server requested by command", "exit-value", v)
 			// The command's answer is on its way; give it a moment.
 			time.Sleep(50 * time.Millisecond)
 			notify("STOPPING=1")
 			return v, nil
 		case x := <-sig:
 			if x != syscall.SIGHUP {
-				l4.Info("DHCP4_SHUTDOWN_REQUEST shutdown of server requested by signal", "signal", x.String())
+				log.Info(log.id+"SHUTDOWN_REQUEST shutdown of server requested by signal", "signal", x.String())
 				notify("STOPPING=1")
 				return 0, nil
 			}
-			l4.Info("DHCP4_DYNAMIC_RECONFIGURATION initiate server reconfiguration using file: " + o.file + ", after receiving SIGHUP signal or config-reload command")
+			log.Info(log.id + "DYNAMIC_RECONFIGURATION initiate server reconfiguration using file: " + o.file + ", after receiving SIGHUP signal or config-reload command")
 			notify("RELOADING=1")
 			if err := s.Reload(); err != nil {
-				l4.Error("DHCP4_DYNAMIC_RECONFIGURATION_FAIL dynamic server reconfiguration failed with file: "+o.file+"; the running configuration stays", "error", err)
+				log.Error(log.id+"DYNAMIC_RECONFIGURATION_FAIL dynamic server reconfiguration failed with file: "+o.file+"; the running configuration stays", "error", err)
 			} else {
-				l4.Info("DHCP4_DYNAMIC_RECONFIGURATION_SUCCESS dynamic server reconfiguration succeeded with file: "+o.file, "hash", s.Snapshot().Hash)
+				log.Info(log.id+"DYNAMIC_RECONFIGURATION_SUCCESS dynamic server reconfiguration succeeded with file: "+o.file, "hash", s.Snapshot().Hash)
 			}
 			notify("READY=1")
 		}
 	}
 }
 
-func leases(s *slowpath.Server) int {
-	n, _ := s.LeaseTable()
-	return n
+// serviceSockets is what the families want done about interfaces that cannot be
+// served at start: the more demanding of the two.
+func serviceSockets(snap *config.Snapshot) config.ServiceSockets {
+	ss := snap.Dhcp4.ServiceSockets
+	if snap.Dhcp6 != nil && (!slowpath.HasDhcp4(snap) || snap.Dhcp6.ServiceSockets.RequireAll && !ss.RequireAll) {
+		ss = snap.Dhcp6.ServiceSockets
+	}
+	return ss
 }
 
 // serveMetrics serves /metrics, /livez and /readyz.

@@ -90,6 +90,14 @@ func New(root string) *Handler {
 // Force makes every logger print from level on, whatever is configured (-d).
 func (h *Handler) Force(level slog.Level) { h.shared.forced.Store(&level) }
 
+// As returns a handler whose root logger has another name: one process may be
+// kea-dhcp4 and kea-dhcp6.
+func (h *Handler) As(root string) *Handler {
+	c := *h
+	c.name = root
+	return &c
+}
+
 // Named returns a handler for the logger root.name.
 func (h *Handler) Named(name string) *Handler {
 	c := *h
