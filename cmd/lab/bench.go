@@ -395,6 +395,9 @@ func (b *bencher) peak(u *under, scenario string, start float64, clients int) (b
 		if err != nil {
 			return best, err
 		}
+		if tr.Completed == 0 {
+			return best, fmt.Errorf("find the peak of %s: nothing is answered at %.0f/s", u.name, rate)
+		}
 		// The generator may itself be the limit: then what it began counts.
 		if ok := tr.LossPct <= 1 && float64(tr.Begun) >= 0.97*rate*tr.Result.Seconds; ok {
 			good = rate

@@ -98,13 +98,20 @@ func (p *coreProbe) once() float64 {
 // watch probes until ctx ends and returns how much slower the core was than at
 // its best, on average.
 func (p *coreProbe) watch(ctx context.Context) float64 {
-	runtime.LockOSThread() // and not unlocked: the thread ends with its mask
+	runtime.LockOSThread()
+	// The thread must not end: it may be the one that started the server, which
+	// dies with it (Pdeathsig).
+	defer runtime.UnlockOSThread()
 	if p.core >= 0 {
-		var set unix.CPUSet
+		var before, set unix.CPUSet
 		set.Set(p.core)
+		if err := unix.SchedGetaffinity(0, &before); err != nil {
+			return 1
+		}
 		if err := unix.SchedSetaffinity(0, &set); err != nil {
 			return 1
 		}
+		defer func() { _ = unix.SchedSetaffinity(0, &before) }()
 	}
 	sum, n := 0.0, 0.0
 	t := time.NewTicker(probeEvery)
