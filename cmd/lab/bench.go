@@ -94,8 +94,10 @@ type bencher struct {
 	t    *topology
 	pin  bool
 	secs float64
-	rep  report
-	want map[string]bool
+	// tries is how often a disturbed trial is made at most.
+	tries int
+	rep   report
+	want  map[string]bool
 	// probe watches the server's core.
 	probe coreProbe
 	// extra are further keys of Dataplane for the next server.
@@ -107,6 +109,7 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 	out := fs.String("o", "", "write the results to this JSON `file`")
 	secs := fs.Float64("s", 3, "`seconds` per trial")
 	pin := fs.Bool("pin", true, "server on one core, generator on another")
+	tries := fs.Int("tries", 3, "how often a disturbed trial is made at most")
 	only := fs.String("only", "", "comma-separated parts: reflector,dora,none,overload,junk,latency,steer,full,million,kea (default all but kea)")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -120,7 +123,7 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 	if *only == "" {
 		*only = "reflector,dora,none,overload,junk,latency,steer,full,million"
 	}
-	b := &bencher{ctx: ctx, bin: bin, pin: *pin, secs: *secs, want: map[string]bool{}, probe: coreProbe{core: -1}}
+	b := &bencher{ctx: ctx, bin: bin, pin: *pin, secs: *secs, tries: max(*tries, 1), want: map[string]bool{}, probe: coreProbe{core: -1}}
 	if b.pin {
 		b.probe.core = 0
 	}
@@ -303,7 +306,7 @@ func rss(pid int) (uint64, error) {
 // fire runs the generator against u, again if the machine was disturbed
 // meanwhile, and keeps the run that was disturbed least.
 func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, clients int, extra ...string) (best trial, err error) {
-	tries := maxTries
+	tries := b.tries
 	if secs == 0 {
 		tries = 1 // a run of a fixed number of exchanges changes the server's state
 	}

@@ -27,13 +27,11 @@ type disturbance struct {
 	Slowdown float64 `json:"core-slowdown"`
 }
 
-// Up to here a trial counts; one that was disturbed more is repeated, up to
-// maxTries times in all.
+// Up to here a trial counts; one that was disturbed more is repeated.
 const (
 	quietStolenPct = 3.0
 	quietOthersPct = 4.0
 	quietSlowdown  = 1.2
-	maxTries       = 3
 )
 
 func (d *disturbance) quiet() bool {
