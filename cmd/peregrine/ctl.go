@@ -25,9 +25,10 @@ func ctlMain(args []string, stdout, stderr io.Writer) int {
 	caFile := fs.String("cacert", "", "`file` or directory of CA certificates to hold an https server against (default the system's)")
 	certFile := fs.String("cert", "", "`file` with the client certificate for https")
 	keyFile := fs.String("key", "", "`file` with the key of the client certificate")
+	table := fs.Bool("table", false, "print tables for people instead of JSON")
 	timeout := fs.Duration("t", 0, "give up after this `time` (default 5m)")
 	fs.Usage = func() {
-		fmt.Fprint(stderr, "usage: peregrine ctl [-s SOCKET-OR-URL] COMMAND [JSON-ARGUMENTS]\n\n"+
+		fmt.Fprint(stderr, "usage: peregrine ctl [-s SOCKET-OR-URL] [-table] COMMAND [JSON-ARGUMENTS]\n\n"+
 			"Prints the answer as JSON. The exit status is 0 if the result is 0 (success) or 3 (empty), else 1.\n"+
 			"JSON-ARGUMENTS may be @FILE or - for standard input. list-commands lists the commands.\n\n")
 		fs.PrintDefaults()
@@ -70,11 +71,16 @@ func ctlMain(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	var out bytes.Buffer
-	if err := json.Indent(&out, a.Raw, "", "  "); err != nil {
+	if *table {
+		err = printTable(&out, a)
+	} else {
+		err = json.Indent(&out, a.Raw, "", "  ")
+		out.WriteByte('\n')
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "peregrine ctl: %v\n", err)
 		return 1
 	}
-	out.WriteByte('\n')
 	if _, err := stdout.Write(out.Bytes()); err != nil {
 		return 1
 	}

@@ -4,6 +4,7 @@
 //	peregrine check -c FILE        would this configuration load?
 //	peregrine ctl COMMAND [ARGS]   one control command
 //	peregrine lease list|export|import   the leases of a stopped server
+//	peregrine completion bash|zsh
 //	peregrine version
 //
 // Started through a link named kea-dhcp4 or kea-dhcp6 it takes Kea's own flags, so that units,
@@ -38,6 +39,7 @@ const usage = `usage: peregrine COMMAND
   check -c FILE          check a configuration: FILE:LINE:COL: message, exit status 1
   ctl COMMAND [JSON]     send a control command to a running server
   lease list|export|import   the leases of a server that is not running
+  completion bash|zsh    print a script that completes all this
   version                print the version
 
 peregrine COMMAND -h explains a command.
@@ -56,6 +58,10 @@ func run(name string, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	switch args[0] {
+	case "completion":
+		return completionMain(args[1:], stdout, stderr)
+	case "__complete":
+		return complete(args[1:], stdout, serverCommands)
 	case "serve":
 		return serveMain(args[1:], stderr)
 	case "check":
