@@ -9,15 +9,19 @@ import (
 	"strings"
 )
 
-// interfaces decodes interfaces-config (V4-040 … V4-044).
-func (d *decoder) interfaces(c *Dhcp4, n *Node) {
-	c.SocketUDP = n.str("dhcp-socket-type", "raw") == "udp"
-	c.ReDetect = n.bool("re-detect", true)
-	c.ServiceSockets = ServiceSockets{
+func (d *decoder) serviceSockets(n *Node) ServiceSockets {
+	return ServiceSockets{
 		RequireAll:      n.bool("service-sockets-require-all", false),
 		MaxRetries:      n.u32("service-sockets-max-retries", 0),
 		RetryWaitTimeMs: n.u32("service-sockets-retry-wait-time", 5000),
 	}
+}
+
+// interfaces decodes interfaces-config (V4-040 … V4-044).
+func (d *decoder) interfaces(c *Dhcp4, n *Node) {
+	c.SocketUDP = n.str("dhcp-socket-type", "raw") == "udp"
+	c.ReDetect = n.bool("re-detect", true)
+	c.ServiceSockets = d.serviceSockets(n)
 	kids := n.kids("interfaces")
 	for i := range kids {
 		e := &kids[i]
@@ -80,6 +84,14 @@ func (d *decoder) expired(n *Node) ExpiredProcessing {
 		MaxReclaimLeases:             int(n.int("max-reclaim-leases", 100)),
 		MaxReclaimTimeMs:             int(n.int("max-reclaim-time", 250)),
 		UnwarnedReclaimCycles:        int(n.int("unwarned-reclaim-cycles", 5)),
+	}
+}
+
+// queueControl says what dhcp-queue-control does not do.
+func (d *decoder) queueControl(n *Node) {
+	if v := n.Get("dhcp-queue-control").Get("enable-queue"); v.isTrue() {
+		// Nor does Kea with multi-threading.
+		d.warnf(v, `"enable-queue" has no effect: what comes too fast is shed as it arrives`)
 	}
 }
 

@@ -63,17 +63,14 @@ func (d *decoder) dhcp4(n *Node) *Dhcp4 {
 			ExcludeFirstLast24:     x.bool("exclude-first-last-24", false),
 		}
 	}
-	if v := n.Get("dhcp-queue-control").Get("enable-queue"); v.isTrue() {
-		// Nor does Kea with multi-threading.
-		d.warnf(v, `"enable-queue" has no effect: what comes too fast is shed as it arrives`)
-	}
+	d.queueControl(n)
 	sanity := n.Get("sanity-checks")
 	c.SanityChecks = SanityChecks{sanity.str("lease-checks", "warn"), sanity.str("extended-info-checks", "fix")}
 	d.interfaces(c, n.Get("interfaces-config"))
 	d.controlSockets(&c.ControlSockets, n)
 	d.loggers(&c.Loggers, n)
 	d.hooks(&c.HooksLibraries, n)
-	d.hostIdentifiers(c, n)
+	c.HostIdentifiers = d.hostIdentifiers(n, identifiers, IdentHWAddr, IdentDUID, IdentCircuitID, IdentClientID)
 	d.uniqueAddrs = c.IPReservationsUnique
 	d.ddnsUpdates = n.Get("dhcp-ddns").bool("enable-updates", false)
 	d.classes, d.numbers = map[string]bool{}, newClassNames()
@@ -89,11 +86,12 @@ func (d *decoder) dhcp4(n *Node) *Dhcp4 {
 	return c
 }
 
-func (d *decoder) hostIdentifiers(c *Dhcp4, n *Node) {
+// hostIdentifiers decodes host-reservation-identifiers, of which there are those
+// of list; def is what they are by default.
+func (d *decoder) hostIdentifiers(n *Node, list []identifier, def ...IdentifierType) (out []IdentifierType) {
 	l := n.Get("host-reservation-identifiers")
 	if l == nil {
-		c.HostIdentifiers = []IdentifierType{IdentHWAddr, IdentDUID, IdentCircuitID, IdentClientID}
-		return
+		return def
 	}
 	if l.Kind == List && len(l.Kids) == 0 {
 		d.errorf(l, `"host-reservation-identifiers" must name at least one identifier`)
@@ -102,20 +100,21 @@ func (d *decoder) hostIdentifiers(c *Dhcp4, n *Node) {
 		if e.Kind != String {
 			continue
 		}
-		i := slices.IndexFunc(identifiers, func(x identifier) bool { return x.key == e.Str })
+		i := slices.IndexFunc(list, func(x identifier) bool { return x.key == e.Str })
 		switch {
 		case i < 0:
 			var names []string
-			for _, x := range identifiers {
+			for _, x := range list {
 				names = append(names, x.key)
 			}
 			d.errorf(&e, `"host-reservation-identifiers" holds %s, not %q`, orList(names), clip(e.Str))
-		case slices.Contains(c.HostIdentifiers, identifiers[i].t):
+		case slices.Contains(out, list[i].t):
 			d.errorf(&e, "%q stands twice in \"host-reservation-identifiers\"", e.Str)
 		default:
-			c.HostIdentifiers = append(c.HostIdentifiers, identifiers[i].t)
+			out = append(out, list[i].t)
 		}
 	}
+	return out
 }
 
 // reservations decodes the reservations of n: of subnet s, or global ones where

@@ -41,11 +41,12 @@ func (d *decoder) dhcp6(n *Node) *Dhcp6 {
 	d.classes, d.numbers = map[string]bool{}, newClassNames()
 	defer func(defs *optionDefs) { d.defs = defs }(d.defs)
 	d.defs = d.optionDefinitions(n, false)
+	d.queueControl(n)
 	d.interfaces6(c, n.Get("interfaces-config"))
 	d.controlSockets(&c.ControlSockets, n)
 	d.loggers(&c.Loggers, n)
 	d.hooks(&c.HooksLibraries, n)
-	d.hostIdentifiers6(c, n)
+	c.HostIdentifiers = d.hostIdentifiers(n, identifiers6, IdentHWAddr, IdentDUID)
 	d.macSources(c, n)
 	d.relaySupplied(c, n)
 	d.serverID(c, n.Get("server-id"))
@@ -72,11 +73,7 @@ type decoder6 struct {
 // interfaces6 decodes interfaces-config (V6-047).
 func (d *decoder) interfaces6(c *Dhcp6, n *Node) {
 	c.ReDetect = n.bool("re-detect", true)
-	c.ServiceSockets = ServiceSockets{
-		RequireAll:      n.bool("service-sockets-require-all", false),
-		MaxRetries:      n.u32("service-sockets-max-retries", 0),
-		RetryWaitTimeMs: n.u32("service-sockets-retry-wait-time", 5000),
-	}
+	c.ServiceSockets = d.serviceSockets(n)
 	kids := n.kids("interfaces")
 	for i := range kids {
 		e := &kids[i]
@@ -139,31 +136,6 @@ var identifiers6 = []identifier{
 	{"hw-address", IdentHWAddr, 1, 20},
 	{"duid", IdentDUID, 1, 130},
 	{"flex-id", IdentFlexID, 1, 255},
-}
-
-func (d *decoder) hostIdentifiers6(c *Dhcp6, n *Node) {
-	l := n.Get("host-reservation-identifiers")
-	if l == nil {
-		c.HostIdentifiers = []IdentifierType{IdentHWAddr, IdentDUID}
-		return
-	}
-	if l.Kind == List && len(l.Kids) == 0 {
-		d.errorf(l, `"host-reservation-identifiers" must name at least one identifier`)
-	}
-	for _, e := range n.kids("host-reservation-identifiers") {
-		if e.Kind != String {
-			continue
-		}
-		i := slices.IndexFunc(identifiers6, func(x identifier) bool { return x.key == e.Str })
-		switch {
-		case i < 0:
-			d.errorf(&e, `"host-reservation-identifiers" holds "hw-address", "duid" or "flex-id", not %q`, clip(e.Str))
-		case slices.Contains(c.HostIdentifiers, identifiers6[i].t):
-			d.errorf(&e, "%q stands twice in \"host-reservation-identifiers\"", e.Str)
-		default:
-			c.HostIdentifiers = append(c.HostIdentifiers, identifiers6[i].t)
-		}
-	}
 }
 
 // macSources are the names of MACSource; of two the first is what config-get

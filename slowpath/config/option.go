@@ -142,9 +142,18 @@ func (d *decoder) options(n *Node) Options {
 		d.own = d.optionDefinitions(n, true)
 		defer func() { d.own = nil }()
 	}
+	list := d.entries(n)
+	if len(list) == 0 {
+		return Options{}
+	}
+	return d.assemble(list)
+}
+
+// entries decodes the elements of option-data of scope n.
+func (d *decoder) entries(n *Node) []entry {
 	kids := n.kids("option-data")
 	if len(kids) == 0 {
-		return Options{}
+		return nil
 	}
 	list := make([]entry, 0, len(kids))
 	for i := range kids {
@@ -158,7 +167,7 @@ func (d *decoder) options(n *Node) Options {
 		}
 		d.pop()
 	}
-	return d.assemble(list)
+	return list
 }
 
 // option decodes one entry.

@@ -23,21 +23,9 @@ func (o *optDef) is6(code uint16) bool {
 
 // options6 decodes the option-data of scope n.
 func (d *decoder) options6(n *Node) Options6 {
-	kids := n.kids("option-data")
-	if len(kids) == 0 {
+	list := d.entries(n)
+	if len(list) == 0 {
 		return Options6{}
-	}
-	list := make([]entry, 0, len(kids))
-	for i := range kids {
-		e := &kids[i]
-		if e.Kind != Map {
-			continue
-		}
-		d.push("option-data", i)
-		if o, ok := d.option(e); ok {
-			list = append(list, o)
-		}
-		d.pop()
 	}
 	return d.assemble6(list)
 }

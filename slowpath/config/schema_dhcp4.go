@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 )
 
@@ -28,12 +29,7 @@ func ddnsKeys(global bool) []key {
 		str("hostname-char-set", `"[^A-Za-z0-9.-]"`),
 		str("hostname-char-replacement", `""`),
 	}
-	if !global {
-		for i := range ks {
-			ks[i].def = ""
-		}
-	}
-	return ks
+	return scoped(ks, global)
 }
 
 // networkKeys are what global, network and subnet scope share.
@@ -63,15 +59,7 @@ func networkKeys(global bool) []key {
 		unset(real("adaptive-lease-time-threshold", "")),
 		mapList("option-data", scopeOption),
 	}
-	if !global {
-		for i := range ks {
-			if ks[i].kind == List {
-				continue
-			}
-			ks[i].def = ""
-		}
-	}
-	return ks
+	return scoped(ks, global)
 }
 
 // guardKeys are class guards and the classes evaluated late.
@@ -85,10 +73,11 @@ func guardKeys() []key {
 	}
 }
 
-var scopeOption = func() *scope {
+// newOptionScope is option-data with codes up to maxCode.
+func newOptionScope(maxCode int64) *scope {
 	s := newScope("option-data", []key{
 		unset(str("name", "")),
-		unset(integer("code", "", 0, 255)),
+		unset(integer("code", "", 0, maxCode)),
 		unset(str("space", "")),
 		unset(boolean("csv-format", "")),
 		unset(str("data", "")),
@@ -99,22 +88,27 @@ var scopeOption = func() *scope {
 	}, withContext())
 	s.value, s.order = optionValue, bySpace
 	return s
-}()
+}
 
-var scopeOptionDef = func() *scope {
+var scopeOption = newOptionScope(family4.maxCode())
+
+// newOptionDefScope is option-def of a family.
+func newOptionDefScope(f *optionFamily) *scope {
 	s := newScope("option-def", []key{
 		unset(str("name", "")),
-		unset(integer("code", "", 0, 255)),
+		unset(integer("code", "", 0, f.maxCode())),
 		unset(str("type", "")),
 		boolean("array", "false"),
 		str("record-types", `""`),
-		str("space", `"dhcp4"`),
+		str("space", strconv.Quote(f.top)),
 		str("encapsulate", `""`),
 		later(freeMap("metadata")),
 	}, withContext())
 	s.value, s.order = optionDefValue, bySpaceName
 	return s
-}()
+}
+
+var scopeOptionDef = newOptionDefScope(family4)
 
 var scopePool = func() *scope {
 	s := newScope("pools", []key{
@@ -252,15 +246,18 @@ var scopeSanity = newScope("sanity-checks", []key{
 	later(unset(str("extended-info-checks", "")), `"fix"`),
 })
 
-var scopeQueueControl = func() *scope {
+// newQueueControlScope is dhcp-queue-control with its default queue type.
+func newQueueControlScope(queue string) *scope {
 	s := newScope("dhcp-queue-control", []key{
 		boolean("enable-queue", "false"),
-		str("queue-type", `"kea-ring4"`),
+		str("queue-type", strconv.Quote(queue)),
 		integer("capacity", "64", 0, maxUint32),
 	}, withContext())
 	s.open = true // parameters of a queue type, none of which is in use
 	return s
-}()
+}
+
+var scopeQueueControl = newQueueControlScope("kea-ring4")
 
 var scopeDhcp4 = func() *scope {
 	ddns := submap("dhcp-ddns", scopeDDNS)

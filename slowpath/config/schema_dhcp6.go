@@ -4,38 +4,12 @@ import "sync"
 
 // The tables of Dhcp6 (V6-080 … V6-083), by the grammar of Kea 3.3.1.
 
-// ddnsKeys6 are the DDNS parameters of global, network, subnet and pool scope
-// (V4-129). Without updates, which another part sends, they shape names alone.
-func ddnsKeys6(global bool) []key {
-	ks := []key{
-		boolean("ddns-send-updates", "true"),
-		boolean("ddns-override-no-update", "false"),
-		boolean("ddns-override-client-update", "false"),
-		boolean("ddns-update-on-renew", "false"),
-		oneOf("ddns-replace-client-name", `"never"`, "never", "always", "when-present", "when-not-present"),
-		str("ddns-generated-prefix", `"myhost"`),
-		str("ddns-qualifying-suffix", `""`),
-		oneOf("ddns-conflict-resolution-mode", `"check-with-dhcid"`, "check-with-dhcid", "no-check-with-dhcid", "check-exists-with-dhcid", "no-check-without-dhcid"),
-		unset(boolean("ddns-use-conflict-resolution", "")),
-		unset(real("ddns-ttl-percent", "")),
-		unset(integer("ddns-ttl", "", 0, maxUint32)),
-		unset(integer("ddns-ttl-min", "", 0, maxUint32)),
-		unset(integer("ddns-ttl-max", "", 0, maxUint32)),
-		str("hostname-char-set", `"[^A-Za-z0-9.-]"`),
-		str("hostname-char-replacement", `""`),
-	}
-	return scoped(ks, global)
-}
-
 // scoped drops the defaults of keys below global scope, where config-get prints
 // them only if they are given or inherited by copy.
 func scoped(ks []key, global bool) []key {
 	if !global {
 		for i := range ks {
 			if ks[i].kind != List {
-				if ks[i].later {
-					ks[i].inert = append(ks[i].inert, ks[i].def)
-				}
 				ks[i].def = ""
 			}
 		}
@@ -80,54 +54,17 @@ func linkKeys6() []key {
 	}
 }
 
-// guardKeys6 are class guards and the classes evaluated late.
-func guardKeys6() []key {
-	return []key{
-		unset(list("client-classes", String)),
-		{name: "client-class", kind: String, alias: "client-classes"},
-		unset(list("evaluate-additional-classes", String)),
-		{name: "require-client-classes", kind: List, elem: String, alias: "evaluate-additional-classes"},
-		later(freeMap("metadata")),
-	}
-}
-
-var scopeOption6 = func() *scope {
-	s := newScope("option-data", []key{
-		unset(str("name", "")),
-		unset(integer("code", "", 0, 65535)),
-		unset(str("space", "")),
-		unset(boolean("csv-format", "")),
-		unset(str("data", "")),
-		boolean("always-send", "false"),
-		boolean("never-send", "false"),
-		unset(list("client-classes", String)),
-		later(freeMap("metadata")),
-	}, withContext())
-	s.value = optionValue
-	return s
-}()
-
-var scopeOptionDef6 = func() *scope {
-	s := newScope("option-def", []key{
-		unset(str("name", "")),
-		unset(integer("code", "", 0, 65535)),
-		unset(str("type", "")),
-		boolean("array", "false"),
-		str("record-types", `""`),
-		str("space", `"dhcp6"`),
-		str("encapsulate", `""`),
-		later(freeMap("metadata")),
-	}, withContext())
-	s.value = optionDefValue
-	return s
-}()
+var (
+	scopeOption6    = newOptionScope(family6.maxCode())
+	scopeOptionDef6 = newOptionDefScope(family6)
+)
 
 var scopePool6 = func() *scope {
 	s := newScope("pools", []key{
 		unset(str("pool", "")),
 		unset(integer("pool-id", "", 0, maxUint32)),
 		mapList("option-data", scopeOption6),
-	}, guardKeys6(), ddnsKeys6(false), withContext())
+	}, guardKeys(), ddnsKeys(false), withContext())
 	s.value = pool6Value
 	return s
 }()
@@ -141,7 +78,7 @@ var scopePDPool = func() *scope {
 		unset(integer("excluded-prefix-len", "", 0, 128)),
 		unset(integer("pool-id", "", 0, maxUint32)),
 		mapList("option-data", scopeOption6),
-	}, guardKeys6(), withContext())
+	}, guardKeys(), withContext())
 	s.value = pdPoolValue
 	return s
 }()
@@ -177,7 +114,7 @@ var scopeSubnet6 = func() *scope {
 		mapList("pools", scopePool6),
 		mapList("pd-pools", scopePDPool),
 		mapList("reservations", scopeReservation6),
-	}, linkKeys6(), networkKeys6(false), guardKeys6(), ddnsKeys6(false), withContext())
+	}, linkKeys6(), networkKeys6(false), guardKeys(), ddnsKeys(false), withContext())
 	s.value = subnet6Value
 	s.removed = v4Only
 	return s
@@ -187,7 +124,7 @@ var scopeNetwork6 = func() *scope {
 	s := newScope("shared-networks", []key{
 		unset(str("name", "")),
 		mapList("subnet6", scopeSubnet6),
-	}, linkKeys6(), networkKeys6(false), guardKeys6(), ddnsKeys6(false), withContext())
+	}, linkKeys6(), networkKeys6(false), guardKeys(), ddnsKeys(false), withContext())
 	s.value = network6Value
 	s.removed = v4Only
 	return s
@@ -265,15 +202,7 @@ var scopeCompatibility6 = func() *scope {
 	return s
 }()
 
-var scopeQueueControl6 = func() *scope {
-	s := newScope("dhcp-queue-control", []key{
-		later(boolean("enable-queue", "false")),
-		str("queue-type", `"kea-ring6"`),
-		integer("capacity", "64", 0, maxUint32),
-	}, withContext())
-	s.open = true // parameters of a queue type, none of which is in use
-	return s
-}()
+var scopeQueueControl6 = newQueueControlScope("kea-ring6")
 
 // scopeSocket6 is a control socket with the realm of DHCPv6.
 var scopeSocket6 = newSocketScope(newAuthScope(family6.realm))
@@ -315,7 +244,7 @@ var scopeDhcp6 = func() *scope {
 		boolean("allow-address-registration", "true"),
 		submap("compatibility", scopeCompatibility6),
 		integer("parked-packet-limit", "256", 0, 1<<24),
-	}, networkKeys6(true), ddnsKeys6(true), withContext())
+	}, networkKeys6(true), ddnsKeys(true), withContext())
 	s.value = dhcp6Value
 	s.removed = map[string]string{
 		"Logging":      `was removed from Kea: use "loggers"`,
