@@ -202,6 +202,7 @@ func (w *Worker) handle(p *netio.Packet) {
 	if w.trace != 0 {
 		w.traceReceived(c)
 	}
+	c.view.Lenient = w.cfg.Snapshot.Dhcp4.Compatibility.LenientOptionParsing
 	parsed := false
 	if rt.any {
 		w.fillHook(c)

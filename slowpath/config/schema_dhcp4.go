@@ -84,7 +84,7 @@ func newOptionScope(maxCode int64) *scope {
 		boolean("always-send", "false"),
 		boolean("never-send", "false"),
 		unset(list("client-classes", String)),
-		later(freeMap("metadata")),
+		freeMap("metadata"),
 	}, withContext())
 	s.value, s.order = optionValue, bySpace
 	return s
@@ -102,7 +102,7 @@ func newOptionDefScope(f *optionFamily) *scope {
 		str("record-types", `""`),
 		str("space", strconv.Quote(f.top)),
 		str("encapsulate", `""`),
-		later(freeMap("metadata")),
+		freeMap("metadata"),
 	}, withContext())
 	s.value, s.order = optionDefValue, bySpaceName
 	return s
@@ -230,7 +230,7 @@ var scopeDDNS = func() *scope {
 }()
 
 var scopeCompatibility = newScope("compatibility", []key{
-	later(unset(boolean("lenient-option-parsing", ""))),
+	unset(boolean("lenient-option-parsing", "")),
 	unset(boolean("ignore-dhcp-server-identifier", "")),
 	unset(boolean("ignore-rai-link-selection", "")),
 	unset(boolean("exclude-first-last-24", "")),

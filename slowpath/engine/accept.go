@@ -48,7 +48,7 @@ func (w *Worker) Accept4(q *Query4) Reason {
 	if r := w.acceptIdentity(q); r != ReasonOK {
 		return r
 	}
-	if o := v.Option(dhcp4.OptClientFQDN); o != nil && !checkFQDN(o) {
+	if o := v.Option(dhcp4.OptClientFQDN); o != nil && !checkFQDN(o, q.cfg.Snapshot.Dhcp4.Compatibility.LenientOptionParsing) {
 		return ReasonMalformedFQDN
 	}
 	if v.Has(dhcp4.OptRequestedIPAddress) {

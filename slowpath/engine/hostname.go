@@ -52,7 +52,7 @@ func (w *Worker) nameLease(q *Query4, l *lease.Lease4) {
 	if q.Host != nil {
 		reserved = q.Host.Hostname
 	}
-	if o := q.Msg.Option(dhcp4.OptClientFQDN); o != nil {
+	if o := q.Msg.Option(dhcp4.OptClientFQDN); o != nil && readableFQDN(o) {
 		n.fromFQDN(o, reserved, d, l.Addr)
 	} else {
 		n.fromHostName(q.Msg.Option(dhcp4.OptHostName), reserved, d, l.Addr)
@@ -81,6 +81,9 @@ func (q *Query4) tellName(r *Reply4) {
 // fromFQDN takes the name of option 81, which checkFQDN has found good.
 func (n *clientName) fromFQDN(o []byte, reserved string, d *config.DDNS, a dhcp4.IPv4) {
 	flags := o[0]
+	if flags&fqdnS != 0 {
+		flags &^= fqdnN // only lenient parsing lets both through
+	}
 	raw, partial, _ := fqdnName(n.scratch[:0], o)
 	n.option[0], n.option[1], n.option[2] = fqdnAnswer(flags, d)|flags&fqdnE, o[1], o[2]
 	n.fwd, n.rev = n.option[0]&fqdnS != 0, n.option[0]&fqdnN == 0
@@ -248,12 +251,18 @@ func overridden(client, s byte) byte {
 	return 0
 }
 
-// checkFQDN reports whether option 81 can be read (V4-113).
-func checkFQDN(o []byte) bool {
-	var b [lease.MaxHostnameLen]byte
-	if len(o) < fqdnFixed || o[0]&(fqdnN|fqdnS) == fqdnN|fqdnS {
+// checkFQDN reports whether option 81 can be read (V4-113). Lenient parsing
+// takes N for not set where S is, and an option with a bad name for not sent
+// (V4-116).
+func checkFQDN(o []byte, lenient bool) bool {
+	if len(o) < fqdnFixed {
 		return false
 	}
+	return lenient || o[0]&(fqdnN|fqdnS) != fqdnN|fqdnS && readableFQDN(o)
+}
+
+func readableFQDN(o []byte) bool {
+	var b [lease.MaxHostnameLen]byte
 	_, _, ok := fqdnName(b[:0], o)
 	return ok
 }

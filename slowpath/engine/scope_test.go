@@ -144,3 +144,23 @@ func TestReclaimForSpaceIsBounded(t *testing.T) {
 		t.Errorf("%d offers ended for one query, want 1 to %d", n, spaceBatch)
 	}
 }
+
+// V4-116: what cannot be is made the best of.
+func TestLenientFQDN(t *testing.T) {
+	bad := [][]byte{{0x09, 0, 0, 'a'}, {0, 0, 0, 'a', '.', '.', 'b'}, {4, 0, 0, 5, 'a'}}
+	for i, o := range bad {
+		l := newLab(t, simple)
+		l.silent(ReasonMalformedFQDN, nt.Discover(mac(1), nt.With(81, o...)))
+		l = newLab(t, simple+`, "compatibility": { "lenient-option-parsing": true }`)
+		l.want(dhcp4.MsgOffer, nt.Discover(mac(1), nt.With(81, o...), nt.With(12, 'h')))
+		if i == 0 {
+			if got := string(l.answer.Option(81)); got != "\x0a\x00\x00a." {
+				t.Errorf("option 81 %q", got)
+			}
+			continue
+		}
+		if got := string(l.answer.Option(12)); got != "h" || l.answer.Has(81) {
+			t.Errorf("%x: option 12 %q", o, got)
+		}
+	}
+}
