@@ -23,6 +23,7 @@ type owner struct {
 	iaid   uint32
 	untilS int64
 	length uint8
+	code   uint16 // of the IA
 	// declined: nobody's until then.
 	declined bool
 }
@@ -89,7 +90,7 @@ func (c *checker) exchange(client int, q *query) {
 		}
 		for _, x := range g.res {
 			if x.ValidS == 0 {
-				if o := c.owners[x.Addr]; o != nil && o.client == client && o.iaid == g.IAID && q.typ != dhcp6.MsgSolicit {
+				if o := c.owners[x.Addr]; o != nil && o.client == client && o.iaid == g.IAID && o.code == g.Code && q.typ != dhcp6.MsgSolicit {
 					delete(c.owners, x.Addr) // taken back
 				}
 				continue
@@ -106,7 +107,7 @@ func (c *checker) exchange(client int, q *query) {
 			if c.r.Offer {
 				continue
 			}
-			c.owners[x.Addr] = &owner{client: client, iaid: g.IAID, untilS: c.now + int64(x.ValidS), length: x.PrefixLen}
+			c.owners[x.Addr] = &owner{client: client, iaid: g.IAID, untilS: c.now + int64(x.ValidS), length: x.PrefixLen, code: g.Code}
 			// What is promised is in the journal as long as it is promised.
 			rec, ok := c.j.state[lease6.IPv6(x.Addr)]
 			if !ok || rec.State != lease.StateDefault || !bytes.Equal(rec.ID(), duidOf(client)) || rec.IAID != g.IAID || rec.PrefixLen != x.PrefixLen {
