@@ -170,15 +170,15 @@ func (f *family) statusGet(json.RawMessage) control.Response {
 	s := f.s
 	snap := s.Snapshot()
 	mt := partOf(f.v, snap).multiThreading
-	reload := s.started.Unix()
-	if r := s.reloaded.Load(); r != 0 {
-		reload = r
+	reloaded := s.started
+	if ns := s.reloaded.Load(); ns != 0 {
+		reloaded = time.Unix(0, ns)
 	}
 	now := time.Now()
 	args := map[string]any{
 		"pid":                     os.Getpid(),
 		"uptime":                  int64(now.Sub(s.started) / time.Second),
-		"reload":                  now.Unix() - reload,
+		"reload":                  int64(now.Sub(reloaded) / time.Second),
 		"multi-threading-enabled": mt.Enabled,
 		"extended-info-tables":    false,
 		"sockets":                 s.socketStatus(),

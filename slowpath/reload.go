@@ -247,7 +247,7 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	}
 	s.applyKernel(pipe)
 	s.service.reset()
-	s.reloaded.Store(time.Now().Unix())
+	s.reloaded.Store(time.Now().UnixNano())
 	s.setTrace()
 	s.logSockets(old.snapshot.Dhcp4, snap.Dhcp4)
 	s.wakeAll()

@@ -116,8 +116,8 @@ type Server struct {
 		workers map[*Worker]struct{}
 		netifs  []netio.Interface
 	}
-	reload   sync.Mutex // one change of configuration at a time
-	reloaded atomic.Int64
+	reload   sync.Mutex   // one change of configuration at a time
+	reloaded atomic.Int64 // Unix ns; 0: not since the start
 	bg       struct {
 		cancel context.CancelFunc
 		wg     sync.WaitGroup

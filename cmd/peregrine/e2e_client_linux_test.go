@@ -14,7 +14,7 @@ import (
 )
 
 // lookProgram skips the test where a client is not installed.
-func lookProgram(t *testing.T, name, debianPackage string) string {
+func lookProgram(t testing.TB, name, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -23,16 +23,19 @@ func lookProgram(t *testing.T, name, debianPackage string) string {
 	return path
 }
 
-// clientScript is what udhcpc and dhclient run: it configures the test's own
-// interface, in the test's own namespace, and says what it was told. Nothing
-// else of the machine is touched: no resolv.conf, no routes.
+// clientScript is what the clients run: it configures the test's own interface,
+// in the test's own namespace, and says what it was told. Nothing else of the
+// machine is touched, no resolv.conf. An address that is $TEST_DECLINE it finds
+// unusable, which makes dhclient decline it.
 const clientScript = `#!/bin/sh
 case "${reason:-$1}" in
 bound|renew|BOUND|RENEW|REBIND|REBOOT)
 	if [ -n "$new_ip_address" ]; then
 		ip="$new_ip_address" mask="$new_subnet_mask" router="$new_routers"
 	fi
+	[ "$ip" = "$TEST_DECLINE" ] && echo "event=declined ip=$ip" && exit 1
 	ip addr replace "$ip/$mask" dev "$interface"
+	[ -n "$router" ] && ip route replace default via "${router%% *}" dev "$interface"
 	echo "event=${reason:-$1} ip=$ip mask=$mask router=$router"
 	;;
 deconfig|RELEASE|EXPIRE|STOP|FAIL|PREINIT)

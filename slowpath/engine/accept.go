@@ -92,8 +92,6 @@ func (w *Worker) acceptIdentity(q *Query4) Reason {
 		return ReasonBroadcastCHAddr
 	case q.hw != nil || q.cid != nil:
 		return ReasonOK
-	case n&dhcp4.NoteZeroCHAddr != 0 && len(q.Msg.CHAddr()) > 0:
-		return ReasonZeroCHAddr
 	}
 	return ReasonNoIdentity
 }

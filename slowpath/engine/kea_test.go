@@ -31,7 +31,6 @@ func TestAcceptRefuses(t *testing.T) {
 		{"DHCPFORCERENEW", msg(dhcp4.MsgForceRenew), ReasonMessageType},
 		{"DHCPLEASEQUERY", msg(dhcp4.MsgLeaseQuery), ReasonMessageType},
 		{"type 200", msg(200), ReasonMessageType},
-		{"zero chaddr", nt.Discover(nt.MAC{}), ReasonZeroCHAddr},
 		{"hlen 0", nt.Discover(mac(1), noHW), ReasonNoIdentity},
 		{"hlen 0, empty client-id", nt.Discover(mac(1), noHW, nt.WithClientID()), ReasonClientIDLength},
 		{"broadcast chaddr", nt.Discover(bcast), ReasonBroadcastCHAddr},
@@ -68,9 +67,15 @@ func TestAcceptRefuses(t *testing.T) {
 	l.silent(ReasonIdentityUnusable, nt.Discover(mac(1), noHW, nt.WithClientID(0, 1, 2)))
 }
 
-// Clients with a zero chaddr are told apart by their identifiers alone.
+// Clients with a zero chaddr are told apart by their identifiers alone, if they
+// have any.
 func TestZeroCHAddrIsNotAnIdentity(t *testing.T) {
 	l := newLab(t, simple)
+	none := l.dora(nt.MAC{})
+	wantAddr(t, "a client that is all zeros, again", l.dora(nt.MAC{}), none)
+	if a := l.dora(nt.MAC{}, nt.WithClientID(1, 'c')); a == none {
+		t.Errorf("a client with an identifier has the address %v of one without", a)
+	}
 	a := l.dora(nt.MAC{}, nt.WithClientID(1, 'a'))
 	b := l.dora(nt.MAC{}, nt.WithClientID(1, 'b'))
 	if a == b {

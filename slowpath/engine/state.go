@@ -59,7 +59,7 @@ type queryState struct {
 	rules *subnetRules // of Query4.Subnet
 
 	// Read from the message by identify at the beginning of each step.
-	hw     []byte // chaddr; nil if empty or all zeros, which identify nobody
+	hw     []byte // chaddr; nil if empty, or all zeros beside an identifier
 	cid    []byte // option 61; nil if absent or empty
 	flexID []byte
 	flexT  config.IdentifierType
@@ -86,12 +86,14 @@ type queryState struct {
 // identify reads who the client is.
 func (q *Query4) identify() {
 	q.hw = q.Msg.CHAddr()
-	if q.Msg.Notes()&dhcp4.NoteZeroCHAddr != 0 || len(q.hw) == 0 {
-		q.hw = nil
-	}
 	q.cid = q.Msg.ClientID()
 	if len(q.cid) == 0 {
 		q.cid = nil
+	}
+	// Kea takes a chaddr of zeros for one like others. So be it for a client that
+	// shows nothing else; those with an identifier are not all one.
+	if len(q.hw) == 0 || q.cid != nil && q.Msg.Notes()&dhcp4.NoteZeroCHAddr != 0 {
+		q.hw = nil
 	}
 	if q.Classes.vendor != nil {
 		q.Classes.vendor = q.Msg.Option(dhcp4.OptVendorClassIdentifier)
