@@ -10,6 +10,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
 )
 
@@ -95,22 +96,29 @@ func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
 	}
 	return s.compileFor(libs, snap, hooks.Dhcp4SrvConfigured, &hooks.Server{
 		Config4: hookConfig4(snap.Dhcp4), Leases: s.table, Points: servedPoints,
-		LeaseStore4: hookLeases{s}, HostStore4: hookHosts{s}, Configuration: hookConfig{s},
+		LeaseStore4: hookLeases{s}, HostStore4: hookHosts{s}, Configuration: hookConfig{s, "Dhcp4"},
 	})
 }
 
 // compile6 loads those of the Dhcp6 part.
-func (s *Server) compile6(_ *server6, snap *config.Snapshot) (*hooks.Pipeline, error) {
+func (s *Server) compile6(x *server6, snap *config.Snapshot) (*hooks.Pipeline, error) {
 	libs, err := libraries(snap.Dhcp6.HooksLibraries, s.opt.Hooks)
 	if err != nil {
 		return nil, err
 	}
-	return s.compileFor(libs, snap, hooks.Dhcp6SrvConfigured, &hooks.Server{Config6: hookConfig6(snap.Dhcp6), Points: servedPoints6})
+	return s.compileFor(libs, snap, hooks.Dhcp6SrvConfigured, &hooks.Server{
+		Config6: hookConfig6(snap.Dhcp6), Points: servedPoints6, LeaseStore6: hookLeases6{s, x}, Configuration: hookConfig{s, "Dhcp6"},
+	})
 }
 
 // compileFor loads libraries and asks them for their consent.
 func (s *Server) compileFor(libs []hooks.Configured, snap *config.Snapshot, point hooks.Point, srv *hooks.Server) (*hooks.Pipeline, error) {
-	srv.Logger = func(name string) *slog.Logger { return s.log.WithGroup(name) }
+	f := s.family
+	if srv.Config6 != nil {
+		f = s.six.family
+	}
+	srv.Logger = func(name string) *slog.Logger { return f.root().WithGroup(name) }
+	srv.Stats = hookStatistics{f}
 	srv.NowUnixNs = func() int64 { return time.Now().UnixNano() }
 	srv.OnPanic = func(library string, p hooks.Point, value any, stack []byte) {
 		s.log.WithGroup("callouts").Error("HOOKS_CALLOUT_EXCEPTION a callout failed; its query is dropped",
@@ -201,6 +209,15 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 			return undo(err)
 		}
 	}
+	var mirror6 *leasefile.Mirror
+	if s.six != nil {
+		mirror6 = s.six.mirror
+		if leaseFile6(snap) != leaseFile6(old.snapshot) {
+			if mirror6, err = s.six.newMirror(snap); err != nil {
+				return undo(err)
+			}
+		}
+	}
 	if err := s.applySockets(snap); err != nil {
 		return undo(fmt.Errorf("open control channel: %w", err))
 	}
@@ -211,17 +228,8 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	}
 	ec := s.engineConfig(snap, pipe)
 	s.table.SetObserver(observer(ec, pipe, mirror), true)
-	if mirror != s.mirror {
-		if mirror != nil {
-			mirror.Start()
-		}
-		if s.mirror != nil {
-			if err := s.mirror.Close(); err != nil {
-				s.log.WithGroup("dhcpsrv").Warn("PEREGRINE_LEASE_FILE_MIRROR the mirror given up was not closed cleanly", "error", err)
-			}
-		}
-		s.mirror = mirror
-	}
+	s.giveUpMirror(s.mirror, mirror)
+	s.mirror = mirror
 	ec.Alloc.ContinueFrom(s.engine.Config().Alloc)
 	rt := newRuntime(snap, pipe, old.generation+1)
 	s.engine.SetConfig(ec)
@@ -229,7 +237,7 @@ func (s *Server) Apply(snap *config.Snapshot) error {
 	if s.six != nil {
 		// Before the other half: who has taken that up has this one too.
 		old6 = s.six.runtime.Load()
-		s.six.apply(snap, pipe6)
+		s.six.apply(snap, pipe6, mirror6)
 	}
 	s.runtime.Store(rt)
 	s.mu.Lock()

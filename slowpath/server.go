@@ -303,6 +303,10 @@ func (s *Server) closeParts() error {
 		s.table.SetObserver(nil, false)
 		errs = append(errs, s.mirror.Close())
 	}
+	if s.six != nil && s.six.mirror != nil {
+		s.table6.SetObserver(nil, false)
+		errs = append(errs, s.six.mirror.Close())
+	}
 	if s.hosts.mu.store != nil {
 		errs = append(errs, s.hosts.mu.store.Close())
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
+	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
 )
 
@@ -27,6 +28,7 @@ type server6 struct {
 	port    uint16
 	id      []byte // the server's DUID, the same as long as the process runs
 	persist bool
+	mirror  *leasefile.Mirror // nil: none; changed under Server.reload
 	table   *lease6.Table
 	engine  *engine6.Engine
 	runtime atomic.Pointer[runtime6]
@@ -132,7 +134,13 @@ func (s *Server) start6(x *server6, snap *config.Snapshot) error {
 	x.subnets.configure(snap.Dhcp6)
 	ec := engine6.NewConfig(snap, x.id, x.callouts(pipe))
 	x.engine = engine6.New(x.table, ec)
+	if x.mirror, err = x.newMirror(snap); err != nil {
+		return err
+	}
 	x.observe(ec, pipe)
+	if x.mirror != nil {
+		x.mirror.Start()
+	}
 	var j lease6.Journal
 	if w := s.commandJournal.w; w != nil && x.persist {
 		j = w
@@ -152,19 +160,29 @@ func (s *Server) start6(x *server6, snap *config.Snapshot) error {
 
 // observe attaches who follows the leases of a configuration.
 func (x *server6) observe(ec *engine6.Config, pipe *hooks.Pipeline) {
-	all := observers6{ec.Alloc}
-	all = append(all, pipe.Observers6()...)
-	if len(all) == 1 {
-		x.table.SetObserver(ec.Alloc, true)
-		return
-	}
-	x.table.SetObserver(all, true)
+	x.table.SetObserver(x.observers(ec, pipe), true)
 }
 
-// apply puts a configuration in force whose pipeline is compiled.
-func (x *server6) apply(snap *config.Snapshot, pipe *hooks.Pipeline) {
+func (x *server6) observers(ec *engine6.Config, pipe *hooks.Pipeline) lease6.Observer {
+	all := observers6{ec.Alloc}
+	all = append(all, pipe.Observers6()...)
+	if x.mirror != nil {
+		all = append(all, x.mirror)
+	}
+	if len(all) == 1 {
+		return ec.Alloc
+	}
+	return all
+}
+
+// apply puts a configuration in force whose pipeline is compiled and whose lease
+// file has that mirror, nil for none.
+func (x *server6) apply(snap *config.Snapshot, pipe *hooks.Pipeline, mirror *leasefile.Mirror) {
 	ec := engine6.NewConfig(snap, x.id, x.callouts(pipe))
+	old := x.mirror
+	x.mirror = mirror
 	x.observe(ec, pipe)
+	x.giveUpMirror(old, mirror)
 	ec.Alloc.ContinueFrom(x.engine.Config().Alloc)
 	x.subnets.configure(snap.Dhcp6)
 	x.engine.SetConfig(ec)
