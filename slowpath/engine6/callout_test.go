@@ -1,0 +1,160 @@
+package engine6
+
+import (
+	"testing"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
+)
+
+func TestLeaseSelect(t *testing.T) {
+	var fakes []bool
+	status := Continue
+	l := newLab(t, simple, Callouts{LeaseSelect: func(q *Query6, x *lease6.Lease6, fake bool) Status {
+		fakes = append(fakes, fake)
+		x.ValidLifetimeS = 77
+		x.PreferredLifetimeS = 66
+		x.Addr = lease6.IPv6(ip("2001:db8:1::bad")) // not its business
+		return status
+	}})
+	a := l.sarr(1)
+	if len(fakes) != 2 || !fakes[0] || fakes[1] {
+		t.Errorf("called with %v", fakes)
+	}
+	if x := l.ia(0).res[0]; x.ValidS != 77 || x.PreferredS != 66 || a == "2001:db8:1::bad" || l.lease(a).ValidLifetimeS != 77 {
+		t.Errorf("%+v", x)
+	}
+	for _, status = range []Status{Skip, Drop} {
+		l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 2, na(1)))
+		if l.ia(0).status != stNoAddrs || l.r.Failures()[0].Reason != ReasonLeaseRefused {
+			t.Errorf("status %v: %+v", status, l.ia(0))
+		}
+	}
+}
+
+func TestLeaseRenewAndRebind(t *testing.T) {
+	renews, rebinds := 0, 0
+	status := Continue
+	l := newLab(t, simple, Callouts{
+		LeaseRenew:  func(q *Query6, x *lease6.Lease6) Status { renews++; return status },
+		LeaseRebind: func(q *Query6, x *lease6.Lease6) Status { rebinds++; x.ValidLifetimeS = 9; return status },
+	})
+	a := l.sarr(1)
+	l.now += 1500
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRebind, 1, na(1, a)))
+	if rebinds != 1 || renews != 0 || l.ia(0).res[0].ValidS != 9 {
+		t.Errorf("%d %d %+v", renews, rebinds, l.ia(0))
+	}
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, na(1, a)))
+	if renews != 1 || l.ia(0).res[0].ValidS != 4000 {
+		t.Errorf("%d %+v", renews, l.ia(0))
+	}
+	// Skip: the lease stays, and the client is told what remains of it.
+	status = Skip
+	l.now += 1000
+	before := l.lease(a).Version
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, na(1, a)))
+	if l.lease(a).Version != before || l.ia(0).res[0].ValidS != 3000 || l.ia(0).res[0].PreferredS != 2000 {
+		t.Errorf("%+v", l.ia(0))
+	}
+	// Nothing remains.
+	l.now += 4000
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, na(1, a)))
+	if l.ia(0).res[0].ValidS != 0 && l.ia(0).res[0].Addr == ip(a) && l.lease(a).Version == before {
+		t.Errorf("an expired lease is promised: %+v", l.ia(0))
+	}
+}
+
+func TestLeaseReleaseAndDecline(t *testing.T) {
+	status := Skip
+	l := newLab(t, simple, Callouts{
+		LeaseRelease: func(*Query6, *lease6.Lease6) Status { return status },
+		LeaseDecline: func(*Query6, *lease6.Lease6) Status { return status },
+	})
+	a := l.sarr(1)
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRelease, 1, na(1, a)))
+	if l.ia(0).status != int(dhcp6.StatusUnspecFail) || l.lease(a).State != lease.StateDefault {
+		t.Error("released against the callout's will")
+	}
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgDecline, 1, na(1, a)))
+	if l.ia(0).status != stNone || l.lease(a).State != lease.StateDefault {
+		t.Error("declined against the callout's will")
+	}
+	status = Drop
+	l.silent(ReasonDeclineRefused, ask(dhcp6.MsgDecline, 1, na(1, a)))
+}
+
+func TestAddrRegister(t *testing.T) {
+	status := Continue
+	var olds []bool
+	l := newLab(t, simple, Callouts{AddrRegister: func(q *Query6, old, x *lease6.Lease6) Status {
+		olds = append(olds, old != nil)
+		return status
+	}})
+	self := ip("2001:db8:1::77")
+	q := ask(dhcp6.MsgAddrRegInform, 1, from("2001:db8:1::77"), with(dhcp6.OptIAAddr, self[:], u32(10, 20)))
+	l.want(dhcp6.MsgAddrRegReply, q)
+	l.want(dhcp6.MsgAddrRegReply, q)
+	if len(olds) != 2 || olds[0] || !olds[1] || l.lease("2001:db8:1::77").State != lease.StateRegistered {
+		t.Errorf("%v", olds)
+	}
+	before := l.lease("2001:db8:1::77").Version
+	status = Skip
+	l.want(dhcp6.MsgAddrRegReply, q)
+	status = Drop
+	l.silent(ReasonRegisterRefused, q)
+	if l.lease("2001:db8:1::77").Version != before {
+		t.Error("stored against the callout's will")
+	}
+	l = newLab(t, `"allow-address-registration": false, `+simple)
+	l.silent(ReasonRegisterDisabled, q)
+}
+
+func TestExpireAndRecover(t *testing.T) {
+	var expired, recovered, told int
+	expire, rec := Continue, Continue
+	l := newLab(t, simple+`, "decline-probation-period": 50`, Callouts{
+		LeaseExpire:  func(*lease6.Lease6, bool) Status { expired++; return expire },
+		LeaseRecover: func(*lease6.Lease6) Status { recovered++; return rec },
+		Reclaimed:    func(*lease6.Lease6) { told++ },
+	})
+	a, b := l.sarr(1), l.sarr(2)
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgDecline, 2, na(1, b)))
+	l.now += 5000
+	expire = Skip
+	l.w.Reclaim(l.now, 0, false, nil)
+	if c := l.w.Reclaimed(); c.Leases != 0 || c.Skipped == 0 || l.lease(a).State != lease.StateDefault || told != 0 {
+		t.Errorf("%+v", c)
+	}
+	expire, rec = Continue, Skip
+	l.w.Reclaim(l.now, 0, false, nil)
+	if l.lease(a).State != lease.StateExpiredReclaimed || l.lease(b) == nil || l.lease(b).State != lease.StateDeclined || recovered == 0 {
+		t.Errorf("%+v", l.w.Reclaimed())
+	}
+	rec = Continue
+	l.w.Reclaim(l.now, 0, false, nil)
+	if l.lease(b) != nil || told != 2 || l.w.Reclaimed().Declined != 1 || expired == 0 {
+		t.Errorf("%+v, told %d", l.w.Reclaimed(), told)
+	}
+}
+
+func TestFlexID(t *testing.T) {
+	asked := 0
+	body := `"host-reservation-identifiers": [ "flex-id", "duid" ], "valid-lifetime": 4000,
+		"subnet6": [ { "id": 1, "subnet": "2001:db8:1::/48", "interface": "eth0", "pools": [ { "pool": "2001:db8:1::10 - 2001:db8:1::ff" } ],
+		  "reservations": [ { "flex-id": "'port-7'", "ip-addresses": [ "2001:db8:1::abc" ] } ] } ]`
+	l := newLab(t, body, Callouts{HostIdentifier: func(q *Query6) ([]byte, config.IdentifierType, bool) {
+		asked++
+		return q.Msg.InnermostRelayOption(dhcp6.OptInterfaceID), config.IdentFlexID, q.Msg.Relays() > 0
+	}})
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 1, na(1), relayed("2001:db8:1::1", opt(dhcp6.OptInterfaceID, []byte("port-7")))))
+	if l.addr(0) != "2001:db8:1::abc" || asked != 1 {
+		t.Errorf("%s, asked %d times", l.addr(0), asked)
+	}
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 2, na(1)))
+	if l.addr(0) == "2001:db8:1::abc" {
+		t.Error("somebody else's reservation")
+	}
+}
