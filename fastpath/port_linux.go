@@ -294,9 +294,11 @@ func (p *port) openUDP() error {
 // setAddrs tells packet sockets and program which destinations are ours.
 func (p *port) setAddrs() error {
 	d4 := destinations4(p.d.links, p.link.Index)
+	d6 := destinations6(p.d.links, p.link.Index)
 	skip := p.d.vlansOver(p.link.Index)
 	for _, c := range p.packets {
 		c.SetAddrs4(d4)
+		c.SetAddrs6(d6)
 		c.SetSkipVLANs(skip)
 	}
 	if !p.inTable {
@@ -308,7 +310,7 @@ func (p *port) setAddrs() error {
 	}
 	return errors.Join(
 		p.d.objs.SetAddrs4(p.link.Index, a4),
-		p.d.objs.SetAddrs6(p.link.Index, destinations6(p.d.links, p.link.Index)),
+		p.d.objs.SetAddrs6(p.link.Index, d6),
 	)
 }
 

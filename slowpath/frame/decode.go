@@ -4,10 +4,12 @@ import "encoding/binary"
 
 // Decode reads the headers of the frame b into h and verifies the IPv4 header
 // checksum and the UDP checksum. On ReasonOK the payload is
-// b[h.PayloadOff:][:h.PayloadLen]; after any other reason h is unspecified.
+// b[h.PayloadOff:][:h.PayloadLen]; after any other reason h is
+// unspecified but for Family, which is 0 if the frame was not seen to be IP.
 // Ethernet padding behind the IP packet is ignored, and so are octets of the IP
 // packet behind the UDP datagram, as Linux does.
 func Decode(b []byte, h *Headers) Reason {
+	h.Family = 0
 	if len(b) < etherLen {
 		return ReasonEtherTruncated
 	}
@@ -34,8 +36,10 @@ func Decode(b []byte, h *Headers) Reason {
 	h.L3Off = uint16(off)
 	switch typ {
 	case EtherTypeIPv4:
+		h.Family = 4
 		return decode4(b, off, h)
 	case EtherTypeIPv6:
+		h.Family = 6
 		return decode6(b, off, h)
 	}
 	return ReasonNotIP
@@ -70,7 +74,6 @@ func decode4(b []byte, off int, h *Headers) Reason {
 	if ip[9] != protoUDP {
 		return ReasonNotUDP
 	}
-	h.Family = 4
 	h.Src4 = binary.BigEndian.Uint32(ip[12:])
 	h.Dst4 = binary.BigEndian.Uint32(ip[16:])
 
@@ -97,19 +100,21 @@ func decode6(b []byte, off int, h *Headers) Reason {
 	if plen > len(ip)-ip6Len {
 		return ReasonIPTotalLen
 	}
-	switch ip[6] {
-	case protoUDP:
-	case 0, 43, 44, 50, 51, 60, 135, 139, 140: // IANA "IPv6 Extension Header Types"
-		return ReasonIPv6ExtHeader
-	default:
-		return ReasonNotUDP
+	next, at := ip[6], ip6Len
+	if next != protoUDP {
+		var r Reason
+		if next, at, r = skipExtHeaders(ip[:ip6Len+plen], next); r != ReasonOK {
+			return r
+		}
+		if next != protoUDP {
+			return ReasonNotUDP
+		}
 	}
-	h.Family = 6
 	copy(h.Src6[:], ip[8:24])
 	copy(h.Dst6[:], ip[24:40])
 
-	udp := ip[ip6Len : ip6Len+plen]
-	r := decodeUDP(udp, off+ip6Len, h)
+	udp := ip[at : ip6Len+plen]
+	r := decodeUDP(udp, off+at, h)
 	if r != ReasonOK {
 		return r
 	}

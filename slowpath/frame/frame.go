@@ -11,6 +11,10 @@ package frame
 // more is refused as ReasonVLANDepth.
 const MaxVLANs = 2
 
+// MaxExtHeaders is how many IPv6 extension headers are walked: one of each kind
+// that is and another of destination options (RFC 8200 §4.1).
+const MaxExtHeaders = 4
+
 // MaxHeaderLen is the room that Ethernet, two tags, IPv6 and UDP take at most
 // (14 + 2*4 + 40 + 8).
 const MaxHeaderLen = 70
@@ -85,9 +89,11 @@ const (
 	ReasonIPTotalLen
 	// ReasonIPChecksum: wrong IPv4 header checksum.
 	ReasonIPChecksum
-	// ReasonFragment: any fragment of IPv4, the first one included.
+	// ReasonFragment: any fragment, the first one included, and what has an IPv6
+	// fragment header at all.
 	ReasonFragment
-	// ReasonIPv6ExtHeader: an IPv6 extension header (the fragment header too).
+	// ReasonIPv6ExtHeader: an IPv6 extension header that is not walked, more than
+	// MaxExtHeaders, or one that a node has to refuse: see skipExtHeaders.
 	ReasonIPv6ExtHeader
 	// ReasonNotUDP: another transport protocol.
 	ReasonNotUDP

@@ -185,8 +185,8 @@ var decodeCases = []struct {
 	{"first fragment", frame4(0, payload), func(b []byte) []byte { b[20] = 0x20; fix4(b); return b }, ReasonFragment, false},
 	{"last fragment", frame4(0, payload), func(b []byte) []byte { b[20], b[21] = 0, 8; fix4(b); return b }, ReasonFragment, false},
 	{"reserved flag", frame4(0, payload), func(b []byte) []byte { b[20] = 0x80; fix4(b); return b }, ReasonOK, false},
-	{"v6 fragment", frame6(0, payload), func(b []byte) []byte { b[20] = 44; return b }, ReasonIPv6ExtHeader, false},
-	{"v6 hop-by-hop", frame6(0, payload), func(b []byte) []byte { b[20] = 0; return b }, ReasonIPv6ExtHeader, false},
+	{"v6 fragment", frame6(0, payload), func(b []byte) []byte { b[20] = 44; return b }, ReasonFragment, false},
+	{"v6 authentication header", frame6(0, payload), func(b []byte) []byte { b[20] = 51; return b }, ReasonIPv6ExtHeader, false},
 	{"tcp", frame4(0, payload), func(b []byte) []byte { b[23] = 6; fix4(b); return b }, ReasonNotUDP, false},
 	{"icmpv6", frame6(0, payload), func(b []byte) []byte { b[20] = 58; return b }, ReasonNotUDP, false},
 	{"no udp header", frame4(0, payload), func(b []byte) []byte { b[16], b[17] = 0, 27; fix4(b); return b }, ReasonUDPTruncated, false},
@@ -333,6 +333,8 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(frame4(1, payload))
 	f.Add(frame6(2, payload))
+	f.Add(withExt(0, ext{0, nil}, ext{60, []byte{1, 4, 0, 0, 0, 0}}, ext{43, []byte{0, 0}}))
+	f.Add(withExt(1, ext{44, []byte{0, 0, 0, 0, 0, 1}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var h Headers
 		if r := Decode(b, &h); r != ReasonOK {

@@ -1,6 +1,12 @@
 package netio
 
-import "golang.org/x/sys/unix"
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
+)
 
 // The classic BPF filters of the socket backends. They only keep out what is
 // surely not for us; everything they let through is looked at again.
@@ -51,6 +57,7 @@ func (c *cbpf) resolve() []unix.SockFilter {
 const (
 	ldB   = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
 	ldH   = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
+	ldBX  = unix.BPF_LD | unix.BPF_B | unix.BPF_IND
 	ldHX  = unix.BPF_LD | unix.BPF_H | unix.BPF_IND
 	ldxIH = unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH
 	retK  = unix.BPF_RET | unix.BPF_K
@@ -65,7 +72,8 @@ func dropAll() []unix.SockFilter {
 // with up to two VLAN tags still in the frame. (The kernel has taken the outer
 // one out before a packet socket's filter runs, drivers permitting.) Of an IPv4
 // datagram in fragments it lets the first through, to be counted; the others have
-// no port to tell them by.
+// no port to tell them by. Of IPv6 extension headers it looks behind those, and as
+// many, as frame.Decode walks; what they say is not its matter.
 func dhcpFilter(port4, port6 uint16) []unix.SockFilter {
 	var c cbpf
 	for depth, n := range []string{"0", "1", "2"} {
@@ -95,19 +103,66 @@ func dhcpFilter(port4, port6 uint16) []unix.SockFilter {
 		c.op(ldxIH, l3)
 		c.op(ldHX, l3+2)
 		c.jump(unix.BPF_JEQ, uint32(port4), "accept", "drop")
-		if port6 != 0 {
-			c.label("v6_" + n)
-			c.op(ldB, l3+6)
-			c.jump(unix.BPF_JEQ, unix.IPPROTO_UDP, "", "drop")
-			c.op(ldH, l3+42)
-			c.jump(unix.BPF_JEQ, uint32(port6), "accept", "drop")
-		}
+	}
+	if port6 != 0 {
+		walk6(&c, port6)
 	}
 	c.label("drop")
 	c.op(retK, 0)
 	c.label("accept")
 	c.op(retK, 0x40000)
 	return c.resolve()
+}
+
+// walk6 is the end of dhcpFilter for IPv6: it finds the UDP header of the packet
+// that v6_0, v6_1 or v6_2 says.
+func walk6(c *cbpf, port6 uint16) {
+	const next = 0 // of the scratch memory: the type of the header at X
+	always := func(label string) { c.jump(unix.BPF_JEQ, 0, label, label) }
+	for depth, n := range []string{"0", "1", "2"} {
+		l3 := uint32(14 + 4*depth)
+		c.label("v6_" + n)
+		c.op(unix.BPF_LDX|unix.BPF_W|unix.BPF_IMM, l3+40)
+		c.op(ldB, l3+6)
+		if depth < 2 {
+			always("ext0")
+		}
+	}
+	for i := range frame.MaxExtHeaders + 1 {
+		this, following := "ext"+strconv.Itoa(i), "ext"+strconv.Itoa(i+1)
+		c.label(this)
+		c.jump(unix.BPF_JEQ, unix.IPPROTO_UDP, "udp", "")
+		c.jump(unix.BPF_JEQ, unix.IPPROTO_FRAGMENT, "fragment", "")
+		if i == frame.MaxExtHeaders {
+			always("drop")
+			break
+		}
+		c.jump(unix.BPF_JEQ, unix.IPPROTO_HOPOPTS, this+"_skip", "")
+		c.jump(unix.BPF_JEQ, unix.IPPROTO_DSTOPTS, this+"_skip", "")
+		c.jump(unix.BPF_JEQ, unix.IPPROTO_ROUTING, "", "drop")
+		c.label(this + "_skip")
+		c.op(ldBX, 0)
+		c.op(unix.BPF_ST, next)
+		// X += 8 + 8 * the length, which counts eight octets and not the first.
+		c.op(ldBX, 1)
+		c.op(unix.BPF_ALU|unix.BPF_LSH|unix.BPF_K, 3)
+		c.op(unix.BPF_ALU|unix.BPF_ADD|unix.BPF_K, 8)
+		c.op(unix.BPF_ALU|unix.BPF_ADD|unix.BPF_X, 0)
+		c.op(unix.BPF_MISC|unix.BPF_TAX, 0)
+		c.op(unix.BPF_LD|unix.BPF_W|unix.BPF_MEM, next)
+		always(following)
+	}
+	// The first of several; only that has a port.
+	c.label("fragment")
+	c.op(ldHX, 2)
+	c.jump(unix.BPF_JSET, 0xFFF8, "drop", "")
+	c.op(ldBX, 0)
+	c.jump(unix.BPF_JEQ, unix.IPPROTO_UDP, "", "drop")
+	c.op(ldHX, 8+2)
+	c.jump(unix.BPF_JEQ, uint32(port6), "accept", "drop")
+	c.label("udp")
+	c.op(ldHX, 2)
+	c.jump(unix.BPF_JEQ, uint32(port6), "accept", "drop")
 }
 
 // fanoutFilter chooses one of the sockets of a packet fanout group as steerFilter

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -26,8 +27,9 @@ type PacketOptions struct {
 // from the wire, after XDP has passed them, tags included, and needs no address
 // on the interface to answer. It needs CAP_NET_RAW.
 //
-// It takes broadcast and what is addressed to one of our addresses (SetAddrs4):
-// frames that are only passing through a router belong to somebody else.
+// It takes broadcast, the groups of DHCPv6 servers, and what is addressed to one of
+// our addresses (SetAddrs4, SetAddrs6): frames that are only passing through a
+// router belong to somebody else.
 // Fragments are refused and counted: they arrive here one by one, and the
 // kernel's reassembled copy goes to UDP sockets only, where it could not be told
 // from a packet that has been answered already.
@@ -35,6 +37,7 @@ type PacketConn struct {
 	datagrams
 
 	addrs4   atomic.Pointer[[]uint32]
+	addrs6   atomic.Pointer[[][16]byte]
 	skipVLAN atomic.Pointer[[64]uint64]
 }
 
@@ -44,8 +47,8 @@ var _ Conn = (*PacketConn)(nil)
 const vlanRoom = 4
 
 // OpenPacket opens n PacketConns that share the interface's packets: the kernel
-// divides clients among them by their chaddr (PACKET_FANOUT). Until SetAddrs4 they
-// take only broadcast.
+// divides clients among them by their chaddr (PACKET_FANOUT). Until SetAddrs4
+// and SetAddrs6 they take only broadcast and multicast.
 func OpenPacket(opt PacketOptions, n int) (conns []*PacketConn, err error) {
 	if n < 1 || n > 256 {
 		return nil, fmt.Errorf("open packet sockets: %d wanted, 1 to 256 possible", n)
@@ -174,6 +177,16 @@ func (c *PacketConn) SetAddrs4(addrs []uint32) {
 	c.addrs4.Store(&s)
 }
 
+// SetAddrs6 sets the IPv6 destinations taken beside ff02::1:2 and ff05::1:3:
+// addresses of this machine. Safe from any goroutine.
+func (c *PacketConn) SetAddrs6(addrs [][16]byte) {
+	s := slices.Clone(addrs)
+	slices.SortFunc(s, compare6)
+	c.addrs6.Store(&s)
+}
+
+func compare6(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }
+
 // SetSkipVLANs sets the VLAN identifiers whose frames are left to an interface of
 // their own. Safe from any goroutine.
 func (c *PacketConn) SetSkipVLANs(vids []uint16) {
@@ -223,8 +236,27 @@ func (c *PacketConn) frame(i int, p *Packet) bool {
 			return false
 		}
 	}
+	if typ == unix.ETH_P_IPV6 {
+		if len(data) < l3+40+8 {
+			return false
+		}
+		if dst := [16]byte(data[l3+24:]); dst != relaysAndServers && dst != servers && !contains6(c.addrs6.Load(), dst) {
+			return false
+		}
+		if data[l3+6] == unix.IPPROTO_FRAGMENT {
+			return false
+		}
+	}
 	p.Data, p.IfIndex = data, c.ifIndex
 	return true
+}
+
+func contains6(addrs *[][16]byte, a [16]byte) bool {
+	if addrs == nil {
+		return false
+	}
+	_, ok := slices.BinarySearchFunc(*addrs, a, compare6)
+	return ok
 }
 
 func contains(addrs *[]uint32, a uint32) bool {

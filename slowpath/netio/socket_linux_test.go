@@ -118,6 +118,35 @@ func ip6Frame(tags []uint32, next byte, port uint16) []byte {
 	return append(b, ip...)
 }
 
+// ip6Chain is an IPv6 frame to a UDP port with extension headers of 16 octets, a
+// fragment header of 8, in front.
+func ip6Chain(tags []uint32, port uint16, headers ...byte) []byte {
+	b := ip6Frame(tags, 17, port)
+	at := len(b) - 100 - 8
+	var chain []byte
+	for i, h := range headers {
+		next := byte(unix.IPPROTO_UDP)
+		if i+1 < len(headers) {
+			next = headers[i+1]
+		}
+		if h == unix.IPPROTO_FRAGMENT {
+			chain = append(chain, next, 0, 0, 1, 0, 0, 0, 0)
+			continue
+		}
+		chain = append(append(chain, next, 1, 1, 12), make([]byte, 12)...)
+	}
+	if len(headers) > 0 {
+		b[at-40+6] = headers[0]
+	}
+	return append(b[:at:at], append(chain, b[at:]...)...)
+}
+
+// ip6Later makes the fragment that begins an untagged frame a later one.
+func ip6Later(b []byte) []byte {
+	b[14+40+3] |= 8
+	return b
+}
+
 // The filters run in the kernel, on a pair of unix sockets: no privilege needed.
 func TestFilter(t *testing.T) {
 	const q, ad = 0x8100_0005, 0x88A8_0006
@@ -149,6 +178,15 @@ func TestFilter(t *testing.T) {
 			{"v6 tags", ip6Frame([]uint32{ad, q}, 17, 547), p6 != 0},
 			{"v6 other port", ip6Frame(nil, 17, 546), false},
 			{"v6 ICMP", ip6Frame(nil, 58, 547), false},
+			{"v6 hop-by-hop", ip6Chain(nil, 547, 0), p6 != 0},
+			{"v6 all extension headers", ip6Chain([]uint32{q}, 547, 0, 60, 43, 60), p6 != 0},
+			{"v6 too many", ip6Chain(nil, 547, 0, 60, 43, 60, 60), false},
+			{"v6 other port behind them", ip6Chain([]uint32{ad, q}, 548, 0, 60), false},
+			{"v6 authentication header", ip6Chain(nil, 547, 51), false},
+			{"v6 first fragment", ip6Chain(nil, 547, 60, 44), p6 != 0},
+			{"v6 fragment of another port", ip6Chain(nil, 53, 44), false},
+			{"v6 later fragment", ip6Later(ip6Chain(nil, 547, 44)), false},
+			{"v6 chain past the frame", ip6Chain(nil, 547, 0, 60)[:60], false},
 		} {
 			if got := passes(t, f, tc.frame); got != tc.want {
 				t.Errorf("ports %v, %s: passes %t, want %t", ports, tc.name, got, tc.want)
