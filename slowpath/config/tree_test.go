@@ -174,11 +174,15 @@ func seeds(f *testing.F) {
 			}
 			for part := range strings.SplitSeq(string(b), "\n----") {
 				f.Add([]byte(part))
-				if _, in, ok := strings.Cut(part, "\ndhcp4\n"); ok {
-					f.Add([]byte(`{"Dhcp4":{` + in + `}}`))
+				for _, v := range []string{"4", "6"} {
+					if _, in, ok := strings.Cut(part, "\ndhcp"+v+"\n"); ok {
+						f.Add([]byte(`{"Dhcp` + v + `":{` + in + `}}`))
+					}
 				}
-				if _, in, ok := strings.Cut(part, "\nsubnet\n"); ok {
-					f.Add([]byte(`{"Dhcp4":{"subnet4":[{` + in + `}]}}`))
+				for cmd, v := range map[string]string{"subnet": "4", "subnet6": "6"} {
+					if _, in, ok := strings.Cut(part, "\n"+cmd+"\n"); ok {
+						f.Add([]byte(`{"Dhcp` + v + `":{"subnet` + v + `":[{` + in + `}]}}`))
+					}
 				}
 				if _, in, ok := strings.Cut(part, "\ncheck\n"); ok {
 					f.Add([]byte(in))
