@@ -212,6 +212,9 @@ func (w *Worker) takeNamed(q *Query6, r *Reply6, first *subnetRules, addr dhcp6.
 		if s.s.ReservationsInSubnet && !s.s.ReservationsOutOfPool && w.reservedIn(q, s, a.typ, x, p.length) {
 			continue
 		}
+		if a.typ == lease6.TypePD && q.cfg.Alloc.BlockedPrefix(s.s, lease6.IPv6(x), p.length) {
+			continue // somebody has a shorter or longer one there
+		}
 		q.setSubnet(s)
 		reason := w.take(q, r, x, p.length, false)
 		if reason != ReasonAddressInUse {

@@ -1,0 +1,103 @@
+package engine6
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
+)
+
+func pdConfig(delegated string) string {
+	return `"valid-lifetime": 4000, "subnet6": [ { "id": 1, "subnet": "2001:db8:1::/48", "interface": "eth0",
+		"pd-pools": [ { "prefix": "2001:db8:20::", "prefix-len": 48, "delegated-len": ` + delegated + ` } ] } ]`
+}
+
+// After delegated-len was changed nobody gets a prefix that holds, or is inside
+// of, one that is leased: neither by asking for it nor from the pool.
+func TestPrefixesOfOtherLengths(t *testing.T) {
+	for _, c := range []struct{ before, after, leased, hint string }{
+		{"64", "56", "2001:db8:20:101::/64", "2001:db8:20:100::/56"},
+		{"56", "64", "2001:db8:20:100::/56", "2001:db8:20:101::/64"},
+	} {
+		l := newLab(t, pdConfig(c.before))
+		l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 1, pd(1, c.leased)))
+		if l.addr(0) != c.leased {
+			t.Fatalf("got %s", l.addr(0))
+		}
+		l.reload(pdConfig(c.after))
+		leased := netip.MustParsePrefix(c.leased)
+		for i := range 300 {
+			l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 2+i, pd(1, c.hint)))
+			if g := l.ia(0); g.status == stNoPrefix {
+				break
+			}
+			if p := netip.MustParsePrefix(l.addr(0)); p.Overlaps(leased) {
+				t.Fatalf("client 1 has %v, client %d got %v", leased, 2+i, p)
+			}
+		}
+		// What it has stays the client's.
+		l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, pd(1, c.leased)))
+		if l.addr(0) != c.leased {
+			t.Errorf("renewed as %s", l.addr(0))
+		}
+	}
+}
+
+// A global reservation: an address has to be on the link, a prefix need not
+// (V6-041).
+func TestGlobalReservation(t *testing.T) {
+	l := newLab(t, `"valid-lifetime": 4000, "reservations-global": true, "reservations-in-subnet": false,
+		"reservations": [
+		  { "duid": "00:03:00:01:02:c1:00:00:00:01", "ip-addresses": [ "2001:db8:7::1", "2001:db8:1::abc" ], "prefixes": [ "2001:db8:ffff::/48" ], "hostname": "g" } ],
+		"subnet6": [ { "id": 1, "subnet": "2001:db8:1::/48", "interface": "eth0", "pools": [ { "pool": "2001:db8:1::10 - 2001:db8:1::ff" } ] } ]`)
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 1, na(1), pd(2)))
+	a, p := l.addr(0), l.addr(1)
+	if a != "2001:db8:1::abc" || p != "2001:db8:ffff::/48" || !l.q.Classes.Has("KNOWN") || l.q.Host == nil {
+		t.Errorf("%s %s", a, p)
+	}
+	l.now += 3000
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, na(1, a), pd(2, p)))
+	if l.addr(0) != a || l.addr(1) != p {
+		t.Errorf("renewed as %s %s", l.addr(0), l.addr(1))
+	}
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRelease, 1, na(1, a), pd(2, p)))
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 1, na(1), pd(2)))
+	if l.addr(0) != a || l.addr(1) != p || l.ia(0).res[0].ValidS != 4000 || len(l.ia(0).res) != 1 {
+		t.Errorf("back as %s %s", l.addr(0), l.addr(1))
+	}
+}
+
+// early-global-reservations-lookup lets classes of a reservation choose the
+// subnet.
+func TestEarlyGlobalLookup(t *testing.T) {
+	l := newLab(t, `"early-global-reservations-lookup": true, "reservations-global": true,
+		"client-classes": [ { "name": "gold" } ],
+		"reservations": [ { "duid": "00:03:00:01:02:c1:00:00:00:01", "client-classes": [ "gold" ] } ],
+		"subnet6": [
+		  { "id": 1, "subnet": "2001:db8:1::/48", "interface": "eth0", "client-classes": [ "gold" ], "pools": [ { "pool": "2001:db8:1::/80" } ] },
+		  { "id": 2, "subnet": "2001:db8:2::/48", "interface": "eth0", "pools": [ { "pool": "2001:db8:2::/80" } ] } ]`)
+	for n, want := range map[int]uint32{1: 1, 2: 2} {
+		l.want(dhcp6.MsgAdvertise, ask(dhcp6.MsgSolicit, n, na(1)))
+		if l.q.Subnet.ID != want {
+			t.Errorf("client %d in subnet %d", n, l.q.Subnet.ID)
+		}
+	}
+}
+
+// A reserved address of which an old record of somebody else's is left.
+func TestReservedOverStale(t *testing.T) {
+	l := newLab(t, simple)
+	a := l.sarr(1)
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRelease, 1, na(1, a)))
+	l.reload(`"valid-lifetime": 4000, "subnet6": [ { "id": 1, "subnet": "2001:db8:1::/48", "interface": "eth0",
+		"pools": [ { "pool": "2001:db8:1::10 - 2001:db8:1::ff" } ],
+		"reservations": [ { "duid": "00:03:00:01:02:c1:00:00:00:02", "ip-addresses": [ "` + a + `" ] } ] } ]`)
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 2, na(1)))
+	if l.addr(0) != a {
+		t.Errorf("got %s, %s is reserved and free", l.addr(0), a)
+	}
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 1, na(1)))
+	if l.addr(0) == a {
+		t.Error("two owners")
+	}
+}
