@@ -104,6 +104,16 @@ func (e *Env) Observe(o lease.Observer) {
 	e.pl.observers = append(e.pl.observers, o)
 }
 
+// Histograms registers what the library measures: f yields every histogram when
+// metrics are asked for, on any goroutine.
+func (e *Env) Histograms(f func(yield func(Histogram))) {
+	if e.closed || f == nil {
+		e.fail("register histograms: only possible in Load and not nil")
+		return
+	}
+	e.pl.histograms = append(e.pl.histograms, f)
+}
+
 // Kernel declares a limit that may be applied in XDP too.
 func (e *Env) Kernel(l KernelLimit) {
 	if e.closed || l.IntervalNs <= 0 {

@@ -163,16 +163,24 @@ type Hosts interface {
 	HostByIdentifier(subnetID uint32, t HostIDType, id []byte) (Host4, bool)
 }
 
-// Stats makes statistics under Kea's names, as statistic-get shows them.
+// Stats shows statistics of a library's own, as statistic-get does.
 type Stats interface {
-	// Counter returns the statistic, which is made if it is new. It may be used
-	// from any goroutine.
-	Counter(name string) Counter
+	// Set gives the statistic its value and makes it if it is new. false: the name
+	// is one of the server's own, or there are too many. From any goroutine.
+	Set(name string, v int64) bool
 }
 
-// Counter is an integer statistic; Add does not allocate.
-type Counter interface {
-	Add(n int64)
+// Histogram is a distribution that a library counts, for metrics.
+type Histogram struct {
+	// Name and Help are the same for all of one name; Labels are pairs of name and
+	// value, always the same names in the same order.
+	Name, Help string
+	Labels     [][2]string
+	// Bounds are the upper bounds of the buckets in seconds, Counts how many are
+	// in each of them and, at the end, above all of them.
+	Bounds []float64
+	Counts []uint64
+	SumS   float64
 }
 
 // Timers run functions of libraries on goroutines of the server's.
@@ -216,6 +224,7 @@ type Server struct {
 	Hosts   Hosts
 	// LeaseStore4 and Configuration are for libraries that serve commands.
 	LeaseStore4   LeaseStore4
+	LeaseStore6   LeaseStore6
 	HostStore4    HostStore4
 	Configuration Configuration
 	Stats         Stats

@@ -34,6 +34,7 @@ type Pipeline struct {
 	observers  []lease.Observer
 	observers6 []lease6.Observer
 	kernel     []KernelLimit
+	histograms []func(yield func(Histogram))
 	slots      int
 
 	onPanic func(string, Point, any, []byte)
@@ -338,6 +339,16 @@ func (pl *Pipeline) KernelLimits() []KernelLimit {
 		return nil
 	}
 	return pl.kernel
+}
+
+// EachHistogram visits what the libraries measure.
+func (pl *Pipeline) EachHistogram(yield func(Histogram)) {
+	if pl == nil {
+		return
+	}
+	for _, f := range pl.histograms {
+		f(yield)
+	}
 }
 
 // Libraries are the names of the loaded libraries in order.

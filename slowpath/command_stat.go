@@ -98,7 +98,7 @@ func registerStatisticCommands(r *stat.Registry, add func(control.Command)) {
 				return fail("%v", err)
 			}
 			m := map[string][][2]any{}
-			r.Each(now(), global, func(k stat.Key, ss []stat.Sample) { m[k.String()] = sampleList(ss) })
+			r.Each(now(), global, func(name string, ss []stat.Sample) { m[name] = sampleList(ss) })
 			return ok("", m)
 		}
 	}
@@ -166,6 +166,12 @@ func registerStatisticCommands(r *stat.Registry, add func(control.Command)) {
 		return ok("All statistics count limit are set.", nil)
 	})
 }
+
+// hookStatistics are a family's statistics for hook libraries.
+type hookStatistics struct{ f *family }
+
+// Set implements hooks.Stats.
+func (h hookStatistics) Set(name string, v int64) bool { return h.f.stats.Set(name, v, time.Now()) }
 
 // statArgs are the arguments of the statistic commands.
 type statArgs struct {

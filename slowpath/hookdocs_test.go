@@ -35,6 +35,10 @@ var hookCommandDocs = map[string][][3]string{
 		{"subnet4-list", "", "ids, prefixes and shared networks of the subnets"},
 		{"subnet4-update", "as `subnet4-add`", "replaces a subnet; its reservations stay"},
 	},
+	"perfmon": {
+		{"perfmon-control", "`enable-monitoring`, `stats-mgr-reporting` (booleans, both optional)", "switches measuring and reporting; answers with both"},
+		{"perfmon-get-all-durations", "`result-set-format` (boolean, optional)", "the durations of the last complete interval"},
+	},
 	"stat_cmds": {
 		{"stat-lease4-get", "`subnet-id`, or `subnet-range` with `first-subnet-id` and `last-subnet-id`; neither: all", "the lease statistics of subnets as a table"},
 	},

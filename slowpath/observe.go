@@ -1,6 +1,7 @@
 package slowpath
 
 import (
+	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/slowpath/alloc6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
@@ -49,7 +50,23 @@ func (s *Server) Parked() int64 {
 func (s *Server) Truncated() uint64 { return s.truncated.Load() }
 
 // HookPanics are the failed callouts by library of the configuration in force.
-func (s *Server) HookPanics() map[string]uint64 { return s.runtime.Load().pipe.Panics() }
+func (s *Server) HookPanics() map[string]uint64 {
+	m := s.runtime.Load().pipe.Panics()
+	if s.six != nil {
+		for lib, n := range s.six.runtime.Load().pipe.Panics() {
+			m[lib] += n
+		}
+	}
+	return m
+}
+
+// EachHistogram visits what hook libraries measure, by family.
+func (s *Server) EachHistogram(f func(family string, h hooks.Histogram)) {
+	s.runtime.Load().pipe.EachHistogram(func(h hooks.Histogram) { f("dhcp4", h) })
+	if s.six != nil {
+		s.six.runtime.Load().pipe.EachHistogram(func(h hooks.Histogram) { f("dhcp6", h) })
+	}
+}
 
 // Store is the state of the lease store; ok is false if leases are not
 // persisted.

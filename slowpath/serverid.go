@@ -184,20 +184,34 @@ func systemIDSource() idSource {
 	return idSource{link: firstLink, now: time.Now(), random: func(b []byte) { rand.Read(b) }} // never fails (crypto/rand)
 }
 
-// firstLink is the link-layer address of the first interface that has one, is
-// up and is no loopback.
+// firstLink is the link-layer address of the first interface that is up and has
+// one, else of the first that has one, else a random local address: the server
+// may be started before its interfaces are there, and the DUID need only be
+// unique.
 func firstLink() (link, error) {
 	list, err := net.Interfaces()
 	if err != nil {
 		return link{}, err
 	}
+	down := link{}
 	for _, n := range list {
-		if n.Flags&net.FlagLoopback != 0 || n.Flags&net.FlagUp == 0 || len(n.HardwareAddr) != 6 || bytes.Equal(n.HardwareAddr, make([]byte, 6)) {
+		if n.Flags&net.FlagLoopback != 0 || len(n.HardwareAddr) != 6 || bytes.Equal(n.HardwareAddr, make([]byte, 6)) {
 			continue
 		}
-		return link{1, n.HardwareAddr}, nil
+		if n.Flags&net.FlagUp != 0 {
+			return link{1, n.HardwareAddr}, nil
+		}
+		if down.addr == nil {
+			down = link{1, n.HardwareAddr}
+		}
 	}
-	return link{}, errors.New("no interface that is up has a link-layer address; server-id can give one")
+	if down.addr == nil {
+		b := make([]byte, 6)
+		rand.Read(b) // never fails (crypto/rand)
+		b[0] = b[0]&^1 | 2
+		down = link{1, b}
+	}
+	return down, nil
 }
 
 // appendColonHex appends octets as Kea writes them: "01:23:ab".

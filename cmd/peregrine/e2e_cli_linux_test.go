@@ -103,8 +103,21 @@ func TestCommandLine(t *testing.T) {
 	} {
 		call(t, "", append([]string{bin}, c.args...)...).expect(t, "peregrine "+strings.Join(c.args, " "), c.status, c.stdout, c.stderr)
 	}
-	for _, name := range []string{"kea-dhcp6", "kea-dhcp-ddns"} {
-		call(t, "", program(t, name), "-v").expect(t, name, 1, "", name+`: this server does not serve as `)
+	call(t, "", program(t, "kea-dhcp6"), "-v").expect(t, "kea-dhcp6", 0, `^3\.\d+\.\d+\n$`, "")
+	call(t, "", program(t, "kea-dhcp-ddns"), "-v").expect(t, "kea-dhcp-ddns", 1, "", `kea-dhcp-ddns: this server does not send DNS updates`)
+	// A daemon of Kea's serves its own part of a file and no other.
+	four, six := writeFile(t, filepath.Join(dir, "four.json"), `{ "Dhcp4": { } }`), writeFile(t, filepath.Join(dir, "six.json"), `{ "Dhcp6": { } }`)
+	both := writeFile(t, filepath.Join(dir, "both.json"), `{ "Dhcp4": { }, "Dhcp6": { } }`)
+	for _, c := range []struct {
+		name, file string
+		status     int
+		stderr     string
+	}{
+		{"kea-dhcp4", four, 0, "Syntax check OK"}, {"kea-dhcp6", six, 0, "Syntax check OK"},
+		{"kea-dhcp4", six, 1, `six\.json:1:1: expected a "Dhcp4" part`}, {"kea-dhcp6", four, 1, `four\.json:1:1: expected a "Dhcp6" part`},
+		{"kea-dhcp4", both, 1, `this file has both: start it with "peregrine serve"`}, {"kea-dhcp6", both, 1, `this file has both`},
+	} {
+		call(t, "", program(t, c.name), "-t", c.file).expect(t, c.name+" -t "+c.file, c.status, "", c.stderr)
 	}
 }
 
@@ -115,7 +128,7 @@ var badFiles = []struct{ name, text, want string }{
 	{"cut", `{ "Dhcp4": {`, `F:1:\d+: `},
 	{"two-errors", "{ \"Dhcp4\": {\n \"valid-lifetime\": \"x\",\n \"renew-timer\": true } }", `F:2:\d+: [^\n]*\nF:3:\d+: `},
 	{"unknown-key", "{ \"Dhcp4\": {\n \"subnets4\": [] } }", `F:2:\d+: [^\n]*subnets4`},
-	{"no-dhcp4", `{ "Dhcp6": { } }`, `F:1:1: [^\n]*Dhcp4`},
+	{"no-dhcp", `{ "Dataplane": { } }`, `F:1:1: [^\n]*Dhcp4[^\n]*Dhcp6`},
 	{"list", `[ ]`, `F:1:1: `},
 	{"pool-outside", `{ "Dhcp4": { "subnet4": [ { "id": 1, "subnet": "10.0.0.0/24",` + "\n" + `"pools": [ { "pool": "10.0.1.1 - 10.0.1.9" } ] } ] } }`, `F:2:\d+: `},
 	{"no-hook", `{ "Dhcp4": { "hooks-libraries": [` + "\n" + `{ "library": "/usr/lib/libdhcp_nothing.so" } ] } }`, `F:2:\d+: [^\n]*nothing`},

@@ -206,6 +206,9 @@ func logsToTerminal(ls []config.Logger) bool {
 		return true
 	}
 	for _, l := range ls {
+		if len(l.Outputs) == 0 {
+			return true // standard output
+		}
 		for _, out := range l.Outputs {
 			if out.Output == "stdout" || out.Output == "stderr" {
 				return true
@@ -343,7 +346,7 @@ func serviceSockets(snap *config.Snapshot) config.ServiceSockets {
 func serveMetrics(addr string, s *slowpath.Server, p *plane) (stop func(), err error) {
 	reg := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
-		metric.New(s, p.metrics, build), collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(gcTime)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		metric.New(s, p.metrics, build), metric.NewHooks(s), collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(gcTime)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -8,6 +8,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/hooks/host_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/lease_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/limits"
+	"github.com/peregrine-dhcp/peregrine/hooks/perfmon"
 	"github.com/peregrine-dhcp/peregrine/hooks/rbac"
 	"github.com/peregrine-dhcp/peregrine/hooks/stat_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/subnet_cmds"
@@ -21,4 +22,5 @@ var libraries = []library{
 	{"rbac", func() hooks.Library { return rbac.New() }},
 	{"host_cmds", func() hooks.Library { return host_cmds.New() }},
 	{"subnet_cmds", func() hooks.Library { return subnet_cmds.New() }},
+	{"perfmon", func() hooks.Library { return perfmon.New() }},
 }

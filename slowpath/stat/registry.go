@@ -1,6 +1,7 @@
 package stat
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,8 @@ type Registry struct {
 	retired [NumCounters]uint64
 	limits  limits // of new statistics
 	series  map[Key]*series
-	round   uint64 // of Observe: what the source does not name any more goes
+	named   map[string]*series // set by name, see Set
+	round   uint64             // of Observe: what the source does not name any more goes
 }
 
 // limits say how many samples are kept: by number, or by age where that is not 0.
@@ -97,7 +99,7 @@ type series struct {
 // 0 (ST-003), keeping limit samples of each, or, if maxAge is not 0, those not
 // older than maxAge, in either case at most MaxSamples. source may be nil.
 func NewRegistry(f Family, limit int, maxAge time.Duration, now time.Time, source Source) *Registry {
-	r := &Registry{family: f, source: source, series: map[Key]*series{}}
+	r := &Registry{family: f, source: source, series: map[Key]*series{}, named: map[string]*series{}}
 	r.SetLimits(limit, maxAge)
 	for c, end := f.Counters(); c < end; c++ {
 		r.series[Key{Kind: Kind(c)}] = &series{limits: r.limits, history: []Sample{{At: now}}}
@@ -264,6 +266,9 @@ func (s *series) trim(now time.Time) {
 func (r *Registry) findLocked(name string, now time.Time) *series {
 	k, ok := ParseKey(r.family, name)
 	if !ok {
+		if s := r.named[name]; s != nil && !s.removed {
+			return s
+		}
 		return nil
 	}
 	if k.Kind < Kind(numCounters) && k.Scope == Global {
@@ -295,15 +300,50 @@ func (r *Registry) Samples(name string, now time.Time) []Sample {
 
 // Each visits every statistic in no order, or with global only those without
 // scope. f must not call the Registry nor keep the samples.
-func (r *Registry) Each(now time.Time, global bool, f func(k Key, samples []Sample)) {
+func (r *Registry) Each(now time.Time, global bool, f func(name string, samples []Sample)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.observeLocked(now)
 	for k, s := range r.series {
 		if !s.removed && (!global || k.Scope == Global) {
-			f(k, s.history)
+			f(k.String(), s.history)
 		}
 	}
+	for name, s := range r.named {
+		if !s.removed && (!global || !strings.HasPrefix(name, "subnet[")) {
+			f(name, s.history)
+		}
+	}
+}
+
+// MaxNamed is how many statistics Set may make.
+const MaxNamed = 10_000
+
+// Set gives a statistic that has neither a Counter nor a Source its value, and
+// makes it if it is new: hook libraries have such. false: the name is one of the
+// others, or there are MaxNamed already.
+func (r *Registry) Set(name string, v int64, now time.Time) bool {
+	if _, taken := ParseKey(r.family, name); taken {
+		return false
+	}
+	value := Of(uint64(v))
+	if v < 0 {
+		value.Hi = -1
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.named[name]
+	if s == nil {
+		if len(r.named) >= MaxNamed {
+			return false
+		}
+		s = &series{raw: value, limits: r.limits, history: []Sample{{Value: value, At: now}}}
+		r.named[name] = s
+		return true
+	}
+	s.base = Value{} // a value that is set is not added to
+	s.observe(value, now)
+	return true
 }
 
 // Reset sets a statistic to 0 and forgets its history (statistic-reset); false
@@ -373,6 +413,11 @@ func (r *Registry) changeAll(now time.Time, f func(*series)) {
 	defer r.mu.Unlock()
 	r.observeLocked(now)
 	for _, s := range r.series {
+		if !s.removed {
+			f(s)
+		}
+	}
+	for _, s := range r.named {
 		if !s.removed {
 			f(s)
 		}

@@ -2,6 +2,7 @@ package stat
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -222,9 +223,9 @@ func TestSource(t *testing.T) {
 		t.Error("a subnet that is not there has a statistic")
 	}
 	n := 0
-	r.Each(t0, true, func(k Key, _ []Sample) {
-		if k.Scope != Global {
-			t.Errorf("%s is not global", k)
+	r.Each(t0, true, func(name string, _ []Sample) {
+		if strings.HasPrefix(name, "subnet[") {
+			t.Errorf("%s is not global", name)
 		}
 		n++
 	})
@@ -306,5 +307,33 @@ func TestEachPacketHasItsSample(t *testing.T) {
 	count(1, at(2*time.Second))
 	if v := values(at(9 * time.Second)); v[0] != 4 {
 		t.Errorf("after the clock was set back the value is %d, want 4", v[0])
+	}
+}
+
+func TestSet(t *testing.T) {
+	r := NewRegistry(V4, 20, 0, t0, nil)
+	const name = "subnet[1].perfmon.DHCPDISCOVER-DHCPOFFER.process_started-process_completed.mean-usecs"
+	value := func() string {
+		if ss := r.Samples(name, t0); ss != nil {
+			return ss[0].Value.String()
+		}
+		return "none"
+	}
+	if !r.Set(name, 7, t0) || value() != "7" || !r.Set(name, -3, t0.Add(1)) || value() != "-3" || len(r.Samples(name, t0)) != 2 {
+		t.Errorf("%v", r.Samples(name, t0))
+	}
+	if !r.Reset(name, t0) || value() != "0" || !r.Set(name, 4, t0) || value() != "4" {
+		t.Errorf("after a reset: %v", r.Samples(name, t0))
+	}
+	if !r.Remove(name, t0) || value() != "none" {
+		t.Errorf("after a removal: %v", r.Samples(name, t0))
+	}
+	if r.Set("pkt4-received", 1, t0) || r.Set("subnet[1].assigned-addresses", 1, t0) {
+		t.Error("a counter was set")
+	}
+	for i := range MaxNamed + 1 {
+		if ok := r.Set(strconv.Itoa(i), 1, t0); ok != (i < MaxNamed-1) {
+			t.Fatalf("statistic %d: %v", i, ok)
+		}
 	}
 }

@@ -1,0 +1,5 @@
+//go:build !race
+
+package perfmon
+
+const raceEnabled = false
