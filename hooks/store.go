@@ -9,6 +9,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // LeaseStore4 is the DHCPv4 leases for a library that serves commands. Its
@@ -45,6 +46,21 @@ type LeaseStore4 interface {
 	WriteFile(ctx context.Context, name string) (string, error)
 }
 
+// LeaseStore6 is the DHCPv6 leases, see LeaseStore4. The user context of a lease
+// has Kea's form here: relay information is in it.
+type LeaseStore6 interface {
+	// Lease copies the lease of an address or prefix into l.
+	Lease(addr lease6.IPv6, l *lease6.Lease6) bool
+	// IA finds a lease of an identity association in a subnet.
+	IA(t lease6.Type, duid []byte, iaid, subnetID uint32, l *lease6.Lease6) bool
+	Page(after lease6.IPv6, out []lease6.Lease6) int
+	Search(f *lease6.Filter, yield func(l *lease6.Lease6) bool)
+	Put(ctx context.Context, next *lease6.Lease6, expect uint64) error
+	Delete(ctx context.Context, addr lease6.IPv6, expect uint64) error
+	Wipe(ctx context.Context, subnetID uint32) (int, error)
+	WriteFile(ctx context.Context, name string) (string, error)
+}
+
 // PathError refuses the name of a file that a command may not write.
 type PathError struct{ Text string }
 
@@ -68,6 +84,23 @@ type SubnetCounts4 struct {
 	Declined   uint64
 }
 
+// Subnet6 is Subnet4 for DHCPv6.
+type Subnet6 struct {
+	ID             uint32
+	Prefix         netip.Prefix
+	Text           string
+	ValidLifetimeS uint32
+	Network        string
+}
+
+// SubnetCounts6 are the numbers of a subnet's leases; totals are decimal, since
+// they may be beyond 64 bits.
+type SubnetCounts6 struct {
+	TotalNA, TotalPD                                   json.Number
+	CumulativeNA, AssignedNA, DeclinedNA, RegisteredNA uint64
+	CumulativePD, AssignedPD                           uint64
+}
+
 // ErrNoChange ends an Edit without a change and without an error.
 var ErrNoChange = errors.New("edit configuration: nothing to change")
 
@@ -82,6 +115,10 @@ type Configuration interface {
 	SubnetOf4(addr dhcp4.IPv4) (Subnet4, bool)
 	// EachSubnet4 calls f for every subnet by ascending id until it returns false.
 	EachSubnet4(f func(s *Subnet4, n *SubnetCounts4) bool)
+	// Subnet6, SubnetOf6 and EachSubnet6 are the same for DHCPv6.
+	Subnet6(id uint32) (Subnet6, bool)
+	SubnetOf6(addr netip.Addr) (Subnet6, bool)
+	EachSubnet6(f func(s *Subnet6, n *SubnetCounts6) bool)
 	// View lets f read the configuration in the form of config-get: defaults
 	// and what is inherited filled in, subnets and networks sorted.
 	View(f func(t ConfigTree) error) error
@@ -106,7 +143,8 @@ type ConfigError struct {
 
 func (e *ConfigError) Error() string { return e.Text }
 
-// ConfigTree is the configuration of one family, the map under Dhcp4. A path goes down from there by keys (string)
+// ConfigTree is the configuration of one family, the map under
+// Dhcp4 or Dhcp6 by which the library was loaded. A path goes down from there by keys (string)
 // and places in lists (int), such as "shared-networks", 2, "name". It is valid
 // during the call of View or Edit; only Edit's can be changed.
 type ConfigTree interface {
@@ -200,6 +238,10 @@ func SubnetPath(t ConfigTree, list string, id uint32) []any {
 
 // LeaseStore4 is the leases, nil where the server has none to change.
 func (e *Env) LeaseStore4() LeaseStore4 { return e.server.LeaseStore4 }
+
+// LeaseStore6 is the DHCPv6 leases, nil in a library that is loaded by Dhcp4, as
+// LeaseStore4 is in one that is loaded by Dhcp6.
+func (e *Env) LeaseStore6() LeaseStore6 { return e.server.LeaseStore6 }
 
 // Configuration is nil while a configuration is only checked: look at it in a
 // command, not in Load.

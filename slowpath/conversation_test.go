@@ -2,6 +2,7 @@ package slowpath
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/hooks/all"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/control"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio/netiotest"
 )
@@ -24,6 +26,9 @@ import (
 //
 //	config LIBRARY...   starts the server with hook libraries; the lines that
 //	                    follow are keys of Dhcp4
+//	config6 LIBRARY...  the same with Dhcp6 instead of Dhcp4; commands then go to
+//	                    its control channel
+//	lease6 N            DHCPv6 client N gets an address and a prefix
 //	COMMAND ARGUMENTS   a control command; arguments are JSON or nothing
 //	lease N             client N gets a lease: its address, or what it got
 //	discover N          the same without taking the offer
@@ -136,6 +141,16 @@ func (c *conversation) say(said string) string {
 		c.text = testConfig(c.dir, librariesKey(strings.Fields(first)...)+more, "")
 		c.start()
 		return "started"
+	case "config6":
+		c.text = testConfig6(c.dir, "", librariesKey(strings.Fields(first)...)+more, true)
+		c.start()
+		return "started"
+	case "lease6":
+		i, err := strconv.Atoi(rest)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return leased6(newClient6(c.b, byte(i)).lease())
 	case "restart":
 		c.b.close()
 		c.start()
@@ -160,7 +175,7 @@ func (c *conversation) say(said string) string {
 	if rest != "" {
 		req = fmt.Sprintf(`{"command":%q,"arguments":%s}`, verb, rest)
 	}
-	r := c.b.command(req)
+	r := c.command(req)
 	s := fmt.Sprintf("%d %s", r.Result, r.Text)
 	if r.Arguments != nil {
 		var b bytes.Buffer
@@ -173,6 +188,17 @@ func (c *conversation) say(said string) string {
 		s += "\n" + strings.TrimRight(b.String(), "\n")
 	}
 	return c.mask(s)
+}
+
+func (c *conversation) command(text string) control.Response {
+	if c.b.s.six == nil {
+		return c.b.command(text)
+	}
+	req, err := control.ParseRequest([]byte(text))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return c.b.s.six.registry.Run(context.Background(), &control.Call{Command: req.Command, Arguments: req.Arguments})
 }
 
 var masks = []struct {

@@ -1,22 +1,30 @@
 package slowpath
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/slowpath/alloc"
+	"github.com/peregrine-dhcp/peregrine/slowpath/alloc6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // hookConfig is the configuration in force as hook libraries see and change it
 // (hooks.Configuration).
-type hookConfig struct{ s *Server }
+type hookConfig struct {
+	s    *Server
+	part string // Dhcp4 or Dhcp6
+}
 
 var _ hooks.Configuration = hookConfig{}
 
@@ -54,6 +62,56 @@ func (h hookConfig) EachSubnet4(f func(*hooks.Subnet4, *hooks.SubnetCounts4) boo
 	})
 	for _, x := range ec.Subnets.All() {
 		s, n := subnetOf(x), counts[x.ID]
+		if !f(&s, &n) {
+			return
+		}
+	}
+}
+
+func subnetOf6(x *config.Subnet6) hooks.Subnet6 {
+	s := hooks.Subnet6{ID: x.ID, Prefix: x.Prefix, Text: x.Text, ValidLifetimeS: x.Valid.Default}
+	if x.Network != nil {
+		s.Network = x.Network.Name
+	}
+	return s
+}
+
+// Subnet6 implements hooks.Configuration.
+func (h hookConfig) Subnet6(id uint32) (hooks.Subnet6, bool) {
+	if h.s.six != nil {
+		if x := h.s.six.engine.Config().Subnets.ByID(id); x != nil {
+			return subnetOf6(x), true
+		}
+	}
+	return hooks.Subnet6{}, false
+}
+
+// SubnetOf6 implements hooks.Configuration.
+func (h hookConfig) SubnetOf6(addr netip.Addr) (hooks.Subnet6, bool) {
+	if h.s.six != nil {
+		if l := h.s.six.engine.Config().Subnets.Covering(addr); len(l) > 0 {
+			return subnetOf6(l[0]), true
+		}
+	}
+	return hooks.Subnet6{}, false
+}
+
+// EachSubnet6 implements hooks.Configuration.
+func (h hookConfig) EachSubnet6(f func(*hooks.Subnet6, *hooks.SubnetCounts6) bool) {
+	if h.s.six == nil {
+		return
+	}
+	ec := h.s.six.engine.Config()
+	counts := map[uint32]hooks.SubnetCounts6{}
+	ec.Alloc.EachSubnet(func(x *alloc6.SubnetStats) {
+		counts[x.SubnetID] = hooks.SubnetCounts6{
+			TotalNA: json.Number(x.NA.Total.String()), TotalPD: json.Number(x.PD.Total.String()),
+			CumulativeNA: x.NA.Cumulative, AssignedNA: x.NA.Assigned, DeclinedNA: x.NA.Declined, RegisteredNA: x.NA.Registered,
+			CumulativePD: x.PD.Cumulative, AssignedPD: x.PD.Assigned,
+		}
+	})
+	for _, x := range ec.Subnets.All() {
+		s, n := subnetOf6(x), counts[x.ID]
 		if !f(&s, &n) {
 			return
 		}
@@ -107,7 +165,7 @@ func (h hookConfig) View(f func(t hooks.ConfigTree) error) error {
 	if err != nil {
 		return fmt.Errorf("read the configuration in force: %w", err)
 	}
-	return f(&configTree{e, "Dhcp4", true})
+	return f(&configTree{e, h.part, true})
 }
 
 // Edit implements hooks.Configuration.
@@ -119,7 +177,7 @@ func (h hookConfig) Edit(_ context.Context, f func(t hooks.ConfigTree) error) er
 	if err != nil {
 		return fmt.Errorf("read the configuration in force: %w", err)
 	}
-	if err := f(&configTree{e, "Dhcp4", false}); err != nil {
+	if err := f(&configTree{e, h.part, false}); err != nil {
 		if errors.Is(err, hooks.ErrNoChange) {
 			return nil
 		}
@@ -132,7 +190,7 @@ func (h hookConfig) Edit(_ context.Context, f func(t hooks.ConfigTree) error) er
 	if err != nil {
 		return asConfigError(err)
 	}
-	return s.applyEdited(snap)
+	return s.applyEdited(WithDhcp4(snap))
 }
 
 // applyEdited puts an edited configuration in force: as Apply does, but nothing
@@ -142,20 +200,56 @@ func (s *Server) applyEdited(snap *config.Snapshot) error {
 	if err := needsRestart(old.snapshot, snap); err != nil {
 		return err
 	}
-	before := s.engine.Config()
-	ec := s.engineConfig(snap, old.pipe)
-	if sameAddresses(old.snapshot.Dhcp4, snap.Dhcp4) {
-		ec.Alloc = before.Alloc // it goes on following the leases
-	} else {
-		s.table.SetObserver(continued{observer(ec, old.pipe, s.mirror), ec.Alloc}, true)
-		ec.Alloc.ContinueFrom(before.Alloc)
-		s.stats.Rebase()
+	if !samePart(old.snapshot, snap, "Dhcp4") {
+		before := s.engine.Config()
+		ec := s.engineConfig(snap, old.pipe)
+		if sameAddresses(old.snapshot.Dhcp4, snap.Dhcp4) {
+			ec.Alloc = before.Alloc // it goes on following the leases
+		} else {
+			s.table.SetObserver(continued{observer(ec, old.pipe, s.mirror), ec.Alloc}, true)
+			ec.Alloc.ContinueFrom(before.Alloc)
+			s.stats.Rebase()
+		}
+		s.engine.SetConfig(ec)
 	}
-	s.engine.SetConfig(ec)
 	s.runtime.Store(newRuntime(snap, old.pipe, old.generation+1))
+	if s.six != nil {
+		s.six.applyEdited(old.snapshot, snap)
+	}
 	s.wakeAll()
 	return nil
 }
+
+// applyEdited is Server.applyEdited for DHCPv6. Where its part is what it was,
+// the engine stays as it is.
+func (x *server6) applyEdited(old, snap *config.Snapshot) {
+	pipe := x.runtime.Load().pipe
+	if !samePart(old, snap, "Dhcp6") {
+		before := x.engine.Config()
+		ec := engine6.NewConfig(snap, x.id, x.callouts(pipe))
+		x.table.SetObserver(continued6{x.observers(ec, pipe), ec.Alloc}, true)
+		ec.Alloc.ContinueFrom(before.Alloc)
+		x.subnets.configure(snap.Dhcp6)
+		x.engine.SetConfig(ec)
+		x.stats.Rebase()
+	}
+	x.runtime.Store(newRuntime6(snap, pipe))
+}
+
+// samePart reports whether a part of a configuration was given alike.
+func samePart(a, b *config.Snapshot, part string) bool {
+	var m, n map[string]json.RawMessage
+	return json.Unmarshal(a.Given, &m) == nil && json.Unmarshal(b.Given, &n) == nil && bytes.Equal(m[part], n[part])
+}
+
+// continued6 is continued for DHCPv6.
+type continued6 struct {
+	lease6.Observer
+	fresh *alloc6.Set
+}
+
+// LeaseExists6 implements lease6.ExistingObserver.
+func (c continued6) LeaseExists6(l *lease6.Lease6) { c.fresh.LeaseExists6(l) }
 
 // continued is the observers after an edit: only the allocator is new and wants
 // to be told of what exists.

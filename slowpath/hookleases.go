@@ -1,7 +1,6 @@
 package slowpath
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
@@ -61,45 +61,65 @@ func (h hookLeases) Search(f *lease.Filter, yield func(l *lease.Lease4) bool) {
 // offerRetries is how often an offer may come in the way of one change.
 const offerRetries = 4
 
-// change runs f with the journal of the commands until the address's record is
-// not changed by an offer in between. f is given the version of the record that
-// stands in the table, in place of expect, which is what the caller has seen.
-func (h hookLeases) change(addr dhcp4.IPv4, expect uint64, f func(version uint64, j lease.Journal) (lease.Commit, error)) (lease.Commit, error) {
-	c := &h.s.commandJournal
+// standing is what stands at an address: version 0 is nothing, covered the version
+// of what an offer stands over.
+type standing struct {
+	version, covered uint64
+	offered          bool
+}
+
+// change runs f with the journal of the commands (nil: none) until no offer has
+// come in the way. f is given the version of the record that stands in the
+// table, in place of expect, which is what the caller has seen.
+func (s *Server) change(expect uint64, look func() standing, f func(version uint64, w *leasestore.Writer) (lease.Commit, error)) (lease.Commit, error) {
+	c := &s.commandJournal
 	c.Lock()
 	defer c.Unlock()
-	var j lease.Journal
-	if c.w != nil {
-		if !c.w.Healthy() {
-			return lease.Commit{}, lease.ErrJournal
-		}
-		j = c.w
+	if c.w != nil && !c.w.Healthy() {
+		return lease.Commit{}, lease.ErrJournal
 	}
-	cur := new(lease.Lease4)
 	for range offerRetries {
 		version := expect
-		offered := h.s.table.Get(addr, cur) && cur.State == lease.StateOffered
-		if offered {
-			version = cur.Version
-			covered := uint64(0)
-			if h.s.table.Covered(addr, cur) {
-				covered = cur.Version
-			}
-			if covered != expect {
+		at := look()
+		if at.offered {
+			if at.covered != expect {
 				return lease.Commit{}, lease.ErrConflict
 			}
+			version = at.version
 		}
-		commit, err := f(version, j)
-		if !errors.Is(err, lease.ErrConflict) || !offered && cur.Version != expect {
+		commit, err := f(version, c.w)
+		if !errors.Is(err, lease.ErrConflict) || !at.offered && at.version != expect {
 			return commit, err
 		}
 	}
 	return lease.Commit{}, lease.ErrConflict
 }
 
+// look is what stands at an address of the DHCPv4 table.
+func (h hookLeases) look(addr dhcp4.IPv4) func() standing {
+	cur := new(lease.Lease4)
+	return func() (at standing) {
+		if h.s.table.Get(addr, cur) {
+			at.version, at.offered = cur.Version, cur.State == lease.StateOffered
+		}
+		if at.offered && h.s.table.Covered(addr, cur) {
+			at.covered = cur.Version
+		}
+		return at
+	}
+}
+
+// journal4 is w as a journal: no interface around nil.
+func journal4(w *leasestore.Writer) lease.Journal {
+	if w == nil {
+		return nil
+	}
+	return w
+}
+
 // durable waits until a change by the journal of the commands is.
-func (h hookLeases) durable(ctx context.Context, pos uint64) error {
-	if w := h.s.commandJournal.w; w != nil && pos > 0 {
+func (s *Server) durable(ctx context.Context, pos uint64) error {
+	if w := s.commandJournal.w; w != nil && pos > 0 {
 		if err := w.WaitDurable(ctx, pos); err != nil {
 			return fmt.Errorf("make the change durable: %w", err)
 		}
@@ -112,13 +132,13 @@ func (h hookLeases) Put(ctx context.Context, next *lease.Lease4, expect uint64) 
 	if n := len(next.UserContext); n > leasestore.MaxUserContext {
 		return fmt.Errorf("user context has %d octets, more than %d", n, leasestore.MaxUserContext)
 	}
-	c, err := h.change(next.Addr, expect, func(version uint64, j lease.Journal) (lease.Commit, error) {
-		return h.s.table.Put(next, version, j)
+	c, err := h.s.change(expect, h.look(next.Addr), func(version uint64, w *leasestore.Writer) (lease.Commit, error) {
+		return h.s.table.Put(next, version, journal4(w))
 	})
 	if err != nil {
 		return err
 	}
-	return h.durable(ctx, c.Pos)
+	return h.s.durable(ctx, c.Pos)
 }
 
 // Delete implements hooks.LeaseStore4.
@@ -127,64 +147,70 @@ func (h hookLeases) Delete(ctx context.Context, addr dhcp4.IPv4, expect uint64) 
 	if err != nil {
 		return err
 	}
-	return h.durable(ctx, c.Pos)
+	return h.s.durable(ctx, c.Pos)
 }
 
 // delete removes a lease and the offer over it; the offer goes first and takes
 // nothing with it.
 func (h hookLeases) delete(addr dhcp4.IPv4, expect uint64) (lease.Commit, error) {
-	return h.change(addr, expect, func(version uint64, j lease.Journal) (lease.Commit, error) {
+	return h.s.change(expect, h.look(addr), func(version uint64, w *leasestore.Writer) (lease.Commit, error) {
 		if version != expect {
 			if _, err := h.s.table.Delete(addr, version, nil); err != nil {
 				return lease.Commit{}, err
 			}
 		}
-		return h.s.table.Delete(addr, expect, j)
+		return h.s.table.Delete(addr, expect, journal4(w))
 	})
 }
 
-// Wipe implements hooks.LeaseStore4. It deletes as many leases at a time as the
-// journal takes.
-func (h hookLeases) Wipe(ctx context.Context, subnetID uint32) (n int, err error) {
-	type victim struct {
-		addr    dhcp4.IPv4
-		version uint64
-	}
-	var all []victim
+// Wipe implements hooks.LeaseStore4.
+func (h hookLeases) Wipe(ctx context.Context, subnetID uint32) (int, error) {
+	var all []victim[dhcp4.IPv4]
 	h.s.table.Search(&lease.Filter{SubnetID: subnetID}, func(l *lease.Lease4) bool {
-		all = append(all, victim{l.Addr, l.Version})
+		all = append(all, victim[dhcp4.IPv4]{l.Addr, l.Version})
 		return true
 	})
+	return wipe(ctx, h.s, all, h.delete)
+}
+
+// victim is a lease to delete, if it still is that version.
+type victim[A any] struct {
+	addr    A
+	version uint64
+}
+
+// wipe deletes as many leases at a time as the journal takes.
+func wipe[A any](ctx context.Context, s *Server, all []victim[A], del func(A, uint64) (lease.Commit, error)) (n int, err error) {
 	var last uint64
 	for _, v := range all {
-		c, err := h.delete(v.addr, v.version)
+		c, err := del(v.addr, v.version)
 		if errors.Is(err, lease.ErrJournal) && last > 0 { // full: let it be written
-			if err := h.durable(ctx, last); err != nil {
+			if err := s.durable(ctx, last); err != nil {
 				return n, err
 			}
-			c, err = h.delete(v.addr, v.version)
+			c, err = del(v.addr, v.version)
 		}
 		switch {
 		case errors.Is(err, lease.ErrConflict): // somebody else's now
 		case err != nil:
-			return n, errors.Join(err, h.durable(ctx, last))
+			return n, errors.Join(err, s.durable(ctx, last))
 		default:
 			n++
 			last = max(last, c.Pos)
 		}
 		if err := ctx.Err(); err != nil {
-			return n, errors.Join(err, h.durable(ctx, last))
+			return n, errors.Join(err, s.durable(ctx, last))
 		}
 	}
-	return n, h.durable(ctx, last)
+	return n, s.durable(ctx, last)
 }
 
 // dataDirectory is where commands may write lease files: Kea's data directory
 // where the configuration or the environment names one, else the leases' own.
-func (s *Server) dataDirectory() string {
+func (s *Server) dataDirectory(db *config.LeaseDatabase) string {
 	snap := s.Snapshot()
-	if name := snap.Dhcp4.LeaseDatabase.Name; filepath.IsAbs(name) {
-		return filepath.Dir(name)
+	if filepath.IsAbs(db.Name) {
+		return filepath.Dir(db.Name)
 	}
 	if dir := os.Getenv("KEA_DHCP_DATA_DIR"); dir != "" {
 		return filepath.Clean(dir)
@@ -192,10 +218,30 @@ func (s *Server) dataDirectory() string {
 	return LeaseDir(snap)
 }
 
-// WriteFile implements hooks.LeaseStore4. The file is at any time the old or the
-// new one; the old one stays beside it with Kea's ending.
+// WriteFile implements hooks.LeaseStore4.
 func (h hookLeases) WriteFile(ctx context.Context, name string) (string, error) {
-	dir := h.s.dataDirectory()
+	page := make([]lease.Lease4, pageSize)
+	after := dhcp4.IPv4(0)
+	return h.s.writeLeases(ctx, name, &h.s.Snapshot().Dhcp4.LeaseDatabase, leasefile.AppendHeader4(nil), func(rows []byte) []byte {
+		n := h.s.table.Page(after, page)
+		for i := range page[:n] {
+			if leasefile.Writable4(&page[i]) {
+				rows = leasefile.AppendRow4(rows, &page[i])
+			}
+			after = page[i].Addr
+		}
+		if n == 0 {
+			return nil
+		}
+		return rows
+	})
+}
+
+// writeLeases writes a lease file of a header and of what more gives page by
+// page, nil at the end, so that service goes on. The file is at any time the old
+// or the new one; the old one stays beside it with Kea's ending.
+func (s *Server) writeLeases(ctx context.Context, name string, db *config.LeaseDatabase, header []byte, more func(rows []byte) []byte) (string, error) {
+	dir := s.dataDirectory(db)
 	path := filepath.Clean(name)
 	if filepath.Base(name) == name {
 		path = filepath.Join(dir, name)
@@ -208,7 +254,7 @@ func (h hookLeases) WriteFile(ctx context.Context, name string) (string, error) 
 	}
 	pid := os.Getpid()
 	tmp := fmt.Sprintf("%s.tmp%d", path, pid)
-	if err := h.writeRows(ctx, tmp); err != nil {
+	if err := writeRows(ctx, tmp, header, more); err != nil {
 		return "", errors.Join(err, os.Remove(tmp))
 	}
 	bak := fmt.Sprintf("%s.bak%d", path, pid)
@@ -224,40 +270,22 @@ func (h hookLeases) WriteFile(ctx context.Context, name string) (string, error) 
 	return path, nil
 }
 
-// writeRows writes a page at a time, so that service goes on.
-func (h hookLeases) writeRows(ctx context.Context, path string) (err error) {
+func writeRows(ctx context.Context, path string, header []byte, more func(rows []byte) []byte) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	w := bufio.NewWriterSize(f, 1<<18)
-	row := leasefile.AppendHeader4(nil)
-	if _, err := w.Write(row); err != nil {
+	if _, err := f.Write(header); err != nil {
 		return err
 	}
-	page := make([]lease.Lease4, pageSize)
-	for after := dhcp4.IPv4(0); ; {
-		n := h.s.table.Page(after, page)
-		if n == 0 {
-			break
+	for rows := more(nil); rows != nil; rows = more(rows[:0]) {
+		if _, err := f.Write(rows); err != nil {
+			return err
 		}
-		for i := range page[:n] {
-			if !leasefile.Writable4(&page[i]) {
-				continue
-			}
-			row = leasefile.AppendRow4(row[:0], &page[i])
-			if _, err := w.Write(row); err != nil {
-				return err
-			}
-		}
-		after = page[n-1].Addr
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
 	}
 	return f.Sync()
 }

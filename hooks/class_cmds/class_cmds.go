@@ -89,16 +89,26 @@ func className(command string, m arguments.Map) (string, error) {
 	return name, nil
 }
 
-// keys are what a definition may have (Kea refuses others by its own text).
-var keys = map[string]bool{
-	"name": true, "test": true, "option-data": true, "user-context": true, "only-if-required": true,
-	"only-in-additional-list": true, "valid-lifetime": true, "min-valid-lifetime": true, "max-valid-lifetime": true,
-	"template-test": true, "option-def": true, "next-server": true, "server-hostname": true, "boot-file-name": true,
+// keys are what a definition may have (Kea refuses others by its own text), keys4
+// and keys6 what is of one family only.
+var (
+	keys = set("name", "test", "option-data", "user-context", "only-if-required", "only-in-additional-list",
+		"valid-lifetime", "min-valid-lifetime", "max-valid-lifetime", "template-test")
+	keys4 = set("option-def", "next-server", "server-hostname", "boot-file-name")
+	keys6 = set("preferred-lifetime", "min-preferred-lifetime", "max-preferred-lifetime")
+)
+
+func set(names ...string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
 }
 
 // definition reads the only argument of class-add and class-update: a list with
 // one class.
-func definition(command string, m arguments.Map) (def arguments.Map, raw json.RawMessage, name string, err error) {
+func (lib *Library) definition(command string, m arguments.Map) (def arguments.Map, raw json.RawMessage, name string, err error) {
 	if err := needArguments(command, m); err != nil {
 		return def, nil, "", err
 	}
@@ -120,8 +130,12 @@ func definition(command string, m arguments.Map) (def arguments.Map, raw json.Ra
 	if !def.IsMap() {
 		return def, nil, "", fmt.Errorf("invalid class definition specified for the '%s' command. Expected a map", command)
 	}
+	own := keys4
+	if lib.env.Config6() != nil {
+		own = keys6
+	}
 	def.Each(func(k string, _ json.RawMessage) {
-		if !keys[k] {
+		if !keys[k] && !own[k] {
 			err = fmt.Errorf("unsupported client class parameter '%s'", k)
 		}
 	})
@@ -204,7 +218,7 @@ func (lib *Library) get(_ context.Context, command string, m arguments.Map) (r h
 }
 
 func (lib *Library) add(ctx context.Context, command string, m arguments.Map) (r hooks.Response, err error) {
-	def, raw, name, err := definition(command, m)
+	def, raw, name, err := lib.definition(command, m)
 	if err != nil {
 		return r, err
 	}
@@ -231,7 +245,7 @@ func testOf(def arguments.Map) string {
 }
 
 func (lib *Library) update(ctx context.Context, command string, m arguments.Map) (r hooks.Response, err error) {
-	def, raw, name, err := definition(command, m)
+	def, raw, name, err := lib.definition(command, m)
 	if err != nil {
 		return r, err
 	}

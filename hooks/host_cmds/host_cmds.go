@@ -64,6 +64,9 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 		{"reservation-get-by-id", false, (*call).getByID},
 	} {
 		env.Command(hooks.Command{Name: c.name, Mutates: c.mutates, Run: func(ctx context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
+			if env.HostStore4() == nil {
+				return hooks.Response{Result: hooks.ResultError, Text: "reservations of IPv6 hosts by command are not supported yet"}
+			}
 			cl := &call{Context: ctx, config: env.Configuration(), hosts: env.HostStore4(), args: arguments.Parse(args)}
 			r, err := c.run(cl)
 			if err != nil {

@@ -1,6 +1,7 @@
 package lease_cmds
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -68,8 +69,8 @@ func (c *call) update4() (hooks.Response, error) {
 }
 
 func (c *call) del4() (hooks.Response, error) {
-	k, err := c.key4()
-	if err == nil && k.duid {
+	k, err := c.key(c.args, false)
+	if err == nil && k.duid != nil {
 		err = errors.New("Delete by duid is not allowed in v4.")
 	}
 	if err != nil {
@@ -92,38 +93,46 @@ func (c *call) del4() (hooks.Response, error) {
 	return hooks.Response{}, conflict("lease %s is being changed by others; a retry might succeed", l.Addr)
 }
 
-func (c *call) wipe4() (hooks.Response, error) {
+// wipe runs wipe for the subnet that the command names, or for all of ids.
+func (c *call) wipe(family string, ids func() []uint32, one func(ctx context.Context, id uint32) (int, error)) (hooks.Response, error) {
 	id, err := c.args.Uint32("subnet-id", 0)
 	if err != nil {
 		return hooks.Response{}, err
 	}
-	var ids []uint32
-	if id != 0 {
-		ids = append(ids, id)
-	} else {
-		c.config.EachSubnet4(func(s *hooks.Subnet4, _ *hooks.SubnetCounts4) bool {
-			ids = append(ids, s.ID)
-			return true
-		})
+	list := []uint32{id}
+	if id == 0 {
+		list = ids()
 	}
 	n := 0
 	var names strings.Builder
-	for _, id := range ids {
-		k, err := c.leases.Wipe(c, id)
+	for _, id := range list {
+		k, err := one(c, id)
 		n += k
 		if err != nil {
 			return hooks.Response{}, fmt.Errorf("%d leases deleted, then: %w", n, err)
 		}
 		fmt.Fprintf(&names, " %d", id)
 	}
-	r := hooks.Response{Text: fmt.Sprintf("Deleted %d IPv4 lease(s) from subnet(s)%s", n, names.String())}
+	r := hooks.Response{Text: fmt.Sprintf("Deleted %d %s lease(s) from subnet(s)%s", n, family, names.String())}
 	if n == 0 {
 		r.Result = hooks.ResultEmpty
 	}
 	return r, nil
 }
 
-func (c *call) write4() (hooks.Response, error) {
+func (c *call) wipe4() (hooks.Response, error) {
+	return c.wipe("IPv4", func() (ids []uint32) {
+		c.config.EachSubnet4(func(s *hooks.Subnet4, _ *hooks.SubnetCounts4) bool {
+			ids = append(ids, s.ID)
+			return true
+		})
+		return ids
+	}, c.leases.Wipe)
+}
+
+func (c *call) write4() (hooks.Response, error) { return c.write("IPv4", c.leases.WriteFile) }
+
+func (c *call) write(family string, f func(ctx context.Context, name string) (string, error)) (hooks.Response, error) {
 	if !c.args.Given() {
 		return hooks.Response{}, errors.New("no parameters specified for the command")
 	}
@@ -135,7 +144,7 @@ func (c *call) write4() (hooks.Response, error) {
 	if !isText {
 		return hooks.Response{}, errors.New("'filename' parameter must be a string")
 	}
-	path, err := c.leases.WriteFile(c, name)
+	path, err := f(c, name)
 	var bad *hooks.PathError
 	if errors.As(err, &bad) {
 		return hooks.Response{}, fmt.Errorf("'filename' parameter is invalid: %w", err)
@@ -143,12 +152,14 @@ func (c *call) write4() (hooks.Response, error) {
 	if err != nil {
 		return hooks.Response{Result: hooks.ResultFatal, Text: err.Error()}, nil
 	}
-	return ok("IPv4 lease database into '%s'.", path)
+	return ok("%s lease database into '%s'.", family, path)
 }
 
-// resendDDNS4 checks as Kea does. The server sends no DNS updates, so that it
+func (c *call) resendDDNS4() (hooks.Response, error) { return c.resendDDNS(false) }
+
+// resendDDNS checks as Kea does. The server sends no DNS updates, so that it
 // always ends with the first refusal.
-func (c *call) resendDDNS4() (hooks.Response, error) {
+func (c *call) resendDDNS(v6 bool) (hooks.Response, error) {
 	v := c.args.Raw("ip-address")
 	if v == nil {
 		return hooks.Response{}, errors.New("'ip-address' parameter is missing.")
@@ -161,8 +172,8 @@ func (c *call) resendDDNS4() (hooks.Response, error) {
 	if err != nil {
 		return hooks.Response{}, fmt.Errorf("'%s' is not a valid IP address.", text)
 	}
-	if !a.Is4() {
-		return hooks.Response{}, fmt.Errorf("Invalid IPv4 address specified: %s", text)
+	if a.Is4() == v6 {
+		return hooks.Response{}, fmt.Errorf("Invalid %s address specified: %s", familyName(v6), text)
 	}
 	return hooks.Response{}, conflict("DDNS updating is not enabled")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -12,21 +13,26 @@ import (
 	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 // pageSize is how many leases are copied at a time; service goes on between.
 const pageSize = 256
 
-// found is the answer with a list of leases.
-func found(leases []lease4JSON, count bool) (hooks.Response, error) {
+// found4 is the answer with a list of leases.
+func found4(leases []lease4JSON, count bool) (hooks.Response, error) {
+	return found("IPv4", leases, count)
+}
+
+func found[L any](family string, leases []L, count bool) (hooks.Response, error) {
 	if leases == nil {
-		leases = []lease4JSON{}
+		leases = []L{}
 	}
 	args := map[string]any{"leases": leases}
 	if count {
 		args["count"] = len(leases)
 	}
-	r := hooks.Response{Text: fmt.Sprintf("%d IPv4 lease(s) found.", len(leases)), Arguments: args}
+	r := hooks.Response{Text: fmt.Sprintf("%d %s lease(s) found.", len(leases), family), Arguments: args}
 	if len(leases) == 0 {
 		r.Result = hooks.ResultEmpty
 	}
@@ -52,22 +58,21 @@ func (c *call) search(f *lease.Filter) (hooks.Response, error) {
 	if err := c.Err(); err != nil {
 		return hooks.Response{}, err
 	}
-	return found(out, false)
+	return found4(out, false)
 }
 
-// key is what names one lease in lease4-get and lease4-del.
+// key is what names one lease in lease4-get, lease4-del and those for DHCPv6.
 type key struct {
-	addr     dhcp4.IPv4 // if byAddr
-	byAddr   bool
-	subnetID uint32
-	hw, cid  []byte
-	duid     bool
+	addr          netip.Addr // if it is valid
+	typ           lease6.Type
+	subnetID      uint32
+	iaid          uint32
+	hw, cid, duid []byte // one of them
 }
 
-// key4 reads the arguments that name one lease: ip-address, or subnet-id,
-// identifier-type and identifier.
-func (c *call) key4() (k key, err error) {
-	m := c.args
+// key reads the arguments that name one lease: ip-address, or subnet-id,
+// identifier-type and identifier; of DHCPv6 also type and iaid.
+func (c *call) key(m arguments.Map, v6 bool) (k key, err error) {
 	if !m.IsMap() {
 		return k, errors.New("Parameters missing or are not a map.")
 	}
@@ -77,8 +82,11 @@ func (c *call) key4() (k key, err error) {
 		}
 	}
 	if v := m.Raw("type"); v != nil {
-		t, _ := arguments.StringOf(v)
-		if !slices.Contains([]string{"IA_NA", "0", "IA_PD", "2", "V4", "3"}, t) {
+		switch t, _ := arguments.StringOf(v); t {
+		case "IA_NA", "0", "V4", "3":
+		case "IA_PD", "2":
+			k.typ = lease6.TypePD
+		default:
 			return k, fmt.Errorf("Invalid lease type specified: %s, only supported values are: IA_NA, IA_PD and V4", t)
 		}
 	}
@@ -87,32 +95,46 @@ func (c *call) key4() (k key, err error) {
 		if !ok {
 			return k, errors.New("'ip-address' is not a string.")
 		}
-		a, err := arguments.ParseAddr(text)
-		if err != nil {
+		if k.addr, err = arguments.ParseAddr(text); err != nil {
 			return k, err
 		}
-		if !a.Is4() {
-			return k, fmt.Errorf("Invalid IPv4 address specified: %s", text)
+		if k.addr.Is4() == v6 {
+			return k, fmt.Errorf("Invalid %s address specified: %s", familyName(v6), text)
 		}
-		k.addr, k.byAddr = arguments.IPv4(a), true
 		return k, nil
 	}
-	v := m.Raw("subnet-id")
-	if v == nil {
+	number := func(name string) (n uint32, err error) {
+		id, ok := arguments.IntegerOf(m.Raw(name))
+		if !ok {
+			return 0, fmt.Errorf("'%s' parameter is not integer.", name)
+		}
+		if id < 0 || id > math.MaxUint32 {
+			return 0, fmt.Errorf("'%s' parameter is not a 32 bit unsigned integer.", name)
+		}
+		return uint32(id), nil
+	}
+	if !m.Has("subnet-id") {
 		return k, errors.New("Mandatory 'subnet-id' parameter missing.")
 	}
-	id, ok := arguments.IntegerOf(v)
-	if !ok {
-		return k, errors.New("'subnet-id' parameter is not integer.")
+	if k.subnetID, err = number("subnet-id"); err != nil {
+		return k, err
 	}
-	if id < 0 || id > math.MaxUint32 {
-		return k, errors.New("'subnet-id' parameter is not a 32 bit unsigned integer.")
-	}
-	k.subnetID = uint32(id)
 	if m.Has("iaid") {
-		return k, errors.New("'iaid' parameter is specific to DHCPv6.")
+		if !v6 {
+			return k, errors.New("'iaid' parameter is specific to DHCPv6.")
+		}
+		if k.iaid, err = number("iaid"); err != nil {
+			return k, err
+		}
 	}
 	return k, k.identify(m)
+}
+
+func familyName(v6 bool) string {
+	if v6 {
+		return "IPv6"
+	}
+	return "IPv4"
 }
 
 func (k *key) identify(m arguments.Map) (err error) {
@@ -126,31 +148,30 @@ func (k *key) identify(m arguments.Map) (err error) {
 	}
 	switch t {
 	case "hw-address":
-		if k.hw, err = arguments.HWAddr(id); err != nil {
-			return fmt.Errorf("Bad 'hw-address' identifier: %w", err)
-		}
+		k.hw, err = arguments.HWAddr(id)
 	case "client-id":
-		if k.cid, err = arguments.Identifier(id, minClientID, maxClientID); err != nil {
-			return fmt.Errorf("Bad 'client-id' identifier: %w", err)
-		}
+		k.cid, err = arguments.Identifier(id, minClientID, maxClientID)
 	case "duid":
-		k.duid = true
+		k.duid, err = arguments.Identifier(id, minDUID, lease6.MaxDUIDLen)
 	default:
 		return fmt.Errorf("Incorrect identifier type: %s, the only supported values are: hw-address, duid, client-id", t)
+	}
+	if err != nil {
+		return fmt.Errorf("Bad '%s' identifier: %w", t, err)
 	}
 	return nil
 }
 
 func (c *call) find(k *key, l *lease.Lease4) bool {
-	if k.byAddr {
-		return c.leases.Lease(k.addr, l)
+	if k.addr.IsValid() {
+		return c.leases.Lease(arguments.IPv4(k.addr), l)
 	}
 	return c.leases.Client(k.hw, k.cid, k.subnetID, l)
 }
 
 func (c *call) get4() (hooks.Response, error) {
-	k, err := c.key4()
-	if err == nil && k.duid {
+	k, err := c.key(c.args, false)
+	if err == nil && k.duid != nil {
 		err = errors.New("Query by duid is not allowed in v4.")
 	}
 	if err != nil {
@@ -183,31 +204,40 @@ func (c *call) pages(after dhcp4.IPv4, f func(l *lease.Lease4) bool) error {
 	}
 }
 
-func (c *call) getAll4() (hooks.Response, error) {
-	var only map[uint32]bool
-	if c.args.Given() && c.args.Kind() != "null" {
-		v := c.args.Raw("subnets")
-		if v == nil {
-			return hooks.Response{}, errors.New("'subnets' parameter not specified")
-		}
-		list, ok := arguments.ListOf(v)
+// onlySubnets reads the subnets of a get-all command, nil for all.
+func (c *call) onlySubnets() (map[uint32]bool, error) {
+	if !c.args.Given() || c.args.Kind() == "null" {
+		return nil, nil
+	}
+	v := c.args.Raw("subnets")
+	if v == nil {
+		return nil, errors.New("'subnets' parameter not specified")
+	}
+	list, ok := arguments.ListOf(v)
+	if !ok {
+		return nil, errors.New("'subnets' parameter must be a list")
+	}
+	only := make(map[uint32]bool, len(list))
+	for _, e := range list {
+		id, ok := arguments.IntegerOf(e)
 		if !ok {
-			return hooks.Response{}, errors.New("'subnets' parameter must be a list")
+			return nil, errors.New("listed subnet identifiers must be numbers")
 		}
-		only = make(map[uint32]bool, len(list))
-		for _, e := range list {
-			id, ok := arguments.IntegerOf(e)
-			if !ok {
-				return hooks.Response{}, errors.New("listed subnet identifiers must be numbers")
-			}
-			if id < 0 || id > math.MaxUint32 {
-				return hooks.Response{}, fmt.Errorf("out of range subnet identifier %s", e)
-			}
-			only[uint32(id)] = true
+		if id < 0 || id > math.MaxUint32 {
+			return nil, fmt.Errorf("out of range subnet identifier %s", e)
 		}
+		only[uint32(id)] = true
+	}
+	return only, nil
+}
+
+func (c *call) getAll4() (hooks.Response, error) {
+	only, err := c.onlySubnets()
+	if err != nil {
+		return hooks.Response{}, err
 	}
 	var out []lease4JSON
-	err := c.pages(0, func(l *lease.Lease4) bool {
+	err = c.pages(0, func(l *lease.Lease4) bool {
 		if only == nil || only[l.SubnetID] {
 			out = append(out, toJSON4(l))
 		}
@@ -216,63 +246,68 @@ func (c *call) getAll4() (hooks.Response, error) {
 	if err != nil {
 		return hooks.Response{}, err
 	}
-	return found(out, false)
+	return found4(out, false)
+}
+
+// page reads the arguments of a get-page command: the address that the page
+// begins behind (invalid: the start) and the number of leases.
+func (c *call) page(v6 bool) (from netip.Addr, limit int64, err error) {
+	m, family := c.args, 4
+	if v6 {
+		family = 6
+	}
+	if !m.IsMap() {
+		return from, 0, fmt.Errorf("no parameters specified for the lease%d-get-page command", family)
+	}
+	v := m.Raw("from")
+	if v == nil {
+		return from, 0, errors.New("'from' parameter not specified")
+	}
+	text, ok := arguments.StringOf(v)
+	if !ok {
+		return from, 0, errors.New("'from' parameter must be a string")
+	}
+	if text != "start" {
+		if from, err = arguments.ParseAddr(text); err != nil {
+			return from, 0, fmt.Errorf("'from' parameter value is neither 'start' keyword nor a valid IPv%d address", family)
+		}
+		if from.Is4() == v6 {
+			return from, 0, fmt.Errorf("'from' parameter value %s is not an IPv%d address", from, family)
+		}
+	}
+	if v = m.Raw("limit"); v == nil {
+		return from, 0, errors.New("'limit' parameter not specified")
+	}
+	limit, ok = arguments.IntegerOf(v)
+	switch {
+	case !ok:
+		return from, 0, errors.New("'limit' parameter must be a number")
+	case limit < 0 || limit > math.MaxUint32:
+		return from, 0, errors.New("'limit' parameter is not a 32 bit unsigned integer.")
+	case limit == 0:
+		return from, 0, errors.New("'limit' parameter must not be 0.")
+	}
+	return from, limit, nil
 }
 
 func (c *call) getPage4() (hooks.Response, error) {
-	m := c.args
-	if !m.IsMap() {
-		return hooks.Response{}, errors.New("no parameters specified for the lease4-get-page command")
-	}
-	from, err := pageStart4(m)
+	from, limit, err := c.page(false)
 	if err != nil {
 		return hooks.Response{}, err
 	}
-	v := m.Raw("limit")
-	if v == nil {
-		return hooks.Response{}, errors.New("'limit' parameter not specified")
-	}
-	limit, ok := arguments.IntegerOf(v)
-	switch {
-	case !ok:
-		return hooks.Response{}, errors.New("'limit' parameter must be a number")
-	case limit < 0 || limit > math.MaxUint32:
-		return hooks.Response{}, errors.New("'limit' parameter is not a 32 bit unsigned integer.")
-	case limit == 0:
-		return hooks.Response{}, errors.New("'limit' parameter must not be 0.")
+	after := dhcp4.IPv4(0)
+	if from.IsValid() {
+		after = arguments.IPv4(from)
 	}
 	var out []lease4JSON
-	err = c.pages(from, func(l *lease.Lease4) bool {
+	err = c.pages(after, func(l *lease.Lease4) bool {
 		out = append(out, toJSON4(l))
 		return int64(len(out)) < limit
 	})
 	if err != nil {
 		return hooks.Response{}, err
 	}
-	return found(out, true)
-}
-
-// pageStart4 reads "from": the address that the page begins behind.
-func pageStart4(m arguments.Map) (dhcp4.IPv4, error) {
-	v := m.Raw("from")
-	if v == nil {
-		return 0, errors.New("'from' parameter not specified")
-	}
-	text, ok := arguments.StringOf(v)
-	if !ok {
-		return 0, errors.New("'from' parameter must be a string")
-	}
-	if text == "start" {
-		return 0, nil
-	}
-	a, err := arguments.ParseAddr(text)
-	if err != nil {
-		return 0, errors.New("'from' parameter value is neither 'start' keyword nor a valid IPv4 address")
-	}
-	if !a.Is4() {
-		return 0, fmt.Errorf("'from' parameter value %s is not an IPv4 address", a)
-	}
-	return arguments.IPv4(a), nil
+	return found4(out, true)
 }
 
 // text reads the string that a get-by command searches for.
@@ -357,30 +392,31 @@ func (c *call) state() (uint32, error) {
 	return uint32(n), nil // cut to 32 bits, as Kea does
 }
 
-func (c *call) getByState4() (hooks.Response, error) {
+// byState reads the arguments of a get-by-state command and turns the answer of
+// search into that command's.
+func (c *call) byState(search func(st lease.State, subnetID uint32) (hooks.Response, error), none func() (hooks.Response, error)) (r hooks.Response, err error) {
 	if err := c.needMap(); err != nil {
-		return hooks.Response{}, err
+		return r, err
 	}
 	st, err := c.state()
 	if err != nil {
-		return hooks.Response{}, err
+		return r, err
 	}
-	f := lease.Filter{ByState: true, State: lease.State(st)}
+	subnetID := uint32(0)
 	if v := c.args.Raw("subnet-id"); v != nil {
 		id, ok := arguments.IntegerOf(v)
 		if !ok {
-			return hooks.Response{}, errors.New("'subnet-id' parameter must be a number")
+			return r, errors.New("'subnet-id' parameter must be a number")
 		}
 		if id < 0 || id > math.MaxUint32 {
-			return hooks.Response{}, errors.New("'subnet-id' parameter must be a 32 bit unsigned integer")
+			return r, errors.New("'subnet-id' parameter must be a 32 bit unsigned integer")
 		}
-		f.SubnetID = uint32(id)
+		subnetID = uint32(id)
 	}
-	r, err := hooks.Response{}, error(nil)
 	if st <= stateRegistered {
-		r, err = c.search(&f)
+		r, err = search(lease.State(st), subnetID)
 	} else {
-		r, err = found(nil, false)
+		r, err = none()
 	}
 	r.Text = strings.TrimSuffix(r.Text, ".") + " with state "
 	if st <= stateRegistered {
@@ -388,9 +424,15 @@ func (c *call) getByState4() (hooks.Response, error) {
 	} else {
 		r.Text += fmt.Sprint(st)
 	}
-	if f.SubnetID != 0 {
-		r.Text += fmt.Sprintf(" in subnet %d", f.SubnetID)
+	if subnetID != 0 {
+		r.Text += fmt.Sprintf(" in subnet %d", subnetID)
 	}
 	r.Text += "."
 	return r, err
+}
+
+func (c *call) getByState4() (hooks.Response, error) {
+	return c.byState(func(st lease.State, subnetID uint32) (hooks.Response, error) {
+		return c.search(&lease.Filter{ByState: true, State: st, SubnetID: subnetID})
+	}, func() (hooks.Response, error) { return found4(nil, false) })
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
@@ -88,20 +89,8 @@ func (c *call) parseLease4() (l *lease.Lease4, forceCreate bool, err error) {
 	if l.ValidLifetimeS, err = m.Uint32("valid-lft", sn.ValidLifetimeS); err != nil {
 		return nil, false, err
 	}
-	l.CLTTUnixS = c.lib.env.NowUnixNs() / 1e9
-	if m.Has("expire") {
-		at, err := m.Integer("expire", math.MinInt64, math.MaxInt64)
-		switch {
-		case err != nil:
-			return nil, false, err
-		case at <= 0:
-			return nil, false, fmt.Errorf("expiration time must be positive for address %s", addr)
-		case at < int64(l.ValidLifetimeS):
-			return nil, false, fmt.Errorf("expiration time must be greater than valid lifetime for address %s", addr)
-		case at-int64(l.ValidLifetimeS) > math.MaxUint32:
-			return nil, false, fmt.Errorf("expiration time %d is after the year 2106", at)
-		}
-		l.CLTTUnixS = at - int64(l.ValidLifetimeS)
+	if l.CLTTUnixS, err = c.parseExpire(addr, l.ValidLifetimeS); err != nil {
+		return nil, false, err
 	}
 	if err := c.parseRest4(l); err != nil {
 		return nil, false, err
@@ -135,62 +124,101 @@ func (c *call) subnetOfLease4(l *lease.Lease4) (sn hooks.Subnet4, err error) {
 	return sn, nil
 }
 
-// parseRest4 reads names, state and user context.
-func (c *call) parseRest4(l *lease.Lease4) (err error) {
-	m := c.args
-	if l.FQDNFwd, err = m.Bool("fqdn-fwd", false); err != nil {
-		return err
+// parseExpire is the client's last transaction time: now, or by "expire".
+func (c *call) parseExpire(addr netip.Addr, validS uint32) (clttUnixS int64, err error) {
+	if !c.args.Has("expire") {
+		return c.lib.env.NowUnixNs() / 1e9, nil
 	}
-	if l.FQDNRev, err = m.Bool("fqdn-rev", false); err != nil {
-		return err
+	at, err := c.args.Integer("expire", math.MinInt64, math.MaxInt64)
+	switch {
+	case err != nil:
+		return 0, err
+	case at <= 0:
+		return 0, fmt.Errorf("expiration time must be positive for address %s", addr)
+	case at < int64(validS):
+		return 0, fmt.Errorf("expiration time must be greater than valid lifetime for address %s", addr)
+	case at-int64(validS) > math.MaxUint32:
+		return 0, fmt.Errorf("expiration time %d is after the year 2106", at)
+	}
+	return at - int64(validS), nil
+}
+
+// names is the host name of a lease and in which directions the DNS has it.
+type names struct {
+	host     string
+	fwd, rev bool
+}
+
+func (c *call) parseNames() (n names, err error) {
+	m := c.args
+	if n.fwd, err = m.Bool("fqdn-fwd", false); err != nil {
+		return n, err
+	}
+	if n.rev, err = m.Bool("fqdn-rev", false); err != nil {
+		return n, err
 	}
 	if m.Has("hostname") {
-		name, err := m.String("hostname")
-		if err != nil {
-			return err
+		if n.host, err = m.String("hostname"); err != nil {
+			return n, err
 		}
-		if len(name) > lease.MaxHostnameLen {
-			return fmt.Errorf("hostname has %d octets, more than %d", len(name), lease.MaxHostnameLen)
+		if len(n.host) > lease.MaxHostnameLen {
+			return n, fmt.Errorf("hostname has %d octets, more than %d", len(n.host), lease.MaxHostnameLen)
 		}
-		l.SetHost([]byte(strings.ToLower(name)))
+		n.host = strings.ToLower(n.host)
 	}
-	if l.HostnameLen == 0 && (l.FQDNFwd || l.FQDNRev) {
-		return errors.New("No hostname specified and either forward or reverse fqdn was set to true.")
+	if n.host == "" && (n.fwd || n.rev) {
+		return n, errors.New("No hostname specified and either forward or reverse fqdn was set to true.")
 	}
-	if m.Has("state") {
-		n, err := m.Integer("state", 0, math.MaxUint8)
-		if err != nil {
-			return err
-		}
-		if n > stateRegistered {
-			return fmt.Errorf("Invalid state value: %d, supported values are: 0 (default), 1 (declined), 2 (expired-reclaimed), 3 (released) and 4 (registered)", n)
-		}
-		if n == stateRegistered {
-			return errors.New("DHCPv4 leases do not support registered state")
-		}
-		l.State = lease.State(n)
+	return n, nil
+}
+
+// parseState reads the state of a lease.
+func (c *call) parseState() (lease.State, error) {
+	if !c.args.Has("state") {
+		return lease.StateDefault, nil
 	}
-	l.UserContext, err = userContext(m)
+	n, err := c.args.Integer("state", 0, math.MaxUint8)
+	if err == nil && n > stateRegistered {
+		err = fmt.Errorf("Invalid state value: %d, supported values are: 0 (default), 1 (declined), 2 (expired-reclaimed), 3 (released) and 4 (registered)", n)
+	}
+	return lease.State(n), err
+}
+
+// parseRest4 reads names, state and user context.
+func (c *call) parseRest4(l *lease.Lease4) error {
+	n, err := c.parseNames()
+	if err != nil {
+		return err
+	}
+	l.FQDNFwd, l.FQDNRev = n.fwd, n.rev
+	l.SetHost([]byte(n.host))
+	if l.State, err = c.parseState(); err != nil {
+		return err
+	}
+	if l.State == stateRegistered {
+		return errors.New("DHCPv4 leases do not support registered state")
+	}
+	ctx, err := userContext(c.args)
+	if err == nil && ctx != nil {
+		l.UserContext = arguments.Compact(upgradeExtendedInfo4(ctx))
+	}
 	return err
 }
 
-// userContext is the lease's user-context with its comment folded in and
-// extended information in today's form.
-func userContext(m arguments.Map) (string, error) {
+// userContext is the lease's user-context with its comment folded in, nil if
+// there is none.
+func userContext(m arguments.Map) (json.RawMessage, error) {
 	ctx := m.Raw("user-context")
 	if ctx != nil && arguments.Kind(ctx) != "map" {
-		return "", fmt.Errorf("Invalid user context '%s' is not a JSON map.", arguments.Compact(ctx))
+		return nil, fmt.Errorf("Invalid user context '%s' is not a JSON map.", arguments.Compact(ctx))
 	}
 	if comment := m.Raw("comment"); comment != nil {
 		if arguments.Parse(ctx).Has("comment") {
-			return "", fmt.Errorf("Duplicated comment entry '%s' in user context '%s'", arguments.Compact(comment), arguments.Compact(ctx))
+			return nil, fmt.Errorf("Duplicated comment entry '%s' in user context '%s'", arguments.Compact(comment), arguments.Compact(ctx))
 		}
 		ctx = withMember(ctx, "comment", comment)
 	}
-	if ctx == nil {
-		return "", nil
-	}
-	return arguments.Compact(upgradeExtendedInfo4(ctx)), nil
+	return ctx, nil
 }
 
 // withMember is map ctx (nil is empty) with one more member.

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
@@ -33,10 +34,11 @@ func (*Library) Close() error { return nil }
 // call is one command being run.
 type call struct {
 	context.Context
-	lib    *Library
-	leases hooks.LeaseStore4
-	config hooks.Configuration
-	args   arguments.Map
+	lib     *Library
+	leases  hooks.LeaseStore4
+	leases6 hooks.LeaseStore6
+	config  hooks.Configuration
+	args    arguments.Map
 }
 
 // Load implements hooks.Library. Of Kea's parameters "binding-variables" is
@@ -50,9 +52,14 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 	if unknown != nil {
 		return unknown
 	}
-	for _, c := range commands4 {
+	for _, c := range append(commands4[:len(commands4):len(commands4)], commands6...) {
 		env.Command(hooks.Command{Name: c.name, Mutates: c.mutates, Run: func(ctx context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
-			cl := &call{ctx, lib, env.LeaseStore4(), env.Configuration(), arguments.Parse(args)}
+			cl := &call{ctx, lib, env.LeaseStore4(), env.LeaseStore6(), env.Configuration(), arguments.Parse(args)}
+			if v6 := strings.HasPrefix(c.name, "lease6-"); v6 && cl.leases6 == nil {
+				return failed(errors.New("this server has no DHCPv6 leases"))
+			} else if !v6 && cl.leases == nil {
+				return failed(errors.New("this server has no DHCPv4 leases"))
+			}
 			r, err := c.run(cl)
 			if err != nil {
 				return failed(err)
@@ -60,19 +67,17 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 			return r
 		}})
 	}
-	for _, name := range names6 {
-		env.Command(hooks.Command{Name: name, Run: func(context.Context, json.RawMessage, *hooks.Response) hooks.Response {
-			return hooks.Response{Result: hooks.ResultError, Text: "this server has no DHCPv6 leases"}
-		}})
-	}
 	return nil
 }
 
-var commands4 = []struct {
+type command struct {
 	name    string
 	mutates bool
 	run     func(*call) (hooks.Response, error)
-}{
+}
+
+// Kea has both lists in every server.
+var commands4 = []command{
 	{"lease4-add", true, (*call).add4},
 	{"lease4-update", true, (*call).update4},
 	{"lease4-del", true, (*call).del4},
@@ -88,11 +93,21 @@ var commands4 = []struct {
 	{"lease4-get-by-state", false, (*call).getByState4},
 }
 
-// names6 are the commands for DHCPv6 leases. Kea has them in every server.
-var names6 = []string{
-	"lease6-add", "lease6-update", "lease6-del", "lease6-wipe", "lease6-write", "lease6-resend-ddns", "lease6-bulk-apply",
-	"lease6-get", "lease6-get-all", "lease6-get-page", "lease6-get-by-hw-address", "lease6-get-by-duid", "lease6-get-by-hostname",
-	"lease6-get-by-state",
+var commands6 = []command{
+	{"lease6-add", true, (*call).add6},
+	{"lease6-update", true, (*call).update6},
+	{"lease6-del", true, (*call).del6},
+	{"lease6-wipe", true, (*call).wipe6},
+	{"lease6-write", true, (*call).write6},
+	{"lease6-resend-ddns", true, (*call).resendDDNS6},
+	{"lease6-bulk-apply", true, (*call).bulkApply6},
+	{"lease6-get", false, (*call).get6},
+	{"lease6-get-all", false, (*call).getAll6},
+	{"lease6-get-page", false, (*call).getPage6},
+	{"lease6-get-by-hw-address", false, (*call).getByHWAddress6},
+	{"lease6-get-by-duid", false, (*call).getByDUID6},
+	{"lease6-get-by-hostname", false, (*call).getByHostname6},
+	{"lease6-get-by-state", false, (*call).getByState6},
 }
 
 // conflictError is an error that is answered with ResultConflict: the command
