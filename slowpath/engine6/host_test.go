@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
 func pdConfig(delegated string) string {
@@ -100,4 +101,82 @@ func TestReservedOverStale(t *testing.T) {
 	if l.addr(0) == a {
 		t.Error("two owners")
 	}
+}
+
+// A client with reservations in several subnets of a shared network gets what is
+// reserved wherever that is (V6-043).
+func TestReservationsInNetwork(t *testing.T) {
+	l := newLab(t, `"valid-lifetime": 4000, "client-classes": [ { "name": "c2" } ],
+		"shared-networks": [ { "name": "net", "interface": "eth0", "subnet6": [
+		  { "id": 1, "subnet": "2001:db8:1::/64", "pools": [ { "pool": "2001:db8:1::10 - 2001:db8:1::20" } ] },
+		  { "id": 2, "subnet": "2001:db8:2::/64", "pools": [ { "pool": "2001:db8:2::10 - 2001:db8:2::20" } ],
+		    "option-data": [ { "name": "dns-servers", "data": "2001:db8:2::53" } ],
+		    "reservations": [ { "duid": "00:03:00:01:02:c1:00:00:00:01", "ip-addresses": [ "2001:db8:2::abc" ], "client-classes": [ "c2" ] } ] } ] } ]`)
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 1, na(1), oro(23)))
+	if l.addr(0) != "2001:db8:2::abc" || l.q.Subnet.ID != 2 || !l.answer.Has(dhcp6.OptDNSServers) || !l.q.Classes.Has("c2") {
+		t.Errorf("%s of subnet %d", l.addr(0), l.q.Subnet.ID)
+	}
+	// Again, with a hint elsewhere: what it has stays.
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 1, na(1, "2001:db8:1::10"), oro(23)))
+	if l.addr(0) != "2001:db8:2::abc" || l.q.Subnet.ID != 2 {
+		t.Errorf("%s of subnet %d", l.addr(0), l.q.Subnet.ID)
+	}
+	if l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 2, na(1))); l.addr(0) != "2001:db8:1::10" {
+		t.Errorf("client 2 has %s", l.addr(0))
+	}
+}
+
+// Above adaptive-lease-time-threshold prefixes are delegated for the least time.
+func TestAdaptiveLifetimes(t *testing.T) {
+	l := newLab(t, `"valid-lifetime": 4000, "min-valid-lifetime": 400, "max-valid-lifetime": 8000,
+		"preferred-lifetime": 2000, "min-preferred-lifetime": 200, "max-preferred-lifetime": 4000,
+		"pd-allocator": "flq", "adaptive-lease-time-threshold": 0.5,
+		"subnet6": [ { "id": 1, "subnet": "2001:db8:1::/48", "interface": "eth0",
+		  "pd-pools": [ { "prefix": "2001:db8:20::", "prefix-len": 54, "delegated-len": 56 } ] } ]`)
+	for n, want := range []uint32{4000, 400, 400, 400} {
+		l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, n+1, pd(1)))
+		if got := l.ia(0).res[0].ValidS; got != want {
+			t.Errorf("client %d: %d s, want %d", n+1, got, want)
+		}
+	}
+	// Nothing is taken away of what the first one has.
+	l.now += 1500
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, pd(1)))
+	if x := l.ia(0).res[0]; x.ValidS != 2500 || x.PreferredS != 500 {
+		t.Errorf("%+v", x)
+	}
+}
+
+// store-extended-info: what the relays say is kept, and a change of it is stored
+// though the lease could be answered from the cache (V6-048).
+func TestRelayInfo(t *testing.T) {
+	l := newLab(t, `"store-extended-info": true, `+simple)
+	by := func(port string) part {
+		return relayed("2001:db8:1::1", opt(dhcp6.OptInterfaceID, []byte(port)))
+	}
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 1, na(1), by("a")))
+	a := l.addr(0)
+	if !containsPort(l.lease(a).Relays(), "a") {
+		t.Errorf("%x", l.lease(a).Relays())
+	}
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, na(1, a), by("a")))
+	if l.r.ReusedNA != 1 {
+		t.Error("nothing changed, and it was stored")
+	}
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, na(1, a), by("b")))
+	if l.r.ReusedNA != 0 || !containsPort(l.lease(a).Relays(), "b") {
+		t.Errorf("%x", l.lease(a).Relays())
+	}
+	// Without relays what is known stays.
+	l.now += 3000
+	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, na(1, a)))
+	if !containsPort(l.lease(a).Relays(), "b") {
+		t.Errorf("%x", l.lease(a).Relays())
+	}
+}
+
+func containsPort(info []byte, port string) bool {
+	var r lease6.Relay
+	rest, ok := lease6.NextRelay(info, &r)
+	return ok && len(rest) == 0 && string(dhcp6.Options(r.Options).Find(dhcp6.OptInterfaceID)) == port
 }
