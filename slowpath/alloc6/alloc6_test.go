@@ -24,6 +24,8 @@ func newRand(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
+func newRandOf(n uint64) *rand.Rand { return rand.New(rand.NewPCG(n, 7)) }
+
 func ip(s string) lease6.IPv6 { return netip.MustParseAddr(s).As16() }
 
 // newSubnet makes a subnet with the pools first, last, first, last, …
@@ -404,7 +406,7 @@ func TestConcurrentOwners(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			r := rand.New(rand.NewPCG(uint64(w), 7))
+			r := newRandOf(uint64(w))
 			for range 2000 {
 				addr, k := a.Pick(s, 0)
 				if k == None {
@@ -440,7 +442,7 @@ func TestConcurrentOwners(t *testing.T) {
 	}
 }
 
-func TestFollowsTable(t *testing.T) {
+func TestPoolOf(t *testing.T) {
 	s := withPrefixes(newSubnet(1, "iterative", "2001:db8::1", "2001:db8::2"), "2001:db8:8000::/47", 48)
 	a := newSet(s)
 	a.LeaseExists6(record(1, "2001:db8::1", lease.StateDefault))
