@@ -151,3 +151,57 @@ func TestKeasFileOfAnotherKindRefusesToStart(t *testing.T) {
 		t.Fatalf("error is %v, want one that names the file", err)
 	}
 }
+
+// TestKeasDHCPv6LeasesAreTakenOverAndMirrored: what Kea granted is known before
+// the first answer, also where the journal has served DHCPv4 for long; and the
+// file goes on at its place.
+func TestKeasDHCPv6LeasesAreTakenOverAndMirrored(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "kea-leases6.csv")
+	four := fmt.Sprintf(`{ "lease-database": { "type": "memfile", "name": %q } }`, filepath.Join(dir, "kea-leases4.csv"))
+	newBed(t, fmt.Sprintf(`{ "Dhcp4": %s, "Dataplane": { "lease-directory": %q } }`, four, filepath.Join(dir, "leases")), Options{}).close()
+	text := fmt.Sprintf("%s\n2001:db8:1::100,00:03:00:01:02:00:00:00:00:09,4000,%d,1,3000,0,7,128,0,0,,,0,,,,0\n", leasefile.Header6, time.Now().Unix()+3000)
+	if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil { // Kea ended an hour ago
+		t.Fatal(err)
+	}
+	config := strings.Replace(testConfig6(dir, four, "", true), `"persist": true`, fmt.Sprintf(`"persist": true, "name": %q`, path), 1)
+	b := newBed(t, config, Options{})
+	addr := strings.Fields(leased6(newClient6(b, 1).lease()))[0]
+	if addr == "2001:db8:1::100" {
+		t.Error("the address that Kea has leased went to another client")
+	}
+	b.close()
+	if _, err := os.Stat(path + ".kea"); err != nil {
+		t.Errorf("Kea's file is not kept: %v", err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"2001:db8:1::100,", addr + ",", "2001:db8:8000:"} {
+		if !strings.Contains(string(data), "\n"+want) {
+			t.Errorf("the new file lacks %q:\n%s", want, data)
+		}
+	}
+}
+
+func TestWhichDHCPv6LeaseFile(t *testing.T) {
+	data := t.TempDir()
+	t.Setenv("KEA_DHCP_DATA_DIR", data)
+	for _, c := range []struct{ name, parts, want string }{
+		{"Kea's default", `"Dhcp6": {}`, filepath.Join(data, "kea-leases6.csv")},
+		{"a name", `"Dhcp6": { "lease-database": { "type": "memfile", "name": "y.csv" } }`, filepath.Join(data, "y.csv")},
+		{"a mirror of the only family", `"Dhcp6": {}, "Dataplane": { "lease-file-mirror": "/m.csv" }`, "/m.csv"},
+		{"a mirror of the other family", `"Dhcp4": {}, "Dhcp6": {}, "Dataplane": { "lease-file-mirror": "/m.csv" }`, filepath.Join(data, "kea-leases6.csv")},
+		{"no mirror", `"Dhcp4": {}, "Dhcp6": {}, "Dataplane": { "lease-file-mirror": "none" }`, ""},
+		{"not persistent", `"Dhcp6": { "lease-database": { "type": "memfile", "persist": false } }`, ""},
+	} {
+		if got := leaseFile6(WithDhcp4(parse(t, "{"+c.parts+"}"))); got != c.want {
+			t.Errorf("%s: the lease file is %q, want %q", c.name, got, c.want)
+		}
+	}
+}

@@ -152,7 +152,7 @@ func New(o Options) (_ *Server, err error) {
 	}
 	d := o.Snapshot.Dhcp4
 	s := &Server{opt: o, log: o.Log, started: time.Now(), port4: o.Port}
-	s.tracer = newTracer(o.Log)
+	s.tracer = newTracer(o.Log, "dhcp4")
 	s.setTrace()
 	s.mu.workers = map[*Worker]struct{}{}
 	s.clients.set.keys = map[uint64]struct{}{}

@@ -44,6 +44,8 @@ type server6 struct {
 	}
 	// commandJournal is under Server.commandJournal's lock.
 	commandJournal struct{ e *engine6.Worker }
+	tracer         tracer
+	traced         atomic.Uint32 // a traceSet
 }
 
 // runtime6 is what workers use of one configuration beside the engine's part,
@@ -115,6 +117,8 @@ func (s *Server) new6(snap *config.Snapshot) (*server6, error) {
 	x := &server6{port: s.opt.Port6, id: id, persist: snap.Dhcp6.LeaseDatabase.Persist}
 	x.clients.set.keys = map[uint64]struct{}{}
 	x.table = s.table6
+	x.tracer = newTracer(s.opt.Log6, "dhcp6")
+	x.traced.Store(uint32(x.tracer.wanted()))
 	x.family = s.newFamily(stat.V6, snap, x.leaseStats)
 	x.reclaimed.shard = x.stats.NewShard()
 	x.drops.parse = stat.NewGroup(int(dhcp6.NumReasons))

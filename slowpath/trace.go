@@ -37,7 +37,10 @@ const (
 	numTraceLoggers
 )
 
-var traceNames = [numTraceLoggers]string{"dhcp4", "bad-packets", "packets", "options", "leases", "alloc-engine", "dhcpsrv", "hosts"}
+// traceServer is the family's own logger.
+const traceServer = traceDHCP4
+
+var traceNames = [numTraceLoggers]string{"", "bad-packets", "packets", "options", "leases", "alloc-engine", "dhcpsrv", "hosts"}
 
 // traceSet says for which loggers lines are written.
 type traceSet uint32
@@ -53,17 +56,37 @@ const (
 	dbgDetailData     = 55
 )
 
-// tracer is the loggers; made once.
+// tracer is the loggers of a family; made once.
 type tracer struct {
 	log [numTraceLoggers]*slog.Logger
 }
 
-func newTracer(l *slog.Logger) tracer {
+// newTracer takes the family's root logger and the name of its own.
+func newTracer(l *slog.Logger, own string) tracer {
 	var t tracer
 	for i, name := range traceNames {
+		if name == "" {
+			name = own
+		}
 		t.log[i] = l.WithGroup(name)
 	}
 	return t
+}
+
+// line writes a line for one of the loggers in set.
+func (t *tracer) line(set traceSet, l traceLogger, level slog.Level, id, format string, a []any) {
+	log := t.log[l]
+	if set.has(l) && log.Enabled(context.Background(), level) {
+		log.Log(context.Background(), level, id+" "+fmt.Sprintf(format, a...))
+	}
+}
+
+// warn writes a warning of Kea's about a packet, after mayWarn.
+func (t *tracer) warn(l traceLogger, id, format string, a []any) {
+	log := t.log[l]
+	if log.Enabled(context.Background(), slog.LevelWarn) {
+		log.Warn(id + " " + fmt.Sprintf(format, a...))
+	}
 }
 
 // wanted asks the loggers. Handlers that do not know are asked for DEBUG.
@@ -83,21 +106,19 @@ func (t *tracer) wanted() traceSet {
 }
 
 // setTrace takes up the loggers in force.
-func (s *Server) setTrace() { s.traced.Store(uint32(s.tracer.wanted())) }
+func (s *Server) setTrace() {
+	s.traced.Store(uint32(s.tracer.wanted()))
+	if s.six != nil {
+		s.six.traced.Store(uint32(s.six.tracer.wanted()))
+	}
+}
 
 func (w *Worker) debug(l traceLogger, level int, id, format string, a ...any) {
-	w.line(l, logging.Debug(level), id, format, a...)
+	w.s.tracer.line(w.trace, l, logging.Debug(level), id, format, a)
 }
 
 func (w *Worker) info(l traceLogger, id, format string, a ...any) {
-	w.line(l, slog.LevelInfo, id, format, a...)
-}
-
-func (w *Worker) line(l traceLogger, level slog.Level, id, format string, a ...any) {
-	log := w.s.tracer.log[l]
-	if w.trace.has(l) && log.Enabled(context.Background(), level) {
-		log.Log(context.Background(), level, id+" "+fmt.Sprintf(format, a...))
-	}
+	w.s.tracer.line(w.trace, l, slog.LevelInfo, id, format, a)
 }
 
 // warnEveryNs is how often a worker writes a warning about packets when nobody
@@ -119,10 +140,7 @@ func (w *Worker) mayWarn(l traceLogger) bool {
 
 // warn writes a warning of Kea's about a packet, after mayWarn.
 func (w *Worker) warn(l traceLogger, id, format string, a ...any) {
-	log := w.s.tracer.log[l]
-	if log.Enabled(context.Background(), slog.LevelWarn) {
-		log.Warn(id + " " + fmt.Sprintf(format, a...))
-	}
+	w.s.tracer.warn(l, id, format, a)
 }
 
 // label is how Kea names a query in its log.
@@ -155,8 +173,10 @@ func orNone(b []byte) string {
 }
 
 // details is a message on one line.
-func details(msg []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(dhcp4.AppendText(nil, msg))), "\n")
+func details(msg []byte) string { return oneLine(dhcp4.AppendText(nil, msg)) }
+
+func oneLine(text []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
 	}

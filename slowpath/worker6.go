@@ -28,6 +28,7 @@ type worker6 struct {
 	parked []*query6
 	ready  chan *query6
 	shed   uint32
+	trace  traceSet // which loggers want lines about packets
 
 	nextExpiryNs int64
 }
@@ -74,6 +75,7 @@ func (x *worker6) close() {
 func (x *worker6) begin() {
 	x.rt = x.s.runtime.Load()
 	x.cfg = x.engine.Begin()
+	x.trace = traceSet(x.s.traced.Load())
 }
 
 func (x *worker6) end() {
@@ -110,6 +112,9 @@ func (x *worker6) handle(p *netio.Packet, h *frame.Headers, iface *iface) {
 		c.frame = c.buf[:copy(c.buf[:], p.Data)]
 	}
 	c.iface = iface
+	if x.trace != 0 {
+		x.traceReceived(c)
+	}
 	msg := c.frame[c.hdr.PayloadOff : int(c.hdr.PayloadOff)+int(c.hdr.PayloadLen)]
 	parsed := false
 	if x.rt.any {
@@ -132,9 +137,15 @@ func (x *worker6) handle(p *netio.Packet, h *frame.Headers, iface *iface) {
 			x.drops.parse.Inc(int(why))
 			x.stats.Inc(stat.Pkt6ReceiveDrop)
 			x.stats.Inc(stat.Pkt6ParseFailed)
+			if x.trace != 0 {
+				x.traceBad(c, msg, why)
+			}
 			x.done(c)
 			return
 		}
+	}
+	if x.trace != 0 {
+		x.traceParsed(c)
 	}
 	if n := c.view.Notes(); n != 0 {
 		for i := 0; n != 0; i, n = i+1, n>>1 {
@@ -145,13 +156,11 @@ func (x *worker6) handle(p *netio.Packet, h *frame.Headers, iface *iface) {
 	}
 	x.stats.Inc(received6(c.view.Type()))
 	if x.w.pressure >= shedFrom && x.overloaded(c.view.Type()) {
-		x.drop(ReasonOverload)
-		x.done(c)
+		x.refuse(c, ReasonOverload)
 		return
 	}
 	if x.s.service.disabled.Load() {
-		x.drop(ReasonServiceDisabled)
-		x.done(c)
+		x.refuse(c, ReasonServiceDisabled)
 		return
 	}
 
@@ -181,8 +190,7 @@ func (x *worker6) handle(p *netio.Packet, h *frame.Headers, iface *iface) {
 	// One query of a client at a time, on whatever worker it arrives.
 	key := maphash.Bytes(clientSeed, c.view.ClientID()) | 1
 	if x.s.clients.parked.Load() > 0 && x.s.clients.inFlight(key, 0) {
-		x.drop(ReasonDuplicate)
-		x.done(c)
+		x.refuse(c, ReasonDuplicate)
 		return
 	}
 	c.key = key
@@ -227,11 +235,18 @@ func (x *worker6) process(p *netio.Packet, c *query6) {
 	if c.rt.any {
 		c.setHookSubnet()
 	}
+	if x.trace != 0 {
+		x.traceSubnet(c)
+	}
 	why := x.engine.Process6(&c.q, &c.r)
 	x.countFailures(c)
+	x.warnFailures(c)
 	if why != engine6.ReasonOK {
 		x.engineDrop(c, why)
 		return
+	}
+	if x.trace != 0 {
+		x.traceDecision(c)
 	}
 	x.stats.Add(stat.V6NALeaseReuses, uint64(c.r.ReusedNA))
 	x.stats.Add(stat.V6PDLeaseReuses, uint64(c.r.ReusedPD))
@@ -296,6 +311,9 @@ func (x *worker6) answer(p *netio.Packet, c *query6) {
 		x.done(c)
 		return
 	}
+	if x.trace != 0 {
+		x.traceSend(c, msg)
+	}
 	x.stats.Inc(stat.Pkt6Sent)
 	if k, ok := sent6(c.r.Type); ok {
 		x.stats.Inc(k)
@@ -355,6 +373,15 @@ func (x *worker6) drop(why Reason) {
 	}
 }
 
+// refuse ends a query that the server does not take.
+func (x *worker6) refuse(c *query6, why Reason) {
+	x.drop(why)
+	if x.trace != 0 {
+		x.traceRefused(c, why)
+	}
+	x.done(c)
+}
+
 func (x *worker6) hookDrop(c *query6, why Reason) {
 	x.drops.server.Inc(int(why))
 	x.stats.Inc(stat.Pkt6ReceiveDrop)
@@ -372,6 +399,9 @@ func (x *worker6) engineDrop(c *query6, why engine6.Reason) {
 		if m.c != stat.Pkt6ReceiveDrop {
 			x.stats.Inc(m.c)
 		}
+	}
+	if x.trace != 0 {
+		x.traceDrop(c, why)
 	}
 	x.done(c)
 }
