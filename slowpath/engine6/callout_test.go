@@ -158,3 +158,48 @@ func TestFlexID(t *testing.T) {
 		t.Error("somebody else's reservation")
 	}
 }
+
+// A query may be parked between any two steps: its message then lies elsewhere,
+// and where it was there is something else.
+func TestMovedMessage(t *testing.T) {
+	l := newLab(t, `"early-global-reservations-lookup": true, `+busy)
+	q := ask(dhcp6.MsgRequest, 5, na(1), pd(2), oro(23, 67), with(dhcp6.OptClientFQDN, []byte{1, 1, 'x'}),
+		relayed("2001:db8:2::1", opt(dhcp6.OptInterfaceID, []byte("port"))))
+	m := q.message()
+	move := func() {
+		next := append([]byte(nil), m...)
+		for i := range m {
+			m[i] = 0xEE
+		}
+		if m = next; l.view.Parse(m) != dhcp6.ReasonOK {
+			t.Fatal("not parsed")
+		}
+	}
+	if l.view.Parse(m) != dhcp6.ReasonOK {
+		t.Fatal("not parsed")
+	}
+	l.q.Msg, l.q.NowUnixS, l.q.IfName = &l.view, l.now, "eth0"
+	l.q.Src, l.q.Dst = q.src, q.dst
+	w := l.w
+	w.Begin()
+	if r := w.Accept6(&l.q); r != ReasonOK {
+		t.Fatal(r)
+	}
+	move()
+	w.SelectSubnet6(&l.q)
+	move()
+	if r := w.Process6(&l.q, &l.r); r != ReasonOK {
+		t.Fatal(r)
+	}
+	move()
+	if r := w.Finish6(&l.q, &l.r); r != ReasonOK {
+		t.Fatal(r)
+	}
+	out, _ := l.r.Append(nil, l.r.MaxLen, l.r.ORO)
+	moved := string(dhcp6.AppendText(nil, out))
+	l2 := newLab(t, `"early-global-reservations-lookup": true, `+busy)
+	l2.want(dhcp6.MsgReply, q)
+	if want := string(dhcp6.AppendText(nil, l2.out)); moved != want {
+		t.Errorf("moved:\n%swant:\n%s", moved, want)
+	}
+}

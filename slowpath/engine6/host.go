@@ -50,6 +50,7 @@ func (w *Worker) earlyLookup(q *Query6) {
 		return
 	}
 	q.early = true
+	q.identify() // the message may have moved since Accept6
 	if q.cfg.Hosts.Len() > 0 {
 		q.global = w.hostIn(q, 0)
 	}
