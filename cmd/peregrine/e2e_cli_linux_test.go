@@ -106,8 +106,8 @@ func TestCommandLine(t *testing.T) {
 	call(t, "", program(t, "kea-dhcp6"), "-v").expect(t, "kea-dhcp6", 0, `^3\.\d+\.\d+\n$`, "")
 	call(t, "", program(t, "kea-dhcp-ddns"), "-v").expect(t, "kea-dhcp-ddns", 1, "", `kea-dhcp-ddns: this server does not send DNS updates`)
 	// A daemon of Kea's serves its own part of a file and no other.
-	four, six := writeFile(t, filepath.Join(dir, "four.json"), `{ "Dhcp4": { } }`), writeFile(t, filepath.Join(dir, "six.json"), `{ "Dhcp6": { } }`)
-	both := writeFile(t, filepath.Join(dir, "both.json"), `{ "Dhcp4": { }, "Dhcp6": { } }`)
+	four, six := writeFile(t, "four.json", `{ "Dhcp4": { } }`), writeFile(t, "six.json", `{ "Dhcp6": { } }`)
+	both := writeFile(t, "both.json", `{ "Dhcp4": { }, "Dhcp6": { } }`)
 	for _, c := range []struct {
 		name, file string
 		status     int
