@@ -279,7 +279,7 @@ func writeRows(ctx context.Context, path string, header []byte, more func(rows [
 	if _, err := f.Write(header); err != nil {
 		return err
 	}
-	for rows := more(nil); rows != nil; rows = more(rows[:0]) {
+	for rows := more(make([]byte, 0, 1<<16)); rows != nil; rows = more(rows[:0]) {
 		if _, err := f.Write(rows); err != nil {
 			return err
 		}

@@ -32,12 +32,11 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 	if m := arguments.Parse(params); m.Len() > 0 {
 		return errors.New("the library has no parameters")
 	}
-	env.Command(hooks.Command{Name: "stat-lease4-get", Run: func(_ context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
-		return lib.get4(arguments.Parse(args))
-	}})
-	env.Command(hooks.Command{Name: "stat-lease6-get", Run: func(context.Context, json.RawMessage, *hooks.Response) hooks.Response {
-		return hooks.Response{Result: hooks.ResultError, Text: "this server has no DHCPv6 leases"}
-	}})
+	for name, get := range map[string]func(string, arguments.Map) hooks.Response{"stat-lease4-get": lib.get4, "stat-lease6-get": lib.get6} {
+		env.Command(hooks.Command{Name: name, Run: func(_ context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
+			return get(name, arguments.Parse(args))
+		}})
+	}
 	return nil
 }
 
@@ -117,25 +116,53 @@ func parseSelection(m arguments.Map) (s selection, err error) {
 
 var columns4 = []string{"subnet-id", "total-addresses", "cumulative-assigned-addresses", "assigned-addresses", "declined-addresses"}
 
-func (lib *Library) get4(m arguments.Map) hooks.Response {
+func (lib *Library) get4(command string, m arguments.Map) hooks.Response {
+	if lib.env.Config6() != nil {
+		return hooks.Response{Result: hooks.ResultError, Text: "this server has no DHCPv4 leases"}
+	}
+	return lib.table(command, m, columns4, func(has func(uint32) bool) (rows [][]any) {
+		lib.env.Configuration().EachSubnet4(func(x *hooks.Subnet4, n *hooks.SubnetCounts4) bool {
+			if has(x.ID) {
+				rows = append(rows, []any{x.ID, n.Total, n.Cumulative, n.Assigned, n.Declined})
+			}
+			return true
+		})
+		return rows
+	})
+}
+
+var columns6 = []string{"subnet-id", "total-nas", "cumulative-assigned-nas", "assigned-nas", "declined-addresses",
+	"total-pds", "cumulative-assigned-pds", "assigned-pds"}
+
+func (lib *Library) get6(command string, m arguments.Map) hooks.Response {
+	if lib.env.Config6() == nil {
+		return hooks.Response{Result: hooks.ResultError, Text: "this server has no DHCPv6 leases"}
+	}
+	return lib.table(command, m, columns6, func(has func(uint32) bool) (rows [][]any) {
+		lib.env.Configuration().EachSubnet6(func(x *hooks.Subnet6, n *hooks.SubnetCounts6) bool {
+			if has(x.ID) {
+				rows = append(rows, []any{x.ID, n.TotalNA, n.CumulativeNA, n.AssignedNA, n.DeclinedNA, n.TotalPD, n.CumulativePD, n.AssignedPD})
+			}
+			return true
+		})
+		return rows
+	})
+}
+
+// table is the answer with the rows of the subnets that the command asks for.
+func (lib *Library) table(command string, m arguments.Map, columns []string, get func(has func(id uint32) bool) [][]any) hooks.Response {
 	s, err := parseSelection(m)
 	if err != nil {
 		return hooks.Response{Result: hooks.ResultError, Text: err.Error()}
 	}
-	var rows [][5]uint64
-	lib.env.Configuration().EachSubnet4(func(x *hooks.Subnet4, n *hooks.SubnetCounts4) bool {
-		if s.has(x.ID) {
-			rows = append(rows, [5]uint64{uint64(x.ID), n.Total, n.Cumulative, n.Assigned, n.Declined})
-		}
-		return true
-	})
+	rows := get(s.has)
 	if len(rows) == 0 {
-		return hooks.Response{Result: hooks.ResultEmpty, Text: fmt.Sprintf("stat-lease4-get%v: no matching data, %s", &s, s.nothing()),
+		return hooks.Response{Result: hooks.ResultEmpty, Text: fmt.Sprintf("%s%v: no matching data, %s", command, &s, s.nothing()),
 			Arguments: map[string]any{}}
 	}
-	return hooks.Response{Text: fmt.Sprintf("stat-lease4-get%v: %d rows found", &s, len(rows)), Arguments: map[string]any{
+	return hooks.Response{Text: fmt.Sprintf("%s%v: %d rows found", command, &s, len(rows)), Arguments: map[string]any{
 		"result-set": map[string]any{
-			"columns": columns4, "rows": rows,
+			"columns": columns, "rows": rows,
 			"timestamp": time.Unix(0, lib.env.NowUnixNs()).UTC().Format("2006-01-02 15:04:05.000000"),
 		},
 	}}

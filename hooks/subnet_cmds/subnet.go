@@ -145,8 +145,8 @@ func (c *call) subnetAdd() (r hooks.Response, err error) {
 // changed is the answer that names the subnet as it is in force.
 func (c *call) changed(id uint32, what string) hooks.Response {
 	s := shortSubnet{ID: id}
-	if x, ok := c.config.Subnet4(id); ok {
-		s.Subnet = x.Text
+	if shown, err := c.shown(id); err == nil {
+		s.Subnet = textOf(arguments.Parse(shown).Raw("subnet"))
 	}
 	return hooks.Response{Text: fmt.Sprintf("%s subnet %s", c.family, what), Arguments: answer("subnets", s)}
 }

@@ -55,28 +55,34 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 		mutates bool
 		run     func(*call) (hooks.Response, error)
 	}{
-		{"subnet4-list", false, (*call).subnetList},
-		{"subnet4-get", false, (*call).subnetGet},
-		{"subnet4-add", true, (*call).subnetAdd},
-		{"subnet4-update", true, (*call).subnetUpdate},
-		{"subnet4-del", true, (*call).subnetDel},
-		{"subnet4-delta-add", true, (*call).deltaAdd},
-		{"subnet4-delta-del", true, (*call).deltaDel},
-		{"network4-list", false, (*call).networkList},
-		{"network4-get", false, (*call).networkGet},
-		{"network4-add", true, (*call).networkAdd},
-		{"network4-del", true, (*call).networkDel},
-		{"network4-subnet-add", true, (*call).networkSubnetAdd},
-		{"network4-subnet-del", true, (*call).networkSubnetDel},
+		{"subnet%d-list", false, (*call).subnetList},
+		{"subnet%d-get", false, (*call).subnetGet},
+		{"subnet%d-add", true, (*call).subnetAdd},
+		{"subnet%d-update", true, (*call).subnetUpdate},
+		{"subnet%d-del", true, (*call).subnetDel},
+		{"subnet%d-delta-add", true, (*call).deltaAdd},
+		{"subnet%d-delta-del", true, (*call).deltaDel},
+		{"network%d-list", false, (*call).networkList},
+		{"network%d-get", false, (*call).networkGet},
+		{"network%d-add", true, (*call).networkAdd},
+		{"network%d-del", true, (*call).networkDel},
+		{"network%d-subnet-add", true, (*call).networkSubnetAdd},
+		{"network%d-subnet-del", true, (*call).networkSubnetDel},
 	} {
-		env.Command(hooks.Command{Name: c.name, Mutates: c.mutates, Run: func(ctx context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
-			cl := &call{ctx, env.Configuration(), c.name, "subnet4", "IPv4", "dhcp4", arguments.Parse(args)}
-			r, err := c.run(cl)
-			if err != nil {
-				return hooks.Response{Result: hooks.ResultError, Text: err.Error()}
-			}
-			return r
-		}})
+		for _, v := range []int{4, 6} {
+			name := fmt.Sprintf(c.name, v)
+			env.Command(hooks.Command{Name: name, Mutates: c.mutates, Run: func(ctx context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
+				if v6 := env.Config6() != nil; v6 != (v == 6) { // Kea has both lists in every server
+					return hooks.Response{Result: hooks.ResultError, Text: fmt.Sprintf("this server has no IPv%d subnets", v)}
+				}
+				cl := &call{ctx, env.Configuration(), name, fmt.Sprintf("subnet%d", v), fmt.Sprintf("IPv%d", v), fmt.Sprintf("dhcp%d", v), arguments.Parse(args)}
+				r, err := c.run(cl)
+				if err != nil {
+					return hooks.Response{Result: hooks.ResultError, Text: err.Error()}
+				}
+				return r
+			}})
+		}
 	}
 	return nil
 }
