@@ -533,7 +533,7 @@ func (w *Worker) traceDrop(c *query, why engine.Reason) {
 	case engine.ReasonDeclineNoAddress:
 		w.debug(traceBadPackets, dbgPacketHandling, "DHCP4_PACKET_DROP_0007",
 			"%s: failed to process packet: Mandatory 'Requested IP address' option missing in DHCPDECLINE sent from %s", l, l)
-	case engine.ReasonNoIdentity, engine.ReasonBroadcastCHAddr, engine.ReasonClientIDLength,
+	case engine.ReasonNoIdentity, engine.ReasonClientIDLength,
 		engine.ReasonServerIDUnwanted, engine.ReasonInformNoAddress, engine.ReasonMalformedAddress:
 		w.debug(traceBadPackets, dbgPacketHandling, "DHCP4_PACKET_DROP_0007", "%s: failed to process packet: %v", l, why)
 	case engine.ReasonClassDrop:

@@ -110,7 +110,7 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 	secs := fs.Float64("s", 3, "`seconds` per trial")
 	pin := fs.Bool("pin", true, "server on one core, generator on another")
 	tries := fs.Int("tries", 3, "how often a disturbed trial is made at most")
-	only := fs.String("only", "", "comma-separated parts: reflector,dora,none,overload,junk,latency,steer,full,million,kea (default all but kea)")
+	only := fs.String("only", "", "comma-separated parts: reflector,dora,none,overload,junk,latency,steer,edge,full,million,kea (default all but kea)")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -121,7 +121,7 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 		return errors.New("bench needs root: it measures AF_XDP in network namespaces")
 	}
 	if *only == "" {
-		*only = "reflector,dora,none,overload,junk,latency,steer,full,million"
+		*only = "reflector,dora,none,overload,junk,latency,steer,edge,full,million"
 	}
 	b := &bencher{ctx: ctx, bin: bin, pin: *pin, secs: *secs, tries: max(*tries, 1), want: map[string]bool{}, probe: coreProbe{core: -1}}
 	if b.pin {
@@ -237,8 +237,13 @@ func (b *bencher) peregrine(name, sync, pool string) (*under, error) {
 }
 
 func (b *bencher) peregrineIn(name, dir, sync, pool string) (*under, error) {
+	return b.peregrineWith(name, dir, []byte(b.config(dir, sync, pool, true)))
+}
+
+// peregrineWith starts the server with a configuration of its own.
+func (b *bencher) peregrineWith(name, dir string, text []byte) (*under, error) {
 	config := filepath.Join(dir, "config.json")
-	if err := os.WriteFile(config, []byte(b.config(dir, sync, pool, true)), 0o600); err != nil {
+	if err := os.WriteFile(config, text, 0o600); err != nil {
 		return nil, err
 	}
 	s, err := startServerArgs(b.ctx, b.t.server, dir, b.pinned(0, filepath.Join(b.bin, "peregrine"), "serve", "-c", config))

@@ -95,6 +95,11 @@ func (b *bencher) run() error {
 			return err
 		}
 	}
+	if b.want["edge"] {
+		if err := b.edge(); err != nil {
+			return err
+		}
+	}
 	if b.want["kea"] {
 		if err := b.kea(dora, doraCPU); err != nil {
 			return err

@@ -80,16 +80,13 @@ func (w *Worker) Accept4(q *Query4) Reason {
 	return ReasonOK
 }
 
-// acceptIdentity wants a chaddr or a client identifier (V4-015). A chaddr of
-// zeros counts as none, for else all such clients were one; the broadcast
-// address is nobody's, and a reply to it would go to every station.
+// acceptIdentity wants a chaddr or a client identifier (V4-015). Addresses that no
+// station has, zeros and ones, are clients to Kea like others; what is sent to
+// them is broadcast.
 func (w *Worker) acceptIdentity(q *Query4) Reason {
-	n := q.Msg.Notes()
 	switch l := len(q.Msg.ClientID()); {
 	case l == 0 && q.Msg.Has(dhcp4.OptClientIdentifier), l == 1, l > lease.MaxClientIDLen: // cut, it might be another client's
 		return ReasonClientIDLength
-	case len(q.Msg.CHAddr()) > 0 && n&dhcp4.NoteBroadcastCHAddr != 0:
-		return ReasonBroadcastCHAddr
 	case q.hw != nil || q.cid != nil:
 		return ReasonOK
 	}

@@ -191,7 +191,8 @@ func address(q *Query4, r *Reply4) {
 // frame. The addresses of all IEEE 802 networks are of one kind.
 func (q *Query4) unicastable() bool {
 	t := q.Msg.HType()
-	return (t == dhcp4.HTypeEthernet || t == dhcp4.HTypeIEEE802) && len(q.hw) == 6 && q.hw[0]&1 == 0
+	return (t == dhcp4.HTypeEthernet || t == dhcp4.HTypeIEEE802) && len(q.hw) == 6 && q.hw[0]&1 == 0 &&
+		q.Msg.Notes()&dhcp4.NoteZeroCHAddr == 0
 }
 
 // toRelay addresses the reply to the relay: to its port, or to the one it sent

@@ -12,7 +12,6 @@ const (
 	ReasonServerMessage     // a message only servers send (V4-011)
 	ReasonMessageType       // a message type that is not served
 	ReasonNoIdentity        // neither chaddr nor client identifier (V4-015)
-	ReasonBroadcastCHAddr   // chaddr all ones: no client has it, and a reply would go to everybody
 	ReasonClientIDLength    // option 61 of one octet or of more than 255 (RFC 2132 §9.14)
 	ReasonServerIDUnwanted  // DHCPDISCOVER with option 54 (V4-016)
 	ReasonNotForUs          // option 54 names another server (V4-016)
@@ -72,7 +71,6 @@ var reasons = [NumReasons]reasonInfo{
 	ReasonServerMessage:     {"server-message", statRFC},
 	ReasonMessageType:       {"message-type", statRFC},
 	ReasonNoIdentity:        {"no-identity", statRFC},
-	ReasonBroadcastCHAddr:   {"broadcast-chaddr", statRFC},
 	ReasonClientIDLength:    {"client-id-length", statFailed},
 	ReasonServerIDUnwanted:  {"discover-with-server-id", statRFC},
 	ReasonNotForUs:          {"not-for-us", statNotUs},

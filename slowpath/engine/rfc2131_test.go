@@ -545,6 +545,11 @@ func TestRFC2131_4_1_DirectReplies(t *testing.T) {
 	if l.r.Dst != dhcp4.Broadcast || l.r.L2 != L2Broadcast {
 		t.Errorf("zero chaddr: goes to %v %v", l.r.Dst, l.r.L2)
 	}
+	for _, m := range []nt.MAC{{}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} {
+		if l.want(dhcp4.MsgOffer, nt.Discover(m)); l.r.L2 != L2Broadcast {
+			t.Errorf("chaddr %x: goes to %v %v", m, l.r.Dst, l.r.L2)
+		}
+	}
 	l.want(dhcp4.MsgOffer, nt.Discover(nt.MAC{3, 0, 0, 0, 0, 1}))
 	if l.r.L2 != L2Broadcast {
 		t.Errorf("group chaddr: goes to %v %v", l.r.Dst, l.r.L2)
