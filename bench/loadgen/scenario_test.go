@@ -199,12 +199,12 @@ func TestJunk(t *testing.T) {
 		t.Errorf("junk is among the exchanges: %v", x)
 	}
 	st := &g.Stats[Junk]
-	// What is owed at the end is at most what is caught up on, 50 ms worth, and
-	// what came due in the last turn.
+	// Never more than is due. How much less depends on how long the last turn
+	// waited for a processor: what came due in it is not counted as missed.
 	onSchedule := func(g *Generator) {
 		t.Helper()
 		took := float64(g.EndNs-g.StartNs) / 1e9
-		if got, want := float64(g.Stats[Junk].Sent+g.junk.Missed), 20000*took; got < want-2000 || got > want+1 {
+		if got, want := float64(g.Stats[Junk].Sent+g.junk.Missed), 20000*took; got < want/10 || got > want+1 {
 			t.Errorf("%v junk packets in %v s", got, took)
 		}
 	}
