@@ -87,7 +87,7 @@ func (w *Worker) take(q *Query4, r *Reply4, a dhcp4.IPv4, offer, overOffers bool
 			}
 		case leased(old, q.NowUnixS):
 			if offer && q.onLink(old.SubnetID) && q.owns(old, q.matchCID()) {
-				w.cur = *old // a second lease of the client's
+				w.cur.CopyFrom(old) // a second lease of the client's
 				return w.renew(q, r, true)
 			}
 			return ReasonAddressInUse
@@ -150,10 +150,12 @@ func (w *Worker) put(q *Query4, r *Reply4, a dhcp4.IPv4, found, stale, offer boo
 	}
 	if stale && !volatile {
 		w.expired(q.cfg, old, false)
-		r.OldLease, r.HaveOld = *old, true
+		r.OldLease.CopyFrom(old)
+		r.HaveOld = true
 	}
 	r.CommitPos = c.Pos
-	r.Lease, r.HaveLease = *next, true
+	r.Lease.CopyFrom(next)
+	r.HaveLease = true
 	r.Lease.State = lease.StateDefault
 	r.Lease.ValidLifetimeS = validS
 	r.ValidLifetimeS = validS

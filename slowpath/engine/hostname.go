@@ -124,7 +124,7 @@ func (n *clientName) fromHostName(o []byte, reserved string, d *config.DDNS, a d
 	if len(o) == 0 {
 		o = nil // Kea skips one without octets
 	}
-	name := bytes.Trim(o, " \t\x00")
+	name := trimName(o)
 	labels := countLabels(name)
 	switch {
 	case reserved != "":
@@ -329,31 +329,39 @@ func scrubLabels(dst, name []byte, s *config.Sanitizer) []byte {
 	}
 }
 
+// trimName takes blanks, tabs and NULs away from both ends.
+func trimName(b []byte) []byte {
+	blank := func(c byte) bool { return c == ' ' || c == '\t' || c == 0 }
+	for len(b) > 0 && blank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && blank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
 // countLabels counts the labels of a domain name, a trailing dot aside; 0 if it
 // is none (RFC 1035 §2.3.4).
 func countLabels(name []byte) int {
 	name = bytes.TrimSuffix(name, []byte{'.'})
-	if len(name) == 0 || len(name) > 253 {
+	if len(name) > 253 {
 		return 0
 	}
-	labels, length := 1, 0
-	for _, b := range name {
-		if b != '.' {
-			if length++; length > 63 {
-				return 0
-			}
-			continue
+	for labels := 1; ; labels++ {
+		i := bytes.IndexByte(name, '.')
+		last := i < 0
+		if last {
+			i = len(name)
 		}
-		if length == 0 {
+		if i == 0 || i > 63 {
 			return 0
 		}
-		labels++
-		length = 0
+		if last {
+			return labels
+		}
+		name = name[i+1:]
 	}
-	if length == 0 {
-		return 0
-	}
-	return labels
 }
 
 func lower(b []byte) {

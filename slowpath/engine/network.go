@@ -101,14 +101,14 @@ func (w *Worker) findClient(q *Query4) bool {
 			}
 			if offerIn == nil {
 				offerIn = s
-				w.exist = w.cur
+				w.exist.CopyFrom(&w.cur)
 			}
 		}
 	}
 	if offerIn == nil {
 		return false
 	}
-	w.cur = w.exist
+	w.cur.CopyFrom(&w.exist)
 	q.setSubnet(offerIn)
 	return true
 }

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"math/bits"
-
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 )
@@ -71,62 +69,24 @@ func (q *Query4) mayHave(e *config.Option) bool {
 // basicOptions are sent whenever they are configured (WR-09); all below 64.
 const basicOptions = 1<<dhcp4.OptServerIdentifier | 1<<dhcp4.OptRouter | 1<<dhcp4.OptDomainNameServer | 1<<dhcp4.OptDomainName
 
-// setOptions adds what the client asks for and what is always sent, but for
-// what is never sent; each from the first scope that has it (V4-094).
+// setOptions adds what the configuration has for the client.
 func (w *Worker) setOptions(q *Query4, r *Reply4, scopes []*config.Options) {
-	// The basic ones first, that they find room. As in Kea, never-send does not
-	// keep them away, save where the entry is nothing but that mark.
-	basic := uint64(basicOptions)
-	for _, o := range scopes {
-		for m := basic & o.Codes[0]; m != 0; m &= m - 1 {
-			if e := q.pick(o.Find(uint8(bits.TrailingZeros64(m)))); e != nil {
-				basic &^= m & -m
-				if len(e.Data) > 0 || !e.Never {
-					setOption(r, e)
-				}
-			}
-		}
+	p := w.planOf(q, r, scopes)
+	for _, e := range p.list[:p.nBasic] {
+		setOption(r, e)
 	}
 	if !r.Has(dhcp4.OptServerIdentifier) {
 		r.SetIP(dhcp4.OptServerIdentifier, r.ServerID)
 	}
-	var wanted, done config.CodeSet
-	for _, code := range r.PRL {
-		wanted.Add(code)
+	if p.vendors {
+		w.setVendorOptions(q, r, scopes, &p.wanted, &p.never)
 	}
-	vendors := false
-	for _, o := range scopes {
-		wanted.Union(&o.Always)
-		done.Union(&o.Never)
-		vendors = vendors || len(o.Vendors) > 0 || o.Codes.Has(dhcp4.OptVIVendorClass) || o.Codes.Has(dhcp4.OptVIVendorSpecificInformation)
-	}
-	if vendors {
-		w.setVendorOptions(q, r, scopes, &wanted, &done)
-	}
-	done.Add(dhcp4.OptMessageType)
-	done.Add(dhcp4.OptOverload)
-	done.Add(dhcp4.OptRelayAgentInformation)
-	done.Add(dhcp4.OptVIVendorClass)
-	done.Add(dhcp4.OptVIVendorSpecificInformation)
-	if r.Type == dhcp4.MsgAck && q.Msg.Type() == dhcp4.MsgInform {
-		// RFC 2131 §4.3.5: no lease times.
-		done.Add(dhcp4.OptIPAddressLeaseTime)
-		done.Add(dhcp4.OptRenewalTime)
-		done.Add(dhcp4.OptRebindingTime)
-	}
-	for _, o := range scopes {
-		for word := range wanted {
-			for m := wanted[word] & o.Codes[word] &^ done[word]; m != 0; m &= m - 1 {
-				code := uint8(word<<6 + bits.TrailingZeros64(m))
-				if e := q.pick(o.Find(code)); e != nil {
-					done.Add(code)
-					if !r.Has(code) {
-						setOption(r, e)
-					}
-				}
-			}
+	for _, e := range p.list[p.nBasic:p.n] {
+		if !r.Has(e.Code) {
+			setOption(r, e)
 		}
 	}
+	r.LeftOut += int(p.more)
 }
 
 func setOption(r *Reply4, e *config.Option) {

@@ -113,14 +113,14 @@ func (w *Worker) grant(q *Query4, r *Reply4) Reason {
 	// Any other record of the client's in the subnet goes, in w.tmp.
 	goes := have && w.cur.Addr != req
 	if goes {
-		w.tmp = w.cur
+		w.tmp.CopyFrom(&w.cur)
 	}
 	if own && (goes || !have) {
 		// The client has two leases and asks for the one that the look-up did
 		// not prefer. Unless it is the first step from an address it should no
 		// longer have (V4-074), both stay: they may be of two systems that boot
 		// on one machine.
-		w.cur = w.exist
+		w.cur.CopyFrom(&w.exist)
 		have = true
 		goes = goes && q.offerLifetime() > 0
 	}
@@ -145,7 +145,7 @@ func (w *Worker) grantAny(q *Query4, r *Reply4, have bool) Reason {
 		return w.take(q, r, w.cur.Addr, false, true)
 	}
 	if have {
-		w.tmp = w.cur
+		w.tmp.CopyFrom(&w.cur)
 	}
 	reason := w.allocate(q, r, false)
 	if reason == ReasonOK && have {
@@ -192,7 +192,7 @@ func (w *Worker) drop(r *Reply4, l *lease.Lease4) {
 func (w *Worker) renew(q *Query4, r *Reply4, offer bool) Reason {
 	old, next := &w.cur, &w.next
 	if old.State == lease.StateOffered {
-		w.exist = w.cur
+		w.exist.CopyFrom(&w.cur)
 		return w.put(q, r, old.Addr, true, false, offer)
 	}
 	now := q.NowUnixS
@@ -204,13 +204,13 @@ func (w *Worker) renew(q *Query4, r *Reply4, offer bool) Reason {
 	if offer && !inUse && offerS == 0 {
 		// An old lease does not keep the address for its client, so it is
 		// offered like any other.
-		w.exist = w.cur
+		w.exist.CopyFrom(&w.cur)
 		return w.put(q, r, old.Addr, true, true, true)
 	}
 	if inUse && old.ExpiresUnixS() > now+int64(offerS) {
 		offerS = 0
 	}
-	*next = *old
+	next.CopyFrom(old)
 	w.fill(q, next, old.Addr, w.validLifetime(q, old.Addr, remainingS(old, now)))
 	var reuseS uint32
 	if inUse && offerS == 0 && sameLease(old, next) && (offer || w.durable(old)) {
@@ -226,7 +226,7 @@ func (w *Worker) renew(q *Query4, r *Reply4, offer bool) Reason {
 	validS := next.ValidLifetimeS
 	switch {
 	case reuseS != 0:
-		*next = *old
+		next.CopyFrom(old)
 		validS = reuseS
 		r.Reused = true
 	case offer && offerS == 0:
@@ -244,8 +244,10 @@ func (w *Worker) renew(q *Query4, r *Reply4, offer bool) Reason {
 			w.expired(q.cfg, old, false)
 		}
 	}
-	r.OldLease, r.HaveOld = *old, true
-	r.Lease, r.HaveLease = *next, true
+	r.OldLease.CopyFrom(old)
+	r.HaveOld = true
+	r.Lease.CopyFrom(next)
+	r.HaveLease = true
 	r.Lease.State = lease.StateDefault
 	if !r.Reused {
 		r.Lease.ValidLifetimeS = validS
@@ -265,8 +267,10 @@ func (w *Worker) repeat(q *Query4, r *Reply4, offer bool) Reason {
 	case !offer && !w.durable(old):
 		return ReasonNotDurable
 	}
-	r.OldLease, r.HaveOld = *old, true
-	r.Lease, r.HaveLease = *old, true
+	r.OldLease.CopyFrom(old)
+	r.HaveOld = true
+	r.Lease.CopyFrom(old)
+	r.HaveLease = true
 	r.ValidLifetimeS = left
 	return ReasonOK
 }

@@ -176,6 +176,7 @@ type workerState struct {
 	usable        func(pool int) bool // of q, made once
 
 	scopes []*config.Options
+	plans  plans
 	due    [64]lease.Due
 
 	reclaimed ReclaimCounts

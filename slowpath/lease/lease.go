@@ -92,6 +92,19 @@ func (l *Lease4) SetCID(id []byte) { l.ClientIDLen = uint8(copy(l.ClientID[:], i
 // SetHost copies a host name; longer than MaxHostnameLen is cut.
 func (l *Lease4) SetHost(name []byte) { l.HostnameLen = uint8(copy(l.Hostname[:], name)) }
 
+// CopyFrom makes l what o is. It copies only those octets of the arrays that
+// count, which are nearly always few; l == o is allowed.
+func (l *Lease4) CopyFrom(o *Lease4) {
+	l.Addr, l.SubnetID, l.PoolID = o.Addr, o.SubnetID, o.PoolID
+	l.CLTTUnixS, l.ValidLifetimeS = o.CLTTUnixS, o.ValidLifetimeS
+	l.State, l.FQDNFwd, l.FQDNRev = o.State, o.FQDNFwd, o.FQDNRev
+	l.HWType, l.HWLen, l.ClientIDLen, l.HostnameLen = o.HWType, o.HWLen, o.ClientIDLen, o.HostnameLen
+	l.HWAddr = o.HWAddr
+	copy(l.ClientID[:o.ClientIDLen], o.ClientID[:])
+	copy(l.Hostname[:o.HostnameLen], o.Hostname[:])
+	l.UserContext, l.Version = o.UserContext, o.Version
+}
+
 // ExpiresUnixS is CLTT plus lifetime; for an infinite lease the largest int64.
 func (l *Lease4) ExpiresUnixS() int64 {
 	if l.ValidLifetimeS == InfiniteLifetime {
