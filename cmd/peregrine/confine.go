@@ -16,7 +16,7 @@ import (
 // be anywhere: this server has always taken paths, and Kea's built-in
 // directories are those of its build. With lenient (-X) faults are warnings.
 func confine(snap *config.Snapshot, name string, lenient bool) error {
-	e := &config.Errors{Loggers: snap.Dhcp4.Loggers}
+	e := &config.Errors{Loggers: loggers(snap)}
 	for _, p := range slowpath.NamedPaths(snap) {
 		dir := strings.TrimRight(os.Getenv(p.Env), "/")
 		if dir == "" || !strings.Contains(p.Path, "/") {

@@ -55,10 +55,8 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 	for _, c := range append(commands4[:len(commands4):len(commands4)], commands6...) {
 		env.Command(hooks.Command{Name: c.name, Mutates: c.mutates, Run: func(ctx context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
 			cl := &call{ctx, lib, env.LeaseStore4(), env.LeaseStore6(), env.Configuration(), arguments.Parse(args)}
-			if v6 := strings.HasPrefix(c.name, "lease6-"); v6 && cl.leases6 == nil {
-				return failed(errors.New("this server has no DHCPv6 leases"))
-			} else if !v6 && cl.leases == nil {
-				return failed(errors.New("this server has no DHCPv4 leases"))
+			if v6 := strings.HasPrefix(c.name, "lease6-"); v6 && cl.leases6 == nil || !v6 && cl.leases == nil {
+				return otherFamily(c)
 			}
 			r, err := c.run(cl)
 			if err != nil {
@@ -68,6 +66,19 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 		}})
 	}
 	return nil
+}
+
+// otherFamily is the answer to a command about leases of the family that is not
+// served here: none is found, as in Kea's other daemon.
+func otherFamily(c command) hooks.Response {
+	family := "IPv" + c.name[len("lease"):len("lease")+1]
+	switch {
+	case c.mutates:
+		return failed(fmt.Errorf("this server has no %s leases", family))
+	case strings.HasSuffix(c.name, "-get"):
+		return hooks.Response{Result: hooks.ResultEmpty, Text: "Lease not found."}
+	}
+	return hooks.Response{Result: hooks.ResultEmpty, Text: fmt.Sprintf("0 %s lease(s) found.", family), Arguments: map[string]any{"leases": []any{}}}
 }
 
 type command struct {
