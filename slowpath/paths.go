@@ -51,7 +51,7 @@ type NamedPath struct {
 
 // NamedPaths lists the files that a configuration names.
 func NamedPaths(snap *config.Snapshot) []NamedPath {
-	d := snap.Dhcp4
+	d := WithDhcp4(snap).Dhcp4
 	var out []NamedPath
 	if db := &d.LeaseDatabase; db.Persist && db.Name != "" {
 		out = append(out, NamedPath{"lease-database", "Unable to open database: ", db.Name, EnvDataDir})
