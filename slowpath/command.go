@@ -17,6 +17,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
+	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
 )
 
 // registerCommands registers the commands that a family has without any hook
@@ -51,6 +52,12 @@ func (f *family) registerCommands() {
 	change("dhcp-enable", f.dhcpEnable)
 	change("shutdown", f.shutdown)
 	registerStatisticCommands(f.stats, add)
+	if f.v == stat.V6 {
+		read("subnet6-select-test", f.subnet6SelectTest)
+	} else {
+		read("subnet4-select-test", f.subnet4SelectTest)
+		read("subnet4o6-select-test", f.subnet4o6SelectTest)
+	}
 	change("leases-reclaim", f.leasesReclaim)
 	change("kea-lfc-start", f.s.lfcStart)
 }

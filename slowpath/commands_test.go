@@ -43,6 +43,8 @@ var commandDocs = map[string][2]string{
 	"statistic-reset":                {"`name`", "sets a packet statistic to 0"},
 	"statistic-reset-all":            {"", "sets all packet statistics to 0"},
 	"status-get":                     {"", "pid, uptime, DHCP state, sockets; ours: `dataplane` (mode in use by interface), `lease-store`"},
+	"subnet4-select-test":            {"`interface`, `address` (ciaddr), `relay` (giaddr), `local`, `remote`, `link` (RAI link selection), `subnet` (option 118), `classes`, all optional", "the subnet that such a query would get; DHCPv6 has `subnet6-select-test` (`interface`, `interface-id`, `remote`, `link`, `classes`)"},
+	"subnet4o6-select-test":          {"`interface`, `interface-id`, `address`, `relay`, `local`, `remote`, `link`, `subnet`, `classes`, all optional", "3: no subnet is for DHCPv4-over-DHCPv6"},
 	"version-get":                    {"", "the version of Kea that is served, and in `extended` our own"},
 }
 

@@ -71,6 +71,10 @@ func decodeHex(h string) ([]byte, error) {
 	return out, nil
 }
 
+// ParseIdentifier reads an identifier as a reservation has it: hexadecimal digits,
+// or text in single quotes (V4-120). Nothing is an identifier of no octets.
+func ParseIdentifier(s string) ([]byte, error) { return parseIdentifier(s) }
+
 // parseIdentifier reads the identifier of a reservation: hexadecimal digits, or
 // text in single quotes (V4-120).
 func parseIdentifier(s string) ([]byte, error) {
