@@ -135,6 +135,15 @@ type server struct {
 // newServer builds the network of one server, which is not started yet.
 func newServer(t testing.TB, name string) *server {
 	t.Helper()
+	s := newServerAt(t, name, serverCIDR, nil)
+	s.openWire()
+	return s
+}
+
+// newServerAt is newServer without the clients' sockets. prepare, if not nil, is
+// called with each namespace before there are interfaces.
+func newServerAt(t testing.TB, name, cidr string, prepare func(*netNS) error) *server {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "pgdiff")
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +159,11 @@ func newServer(t testing.TB, name string) *server {
 	})
 	s := &server{t: t, name: name, dir: dir, ns: newNS(t), peer: newNS(t), fd: -1,
 		waiting: map[uint32]chan *reply{}, stop: make(chan struct{}), stopped: make(chan struct{})}
+	if prepare != nil {
+		if err := errors.Join(prepare(s.ns), prepare(s.peer)); err != nil {
+			t.Fatalf("prepare network namespaces: %v", err)
+		}
+	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "eth0"
 	attrs.HardwareAddr = serverMAC[:]
@@ -157,7 +171,7 @@ func newServer(t testing.TB, name string) *server {
 	if err := s.ns.nl.LinkAdd(v); err != nil {
 		t.Fatalf("make veth: %v", err)
 	}
-	a, err := netlink.ParseAddr(serverCIDR)
+	a, err := netlink.ParseAddr(cidr)
 	if err == nil {
 		err = s.ns.nl.AddrAdd(s.ns.link(t, "eth0"), a)
 	}
@@ -172,7 +186,6 @@ func newServer(t testing.TB, name string) *server {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-	s.openWire()
 	return s
 }
 
@@ -218,7 +231,7 @@ func (s *server) run() {
 		<-done
 	})
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		if text := s.log(); strings.Contains(text[min(before, len(text)):], "DHCP4_STARTED") {
+		if text := s.log(); started(text[min(before, len(text)):]) {
 			return
 		}
 		select {
@@ -230,6 +243,10 @@ func (s *server) run() {
 			s.t.Fatalf("%s does not start:\n%s", s.name, s.log())
 		}
 	}
+}
+
+func started(log string) bool {
+	return strings.Contains(log, "DHCP4_STARTED") || strings.Contains(log, "DHCP6_STARTED")
 }
 
 // end stops it gently.

@@ -30,6 +30,15 @@ func TestCorpus(t *testing.T) {
 			}
 		}
 	}
+	for _, s := range corpus6(t) {
+		for _, c := range s.convs {
+			for _, st := range c.steps {
+				for _, k := range st.known {
+					used[k.reason] = true
+				}
+			}
+		}
+	}
 	if n < minConversations {
 		t.Errorf("%d conversations, want at least %d", n, minConversations)
 	}

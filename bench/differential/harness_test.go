@@ -11,7 +11,7 @@ import (
 func mustStep(t *testing.T, line string) *step {
 	t.Helper()
 	word, rest, _ := strings.Cut(line, " ")
-	st, err := parseStep(word, rest, nil)
+	st, err := parseStep(word, rest, nil, conversationVerbs)
 	if err != nil {
 		t.Fatal(err)
 	}

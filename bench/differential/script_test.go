@@ -16,6 +16,7 @@ import (
 // script is one file of the corpus: a configuration and what is said under it.
 type script struct {
 	name     string // of the file, without suffix
+	part     string // of the configuration: Dhcp4 or Dhcp6
 	dhcp4    map[string]any
 	sentinel []token        // arguments of the DHCPINFORM that ends a wait for silence
 	mapped   []netip.Prefix // where addresses are compared by order of appearance
@@ -90,7 +91,11 @@ func loadScript(path string) (*script, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := parseScript(text)
+	parse := parseScript
+	if filepath.Base(filepath.Dir(path)) == "v6" {
+		parse = parseScript6
+	}
+	s, err := parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s:%w", path, err)
 	}
@@ -98,10 +103,13 @@ func loadScript(path string) (*script, error) {
 	return s, nil
 }
 
-// parseScript reads a file. Errors begin with the line number.
+// parseScript reads a file about DHCPv4. Errors begin with the line number.
 func parseScript(text []byte) (*script, error) {
-	s := &script{}
-	if err := readJSON(baseConfig, &s.dhcp4); err != nil {
+	return (&script{part: "Dhcp4"}).parse(text, baseConfig, conversationVerbs)
+}
+
+func (s *script) parse(text []byte, base string, verbs map[string]int) (*script, error) {
+	if err := readJSON(base, &s.dhcp4); err != nil {
 		return nil, err
 	}
 	lines := strings.Split(string(text), "\n")
@@ -200,7 +208,7 @@ func parseScript(text []byte) (*script, error) {
 			if len(pending) > 0 {
 				last = pending[len(pending)-1]
 			}
-			st, err := parseStep(word, rest, last)
+			st, err := parseStep(word, rest, last, verbs)
 			if err != nil {
 				return nil, fail(i, "%w", err)
 			}
@@ -231,7 +239,7 @@ func readJSON(text string, to *map[string]any) error {
 
 // parseStep reads one line of a conversation. A line about the step before
 // ("because", "!=") changes that and gives nil.
-func parseStep(word, rest string, last *step) (*step, error) {
+func parseStep(word, rest string, last *step, verbs map[string]int) (*step, error) {
 	switch word {
 	case "because":
 		if last == nil || rest == "" || strings.Contains(rest, " ") {
@@ -254,7 +262,7 @@ func parseStep(word, rest string, last *step) (*step, error) {
 	case "restart":
 		return &step{verb: word}, nil
 	}
-	if _, ok := conversationVerbs[word]; !ok && word != "hex" {
+	if _, ok := verbs[word]; !ok && word != "hex" {
 		return nil, fmt.Errorf("%q is no step", word)
 	}
 	t, err := tokens(rest)
@@ -344,7 +352,7 @@ func expand(table *conversation, steps []*step, row string, rows map[string]bool
 
 // config is the file that both servers read; extra is put beside Dhcp4.
 func (s *script) config(extra map[string]any) ([]byte, error) {
-	all := map[string]any{"Dhcp4": s.dhcp4}
+	all := map[string]any{s.part: s.dhcp4}
 	for k, v := range extra {
 		all[k] = v
 	}
