@@ -299,7 +299,7 @@ func (f *family) parseConfig(args json.RawMessage) (*config.Snapshot, error) {
 		return nil, fmt.Errorf("Unsupported %s parameters.", strings.Join(extra, ", "))
 	}
 	var cur map[string]json.RawMessage
-	if err := json.Unmarshal(f.s.Snapshot().Get, &cur); err != nil {
+	if err := json.Unmarshal(f.s.Snapshot().Given, &cur); err != nil {
 		return nil, fmt.Errorf("read the configuration in force: %w", err)
 	}
 	missing := false
@@ -330,11 +330,8 @@ func (f *family) configTest(args json.RawMessage) control.Response {
 }
 
 func (f *family) configSet(_ context.Context, args json.RawMessage) control.Response {
-	snap, err := f.parseConfig(args)
+	snap, err := f.setConfig(args)
 	if err != nil {
-		return fail("%v", err)
-	}
-	if err := f.s.Apply(snap); err != nil {
 		return fail("%v", err)
 	}
 	_, hash, err := f.shown(snap)
@@ -343,6 +340,19 @@ func (f *family) configSet(_ context.Context, args json.RawMessage) control.Resp
 	}
 	f.log().Info(f.idPrefix()+"CONFIG_COMPLETE server has completed configuration: given by command", "hash", hash)
 	return ok("Configuration successful.", map[string]any{"hash": hash})
+}
+
+// setConfig puts the argument of config-set in force. Nobody else changes the
+// configuration meanwhile: what the argument leaves out is kept as it is now, and
+// the other family's commands do not wait for this one's.
+func (f *family) setConfig(args json.RawMessage) (*config.Snapshot, error) {
+	f.s.reload.Lock()
+	defer f.s.reload.Unlock()
+	snap, err := f.parseConfig(args)
+	if err != nil {
+		return nil, err
+	}
+	return snap, f.s.applyLocked(snap)
 }
 
 func (f *family) configReload(_ context.Context, _ json.RawMessage) control.Response {

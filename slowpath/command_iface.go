@@ -138,9 +138,16 @@ func (f *family) addInterfaces(names []string) error {
 	if s.opt.FromJSON == nil {
 		return errors.New("this server cannot change its configuration")
 	}
-	e, err := config.NewEdit(s.Snapshot().Get)
+	s.reload.Lock() // nobody else changes the configuration that this is a change of
+	defer s.reload.Unlock()
+	e, err := config.NewEdit(s.Snapshot().Given)
 	if err != nil {
 		return err
+	}
+	if e.At(f.part(), "interfaces-config") == nil {
+		if err := e.Set([]byte("{}"), f.part(), "interfaces-config"); err != nil {
+			return err
+		}
 	}
 	have := map[string]bool{}
 	n := 0
@@ -168,7 +175,7 @@ func (f *family) addInterfaces(names []string) error {
 	if err != nil {
 		return err
 	}
-	return s.Apply(snap)
+	return s.applyLocked(snap)
 }
 
 // configBackendPull: there is no configuration backend.

@@ -181,6 +181,11 @@ func needsRestart(old, new *config.Snapshot) error {
 func (s *Server) Apply(snap *config.Snapshot) error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
+	return s.applyLocked(snap)
+}
+
+// applyLocked is Apply for a caller that holds reload.
+func (s *Server) applyLocked(snap *config.Snapshot) error {
 	if snap == nil {
 		return errors.New("apply configuration: there is none")
 	}
