@@ -340,10 +340,13 @@ func (s *Server) openStore() error {
 		l.Warn("PEREGRINE_JOURNAL_TAIL_CUT the last write before the end was incomplete and is cut off; no answered lease is lost",
 			"bytes", rec.TornBytes)
 	}
-	if s.opt.FS != nil {
-		return nil
+	if s.opt.FS == nil {
+		err = s.adoptLeaseFiles(journalAt, rec)
 	}
-	if err := s.adoptLeaseFiles(journalAt, rec); err != nil {
+	if err == nil {
+		err = s.checkLeases()
+	}
+	if err != nil {
 		s.store = nil
 		return errors.Join(err, store.Close())
 	}

@@ -242,7 +242,7 @@ var scopeConfigControl = newScope("config-control", []key{
 }, withContext())
 
 var scopeSanity = newScope("sanity-checks", []key{
-	later(str("lease-checks", `"warn"`)),
+	oneOf("lease-checks", `"warn"`, "none", "warn", "fix", "fix-del", "del"),
 	later(unset(str("extended-info-checks", "")), `"fix"`),
 })
 
