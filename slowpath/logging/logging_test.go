@@ -166,3 +166,37 @@ func TestTimeFormats(t *testing.T) {
 		t.Errorf("time is %q", got)
 	}
 }
+
+// Two writers of one file rotate it once, not twice, and both go on in the new
+// file.
+func TestRotationIsShared(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kea.log")
+	var w [2]*rotating
+	for i := range w {
+		var err error
+		if w[i], err = openRotating(path, minRotateBytes, 3); err != nil {
+			t.Fatal(err)
+		}
+		defer w[i].Close()
+	}
+	line := []byte(strings.Repeat("x", minRotateBytes/2+1))
+	for i := range w { // each knows half of what is in the file
+		if _, err := w[i].Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range w {
+		if _, err := w[i].Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st, err := os.Stat(path + ".2"); err == nil {
+		t.Errorf("the file was rotated twice: %s has %d octets", st.Name(), st.Size())
+	}
+	if st, err := os.Stat(path); err != nil || st.Size() != int64(2*len(line)) {
+		t.Errorf("%v, %v; want both lines", st, err)
+	}
+	if _, err := os.Stat(path + ".lock"); err != nil {
+		t.Error(err)
+	}
+}

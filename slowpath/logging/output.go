@@ -13,10 +13,12 @@ import (
 const minRotateBytes = 204800
 
 // rotating is a log file that renames itself to .1, .2 … when it grows past its
-// size. The handler's lock makes it single-threaded.
+// size. The handler's lock makes it single-threaded; others may write to the file
+// and rotate it too.
 type rotating struct {
 	path    string
 	f       *os.File
+	lock    *lockFile
 	size    int64
 	maxSize int64
 	maxVer  int
@@ -24,7 +26,14 @@ type rotating struct {
 
 func openRotating(path string, maxSize int64, maxVer int) (*rotating, error) {
 	r := &rotating{path: path, maxSize: maxSize, maxVer: max(maxVer, 1)}
-	return r, r.reopen()
+	if err := r.reopen(); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.lock, err = openLock(path); err != nil {
+		return nil, errors.Join(err, r.f.Close())
+	}
+	return r, nil
 }
 
 func (r *rotating) reopen() error {
@@ -51,7 +60,14 @@ func (r *rotating) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (r *rotating) rotate() error {
+func (r *rotating) rotate() (err error) {
+	if err := r.lock.lock(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.lock.unlock()) }()
+	if gone, err := r.rotatedByOther(); err != nil || gone {
+		return errors.Join(err, r.swap())
+	}
 	for i := r.maxVer; i > 1; i-- {
 		err := os.Rename(fmt.Sprintf("%s.%d", r.path, i-1), fmt.Sprintf("%s.%d", r.path, i))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -61,6 +77,11 @@ func (r *rotating) rotate() error {
 	if err := os.Rename(r.path, r.path+".1"); err != nil {
 		return fmt.Errorf("rotate log file: %w", err)
 	}
+	return r.swap()
+}
+
+// swap goes on in the file that now has the name.
+func (r *rotating) swap() error {
 	old := r.f
 	if err := r.reopen(); err != nil {
 		r.f = old // go on in the renamed file rather than lose lines
@@ -69,7 +90,24 @@ func (r *rotating) rotate() error {
 	return old.Close()
 }
 
-func (r *rotating) Close() error { return r.f.Close() }
+// rotatedByOther says whether the file that has the name is not the one that is
+// open.
+func (r *rotating) rotatedByOther() (bool, error) {
+	mine, err := r.f.Stat()
+	if err != nil {
+		return false, fmt.Errorf("rotate log file: %w", err)
+	}
+	now, err := os.Stat(r.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("rotate log file: %w", err)
+	}
+	return !os.SameFile(mine, now), nil
+}
+
+func (r *rotating) Close() error { return errors.Join(r.f.Close(), r.lock.close()) }
 
 var facilities = map[string]syslog.Priority{
 	"": syslog.LOG_LOCAL0, "user": syslog.LOG_USER, "daemon": syslog.LOG_DAEMON,
