@@ -394,6 +394,9 @@ func (f *family) configWrite(_ context.Context, args json.RawMessage) control.Re
 		if filepath.Dir(filepath.Clean(path)) != filepath.Clean(dir) {
 			return fail("not allowed to write config into '%s': the only directory for it is '%s'", a.Filename, dir)
 		}
+		if ownFile(path) {
+			return fail("not allowed to write config into '%s': it is a file of the server's own", a.Filename)
+		}
 	}
 	var out bytes.Buffer
 	if err := json.Indent(&out, s.Snapshot().Get, "", "    "); err != nil {

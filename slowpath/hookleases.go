@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/hoststore"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
@@ -237,6 +239,18 @@ func (h hookLeases) WriteFile(ctx context.Context, name string) (string, error) 
 	})
 }
 
+// ownFile reports whether a file has the name of one that the server keeps in its
+// lease directory, or is a control socket: a command that writes a file must not
+// write that, since what clients were promised is in it.
+func ownFile(path string) bool {
+	name := filepath.Base(path)
+	if leasestore.Owns(name) || hoststore.Owns(name) || name == serverIDFile || strings.HasSuffix(name, ".lock") {
+		return true
+	}
+	st, err := os.Lstat(path)
+	return err == nil && st.Mode()&(os.ModeSocket|os.ModeNamedPipe|os.ModeDevice) != 0
+}
+
 // writeLeases writes a lease file of a header and of what more gives page by
 // page, nil at the end, so that service goes on. The file is at any time the old
 // or the new one; the old one stays beside it with Kea's ending.
@@ -251,6 +265,9 @@ func (s *Server) writeLeases(ctx context.Context, name string, db *config.LeaseD
 	}
 	if filepath.Dir(path) != dir {
 		return "", &hooks.PathError{Text: fmt.Sprintf("invalid path specified: '%s', supported path is '%s'", filepath.Dir(path), dir)}
+	}
+	if ownFile(path) || path == filepath.Clean(s.opt.ConfigFile) {
+		return "", &hooks.PathError{Text: fmt.Sprintf("'%s' is a file of the server's own", filepath.Base(path))}
 	}
 	pid := os.Getpid()
 	tmp := fmt.Sprintf("%s.tmp%d", path, pid)

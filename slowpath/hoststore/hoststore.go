@@ -105,6 +105,10 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// Owns reports whether a file of that name in a store's directory is the store's.
+// Nobody else may write it.
+func Owns(name string) bool { return strings.HasSuffix(name, suffix) || strings.HasSuffix(name, newSuffix) }
+
 func numbersOf(names []string) (l []uint64) {
 	for _, n := range names {
 		if text, ok := strings.CutSuffix(n, suffix); ok {

@@ -254,3 +254,10 @@ func parseName(name, suffix string) (n uint64, ok bool) {
 	n, err := strconv.ParseUint(digits, 10, 62)
 	return n, err == nil && n > 0
 }
+
+// Owns reports whether a file of that name in a store's directory is the store's.
+// Nobody else may write it.
+func Owns(name string) bool {
+	name = strings.TrimSuffix(name, tempSuffix)
+	return name == lockName || strings.HasSuffix(name, segmentSuffix) || strings.HasSuffix(name, snapshotSuffix)
+}
