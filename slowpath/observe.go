@@ -46,6 +46,28 @@ func (s *Server) Parked() int64 {
 	return n
 }
 
+// ClassFailures are expressions of classes that could not be evaluated since the
+// server was made; the query is then not in the class (CL-027). Any goroutine
+// may call it.
+func (s *Server) ClassFailures() (v4, v6 uint64) {
+	return s.classFailures[0].Load(), s.classFailures[1].Load()
+}
+
+// countClassFailures counts those of the batch, once a batch.
+func (w *Worker) countClassFailures() {
+	now := [2]uint64{w.engine.ClassFailures()}
+	if w.six != nil {
+		now[1] = w.six.engine.ClassFailures()
+	}
+	if now == w.classFailures {
+		return
+	}
+	for i := range now {
+		w.s.classFailures[i].Add(now[i] - w.classFailures[i])
+	}
+	w.classFailures = now
+}
+
 // Truncated is how many replies left options out for want of room.
 func (s *Server) Truncated() uint64 { return s.truncated.Load() }
 

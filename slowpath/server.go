@@ -109,7 +109,9 @@ type Server struct {
 	tracer    tracer
 	traced    atomic.Uint32 // a traceSet
 	truncated atomic.Uint64 // replies that left options out
-	parkedAt  [256]atomic.Int64
+	// classFailures are expressions of classes that could not be evaluated.
+	classFailures [2]atomic.Uint64 // DHCPv4, DHCPv6
+	parkedAt      [256]atomic.Int64
 
 	mu struct {
 		sync.Mutex

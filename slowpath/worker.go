@@ -44,6 +44,8 @@ type Worker struct {
 	ready        chan *query
 	wake         atomic.Pointer[func()]
 
+	classFailures [2]uint64 // of the engines' workers that are counted already
+
 	// queued are averages of the lengths of batches, see queueSpans; float32 bits.
 	queued [len(queueSpans)]atomic.Uint32
 
@@ -146,6 +148,7 @@ func (w *Worker) end() {
 	if w.six != nil {
 		w.six.end()
 	}
+	w.countClassFailures()
 	w.stats.PublishAt(w.nowNs)
 	w.drops.publish()
 	if w.journal != nil {

@@ -111,6 +111,7 @@ var (
 	mLeases   = define("peregrine_lease_records", "Records in the lease table, offers included.", gauge)
 	mMemory   = define("peregrine_lease_memory_bytes", "Memory of the lease table and its indexes.", gauge)
 	mParked   = define("peregrine_parked_queries", "Queries that wait for a hook library.", gauge)
+	mClass    = define("peregrine_class_evaluation_failures_total", "Expressions of client classes that could not be evaluated; the query is then not in the class.", counter, "family")
 	mCut      = define("peregrine_replies_truncated_total", "Replies that left options out for want of room.", counter)
 
 	mStoreUp  = define("peregrine_lease_store_up", "1 while lease changes can be made durable.", gauge)
@@ -134,7 +135,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []desc{mReceived, mSent, mDropped, mNAKs, mNotes, mKea, mXDP, mMode, mRx, mTx, mRing, mBatches, mSleeps, mNaps, mHeld, mHoldDrop,
-		mPool, mSubnet, mAssigned, mPool6, mSubnet6, mAssign6, mLeases6, mMemory6, mLeases, mMemory, mParked, mCut, mStoreUp, mCommits, mRecords, mBytes, mErrors, mRingFull, mJournal, mSnaps, mSnapAt,
+		mPool, mSubnet, mAssigned, mPool6, mSubnet6, mAssign6, mLeases6, mMemory6, mLeases, mMemory, mParked, mClass, mCut, mStoreUp, mCommits, mRecords, mBytes, mErrors, mRingFull, mJournal, mSnaps, mSnapAt,
 		mBatch, mLatency, mResponse, mPanics, mBuild, mConfig} {
 		ch <- d.d
 	}
@@ -194,6 +195,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	put(mMemory, float64(memory))
 	put(mParked, float64(s.Parked()))
 	put(mCut, float64(s.Truncated()))
+	class4, class6 := s.ClassFailures()
+	put(mClass, float64(class4), "dhcp4")
+	if s.Stats6() != nil {
+		put(mClass, float64(class6), "dhcp6")
+	}
 	c.collectStore(ch, put)
 	for lib, n := range s.HookPanics() {
 		put(mPanics, float64(n), lib)
