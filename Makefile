@@ -33,9 +33,9 @@ test:
 bench: build
 	@bin/lab bench -o bench/results/latest.json
 
-# The same with Debian's kea-dhcp4 beside it; says how to install it.
+# The same with Debian's kea-dhcp4 and kea-dhcp6 beside it; says how to install them.
 bench-kea: build
-	@bin/lab bench -only reflector,dora,latency,overload,kea -o bench/results/kea.json
+	@bin/lab bench -only reflector,dora,latency,overload,six,kea,kea6 -o bench/results/kea.json
 
 generate:
 	$(GO) generate ./bpf ./hooks

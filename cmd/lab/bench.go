@@ -68,16 +68,16 @@ func (t *trial) ends() (first, last *loadgen.ExchangeResult) {
 	ex := t.Result.Exchanges
 	first = &ex[0]
 	for i := range ex {
-		if strings.HasPrefix(ex[i].Name, "DISCOVER-OFFER") {
+		if n := ex[i].Name; strings.HasPrefix(n, "DISCOVER-OFFER") || strings.HasPrefix(n, "SOLICIT-ADVERTISE") {
 			first = &ex[i]
 			break
 		}
 	}
 	last = first
 	for i := range ex {
-		if strings.HasPrefix(ex[i].Name, "REQUEST-ACK") && ex[i].Sent > 0 {
+		if n := ex[i].Name; (strings.HasPrefix(n, "REQUEST-ACK") || strings.HasPrefix(n, "REQUEST-REPLY")) && ex[i].Sent > 0 {
 			last = &ex[i]
-			if first.Name != "DISCOVER-OFFER" {
+			if first.Name != "DISCOVER-OFFER" && first.Name != "SOLICIT-ADVERTISE" {
 				first = last
 			}
 			break
@@ -100,6 +100,8 @@ type bencher struct {
 	want  map[string]bool
 	// probe watches the server's core.
 	probe coreProbe
+	// sarrPeak and sarrCPU are what a SARR reached and cost, if it was measured.
+	sarrPeak, sarrCPU float64
 	// extra are further keys of Dataplane for the next server.
 	extra string
 }
@@ -110,7 +112,7 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 	secs := fs.Float64("s", 3, "`seconds` per trial")
 	pin := fs.Bool("pin", true, "server on one core, generator on another")
 	tries := fs.Int("tries", 3, "how often a disturbed trial is made at most")
-	only := fs.String("only", "", "comma-separated parts: reflector,dora,none,overload,junk,latency,steer,edge,full,million,kea (default all but kea)")
+	only := fs.String("only", "", "comma-separated parts: reflector,dora,none,overload,junk,latency,steer,edge,six,full,million,kea,kea6 (default all but those of kea)")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -121,7 +123,7 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 		return errors.New("bench needs root: it measures AF_XDP in network namespaces")
 	}
 	if *only == "" {
-		*only = "reflector,dora,none,overload,junk,latency,steer,edge,full,million"
+		*only = "reflector,dora,none,overload,junk,latency,steer,edge,six,full,million"
 	}
 	b := &bencher{ctx: ctx, bin: bin, pin: *pin, secs: *secs, tries: max(*tries, 1), want: map[string]bool{}, probe: coreProbe{core: -1}}
 	if b.pin {
@@ -323,10 +325,7 @@ func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, cl
 		if err != nil {
 			return tr, err
 		}
-		_, last := tr.ends()
-		say("   %-20s %-15s offered %7.0f/s done %7.0f/s loss %5.2f %%  server %5.2f us/exchange  p99 %-9s %s",
-			u.name, scenario, tr.Offered, tr.Done, tr.LossPct, tr.CPUUs, time.Duration(last.Response.P99).Round(time.Microsecond), tr.Disturbance)
-		b.rep.Trials = append(b.rep.Trials, tr)
+		b.record(u, &tr)
 		if i == 0 || tr.Disturbance.score() < best.Disturbance.score() {
 			best = tr
 		}
@@ -337,18 +336,30 @@ func (b *bencher) fire(u *under, scenario string, rate float64, secs float64, cl
 	return best, nil
 }
 
+// record prints a trial and keeps it for the file.
+func (b *bencher) record(u *under, tr *trial) {
+	_, last := tr.ends()
+	say("   %-20s %-15s offered %7.0f/s done %7.0f/s loss %5.2f %%  server %5.2f us/exchange  p99 %-9s %s",
+		u.name, tr.Scenario, tr.Offered, tr.Done, tr.LossPct, tr.CPUUs, time.Duration(last.Response.P99).Round(time.Microsecond), tr.Disturbance)
+	b.rep.Trials = append(b.rep.Trials, *tr)
+}
+
 // fireOnce runs the generator once against u.
 func (b *bencher) fireOnce(u *under, scenario string, rate float64, secs float64, clients int, extra ...string) (trial, error) {
 	tr := trial{Server: u.name, Scenario: scenario, Offered: rate, junk: slices.Contains(extra, "--junk")}
 	file := filepath.Join(b.dir, "gun.json")
-	args := []string{filepath.Join(b.bin, "dhcpgun"), "-4", "-l", b.t.clientIf, "--xdp", "--scenario", scenario, "--json", file, "-R", strconv.Itoa(clients)}
+	family, server := []string{"-4"}, strings.Split(serverAddr, "/")[0]
+	if isV6(scenario) {
+		family, server = []string{"-6", "-A", "1"}, serverAddr6
+	}
+	args := append(append([]string{filepath.Join(b.bin, "dhcpgun")}, family...), "-l", b.t.clientIf, "--xdp", "--scenario", scenario, "--json", file, "-R", strconv.Itoa(clients))
 	if secs > 0 {
 		args = append(args, "-p", strconv.Itoa(int(math.Ceil(secs))))
 	}
 	if rate > 0 {
 		args = append(args, "-r", strconv.Itoa(int(rate)))
 	}
-	args = append(append(args, extra...), strings.Split(serverAddr, "/")[0])
+	args = append(append(args, extra...), server)
 	_ = os.Remove(file)
 	var out bytes.Buffer
 	cmd := in(b.t.client, b.pinned(1, args...)...)

@@ -100,6 +100,16 @@ func (b *bencher) run() error {
 			return err
 		}
 	}
+	if b.want["six"] {
+		if err := b.six(); err != nil {
+			return err
+		}
+	}
+	if b.want["kea6"] {
+		if err := b.kea6(); err != nil {
+			return err
+		}
+	}
 	if b.want["kea"] {
 		if err := b.kea(dora, doraCPU); err != nil {
 			return err
@@ -231,11 +241,22 @@ func (b *bencher) steer() error {
 	if _, err := b.fireOnce(u, "dora", 5_000, b.secs, benchClients); err != nil {
 		return err
 	}
-	m, err := b.metrics()
+	most, least, err := b.shares()
 	if err != nil {
 		return err
 	}
-	most, least := 0.0, math.Inf(1)
+	b.add("one 5-tuple over two workers, max/min", most/math.Max(least, 1), "x", "<= 1.2", fmt.Sprintf("%.0f and %.0f packets", most, least))
+	return nil
+}
+
+// shares are how many packets the busiest and the idlest of the AF_XDP workers
+// that have work received.
+func (b *bencher) shares() (most, least float64, err error) {
+	m, err := b.metrics()
+	if err != nil {
+		return 0, 0, err
+	}
+	least = math.Inf(1)
 	for name, v := range m {
 		if strings.HasPrefix(name, "peregrine_worker_received_packets_total") && strings.Contains(name, `worker="dhcp0/`) && !strings.Contains(name, "/packet") && v > 100 {
 			most, least = math.Max(most, v), math.Min(least, v)
@@ -244,8 +265,7 @@ func (b *bencher) steer() error {
 	if math.IsInf(least, 1) || most == least {
 		least = 0
 	}
-	b.add("one 5-tuple over two workers, max/min", most/math.Max(least, 1), "x", "<= 1.2", fmt.Sprintf("%.0f and %.0f packets", most, least))
-	return nil
+	return most, least, nil
 }
 
 // junk has real clients served while garbage pours in.
