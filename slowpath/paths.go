@@ -72,13 +72,13 @@ func NamedPaths(snap *config.Snapshot) []NamedPath {
 }
 
 // logSockets tells of the control sockets that were opened.
-func (s *Server) logSockets(old, d *config.Dhcp4) {
+func (f *family) logSockets(old, now *config.Snapshot) {
 	var had []control.SocketConfig
 	if old != nil {
-		had = socketConfigs(old)
+		had = socketsOf(partOf(f.v, old).controlSockets, "")
 	}
-	l := s.log.WithGroup("commands")
-	for _, c := range socketConfigs(d) {
+	l := f.root().WithGroup("commands")
+	for _, c := range socketsOf(partOf(f.v, now).controlSockets, "") {
 		switch {
 		case slices.ContainsFunc(had, func(x control.SocketConfig) bool {
 			return x.Type == c.Type && x.Path == c.Path && x.Address == c.Address && x.Port == c.Port

@@ -262,7 +262,10 @@ func (s *Server) applyLocked(snap *config.Snapshot) error {
 	s.service.reset()
 	s.reloaded.Store(time.Now().UnixNano())
 	s.setTrace()
-	s.logSockets(old.snapshot.Dhcp4, snap.Dhcp4)
+	s.logSockets(old.snapshot, snap)
+	if s.six != nil {
+		s.six.logSockets(old.snapshot, snap)
+	}
 	s.wakeAll()
 	s.bg.wg.Go(func() { s.retire(old, old6, rt.generation) })
 	return nil

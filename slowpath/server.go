@@ -219,7 +219,7 @@ func New(o Options) (_ *Server, err error) {
 	if err := s.channels.Apply(socketsOf(d.ControlSockets, "dhcp4")); err != nil {
 		return nil, fmt.Errorf("open control channel: %w", err)
 	}
-	s.logSockets(nil, d)
+	s.logSockets(nil, o.Snapshot)
 	if s.six != nil {
 		if err := s.start6(s.six, o.Snapshot); err != nil {
 			return nil, err

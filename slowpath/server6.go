@@ -158,6 +158,7 @@ func (s *Server) start6(x *server6, snap *config.Snapshot) error {
 	if err := x.channels.Apply(socketsOf(partOf(stat.V6, snap).controlSockets, "dhcp6")); err != nil {
 		return fmt.Errorf("open control channel: %w", err)
 	}
+	x.logSockets(nil, snap)
 	x.log().Info("DHCP6_USING_SERVERID server identifier", "duid", string(appendColonHex(nil, x.id)))
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -187,13 +188,17 @@ func logLoadFailure(handler *logging.Handler, file string, err error, stderr io.
 		fmt.Fprintln(stderr, lerr)
 		return
 	}
-	l := slog.New(handler).WithGroup("dhcp4")
+	name := "dhcp4"
+	if !slices.ContainsFunc(e.Loggers, func(l config.Logger) bool { return !strings.HasPrefix(l.Name, root6) }) {
+		name, handler = "dhcp6", handler.As(root6)
+	}
+	l, id := slog.New(handler).WithGroup(name), strings.ToUpper(name)+"_"
 	for _, x := range e.List {
 		if x.Element != "" {
-			l.Error("DHCP4_PARSER_FAIL failed to create or run parser for configuration element " + x.Element + ": " + x.Msg + " (" + x.Pos.String() + ")")
+			l.Error(id + "PARSER_FAIL failed to create or run parser for configuration element " + x.Element + ": " + x.Msg + " (" + x.Pos.String() + ")")
 		}
 	}
-	l.Error("DHCP4_CONFIG_LOAD_FAIL configuration error using file: " + file + ", reason: " + e.List[0].Error())
+	l.Error(id + "CONFIG_LOAD_FAIL configuration error using file: " + file + ", reason: " + e.List[0].Error())
 	if cerr := handler.Close(); cerr != nil {
 		fmt.Fprintln(stderr, cerr)
 	}

@@ -63,8 +63,12 @@ func load(name, text string, to TreeOptions, opts *LoadOptions) (*Snapshot, erro
 		byID: map[uint32]*Node{}, byText: map[string]*Node{}}
 	s := d.top(to.Command)
 	if err := r.err(); err != nil {
-		if e := AsErrors(err); s.Dhcp4 != nil {
-			e.Loggers = s.Dhcp4.Loggers
+		e := AsErrors(err)
+		if s.Dhcp4 != nil {
+			e.Loggers = append(e.Loggers, s.Dhcp4.Loggers...)
+		}
+		if s.Dhcp6 != nil {
+			e.Loggers = append(e.Loggers, s.Dhcp6.Loggers...)
 		}
 		return nil, err
 	}

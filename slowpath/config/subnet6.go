@@ -217,11 +217,16 @@ type placed[P any] struct {
 	p           P
 	first, last netip.Addr
 	at          *Node
-	text        string
 }
 
-// inOrder sorts pools by address and refuses those that overlap.
-func inOrder[P any](d *decoder, l []placed[P]) (out []P) {
+// Kea's names of what pools hold.
+const (
+	poolNA = "IA_NA"
+	poolPD = "IA_PD"
+)
+
+// inOrder sorts the pools of a subnet by address and refuses those that overlap.
+func inOrder[P any](d *decoder, s *Subnet6, kind string, l []placed[P]) (out []P) {
 	slices.SortStableFunc(l, func(a, b placed[P]) int { return a.first.Compare(b.first) })
 	for i, x := range l {
 		if i > 0 {
@@ -230,7 +235,8 @@ func inOrder[P any](d *decoder, l []placed[P]) (out []P) {
 				if at.at.src < other.at.src || at.at.src == other.at.src && at.at.off < other.at.off {
 					at, other = other, at
 				}
-				d.errorf(at.at, "pool %s overlaps pool %s at %s", at.text, other.text, d.t.Position(other.at))
+				d.errorf(at.at, "subnet configuration failed: a pool of type %s, with the following address range: %s-%s overlaps with an existing pool in the subnet: %s to which it is being added: %s-%s at %s",
+					kind, at.first, at.last, s.Prefix, other.first, other.last, d.t.Position(other.at))
 			}
 		}
 		out = append(out, x.p)
@@ -263,14 +269,14 @@ func (d *decoder) pools6(s *Subnet6, n *Node) {
 			case err != nil:
 				d.errorf(v, `"pool" %v`, err)
 			case s.Prefix.IsValid() && !(s.Prefix.Contains(p.First) && s.Prefix.Contains(p.Last)):
-				d.errorf(v, "pool %s is not inside subnet %s", text, s.Prefix)
+				d.errorf(v, "subnet configuration failed: a pool of type %s, with the following address range: %s does not match the prefix of a subnet: %s to which it is being added", poolNA, text, s.Prefix)
 			default:
-				l = append(l, placed[*Pool6]{p, p.First, p.Last, v, text})
+				l = append(l, placed[*Pool6]{p, p.First, p.Last, v})
 			}
 		}
 		d.pop()
 	}
-	s.Pools = inOrder(d, l)
+	s.Pools = inOrder(d, s, poolNA, l)
 }
 
 // parsePool6 reads both forms of a pool.
@@ -316,11 +322,11 @@ func (d *decoder) pdPools(s *Subnet6, n *Node) {
 		p := &PDPool6{ID: e.u32("pool-id", 0), Options: d.options6(e), UserContext: userContext(e)}
 		p.ClientClasses, p.AdditionalClasses = d.guard(e), d.additional(e)
 		if at := d.pdPool(p, e); at != nil {
-			l = append(l, placed[*PDPool6]{p, p.Prefix.Addr(), lastOf(p.Prefix), at, p.Prefix.String()})
+			l = append(l, placed[*PDPool6]{p, p.Prefix.Addr(), lastOf(p.Prefix), at})
 		}
 		d.pop()
 	}
-	s.PDPools = inOrder(d, l)
+	s.PDPools = inOrder(d, s, poolPD, l)
 }
 
 // pdPool decodes the prefixes of a pool and returns the node of the first, nil
