@@ -226,6 +226,7 @@ type Server struct {
 	LeaseStore4   LeaseStore4
 	LeaseStore6   LeaseStore6
 	HostStore4    HostStore4
+	HostCache     HostCache
 	Configuration Configuration
 	Stats         Stats
 	Timers        Timers

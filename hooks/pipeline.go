@@ -36,6 +36,7 @@ type Pipeline struct {
 	kernel     []KernelLimit
 	histograms []func(yield func(Histogram))
 	slots      int
+	hostCache  bool // a library uses it
 
 	onPanic func(string, Point, any, []byte)
 	loaded  []loaded

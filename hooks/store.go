@@ -210,6 +210,53 @@ type HostStore4 interface {
 	Delete(ctx context.Context, id uint64) error
 }
 
+// CachedHost4 is a reservation of HostCache.
+type CachedHost4 struct {
+	StoredHost4
+	// Text is what the library wants to have back, in Entries.
+	Text json.RawMessage
+}
+
+// HostCache is DHCPv4 host reservations in memory, which are looked for where
+// the configuration has none and before those of the store (HK-HC-2). They are
+// kept while configurations follow each other that use them (Env.HostCache in
+// Load), and nowhere else. Loaded by Dhcp6 it holds nothing: Insert refuses.
+// Methods may be called from any goroutine but not from callouts; changes are
+// seen by the next query.
+type HostCache interface {
+	// Insert adds what HostStore4.Parse has returned. Entries with the identifier
+	// or the address of one of them in its subnet make way, and then the oldest
+	// ones, until there are at most max (0: any number). overwritten is how many
+	// of the first kind there were. If one of them is wrong, nothing is changed.
+	Insert(list []CachedHost4, max int) (overwritten int, err error)
+	// Entries returns those that match says yes to, oldest first.
+	Entries(match func(h *StoredHost4) bool) []CachedHost4
+	// Remove removes the oldest that match says yes to, at most limit (0: all),
+	// and says how many there were.
+	Remove(match func(h *StoredHost4) bool, limit int) int
+	// Len is the number of entries.
+	Len() int
+	// WriteFile writes a file in the data directory (else a *PathError), which is
+	// at any time the old or the new one, and returns its path; ReadFile reads one
+	// of there.
+	WriteFile(name string, text []byte) (path string, err error)
+	ReadFile(name string) (text []byte, path string, err error)
+}
+
+// HostCache takes the cache into use, nil where the server has none. Only in
+// Load.
+func (e *Env) HostCache() HostCache {
+	if e.closed {
+		e.fail("use the host cache: only possible in Load")
+		return nil
+	}
+	e.pl.hostCache = true
+	return e.server.HostCache
+}
+
+// UsesHostCache says whether a library has taken the host cache into use.
+func (p *Pipeline) UsesHostCache() bool { return p.hostCache }
+
 // HostStore4 is the host reservations, nil where the server has none to change.
 func (e *Env) HostStore4() HostStore4 { return e.server.HostStore4 }
 

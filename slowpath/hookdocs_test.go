@@ -67,6 +67,17 @@ var hookCommandDocs = map[string][][3]string{
 		{"reservation-get-page", "`limit`; `source-index` and `from` as the page before said in `next`; `subnet-id` (optional)", "reservations, `limit` at a time: those of the configuration, then the store's"},
 		{"reservation-update", "as `reservation-add`", "replaces a reservation"},
 	},
+	"host_cache": {
+		{"cache-clear", "", "removes all hosts from the cache"},
+		{"cache-flush", "a number", "removes so many of the oldest hosts"},
+		{"cache-get", "", "all cached hosts, oldest first"},
+		{"cache-get-by-id", "one of `hw-address`, `duid`, `circuit-id`, `client-id`, `flex-id`", "the cached hosts of a client"},
+		{"cache-insert", "a host, or a list of hosts: an identifier and `subnet-id4`; optional `ip-address`, `hostname`, `next-server`, `server-hostname`, `boot-file-name`, `client-classes4`, `option-data4`, `user-context`, `host-id`", "caches hosts; what has their identifier or address makes way"},
+		{"cache-load", "a file name", "caches the hosts of a file in the data directory"},
+		{"cache-remove", "`ip-address` and `subnet-id`, or an identifier and `subnet-id4` or `subnet-id6`", "removes one host"},
+		{"cache-size", "", "the number of cached hosts"},
+		{"cache-write", "a file name", "writes the cached hosts into a file in the data directory"},
+	},
 	"lease_cmds": {
 		{"lease4-add", "a lease: `ip-address`, `hw-address`; optional `subnet-id`, `client-id`, `valid-lft`, `expire`, `fqdn-fwd`, `fqdn-rev`, `hostname`, `state`, `pool-id`, `user-context`, `comment`", "adds a lease; 4 if the address has one"},
 		{"lease4-del", "`ip-address`, or `subnet-id`, `identifier-type` (`hw-address`, `client-id`), `identifier`; `update-ddns`", "removes a lease"},

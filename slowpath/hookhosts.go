@@ -200,7 +200,13 @@ func (s *Server) optionDefs(snap *config.Snapshot) ([]byte, error) {
 // by command.
 func (s *Server) engineConfig(snap *config.Snapshot, pipe *hooks.Pipeline) *engine.Config {
 	ec := engine.NewConfig(snap, s.callouts(pipe))
-	ec.Hosts.SetMore(s.hosts.set)
+	if pipe.UsesHostCache() {
+		ec.Hosts.SetMore(s.cache.use(), s.hosts.set)
+		s.cache.each(func(r *config.Reservation4) { reserve(ec, r, true) })
+	} else {
+		ec.Hosts.SetMore(s.hosts.set)
+		s.cache.clear()
+	}
 	s.hosts.mu.Lock()
 	defer s.hosts.mu.Unlock()
 	for _, r := range s.hosts.mu.byID {

@@ -131,6 +131,7 @@ type Server struct {
 	}
 	recovery *leasestore.Recovery
 	hosts    storedHosts
+	cache    cachedHosts
 }
 
 // New recovers the leases, loads the hook libraries and opens the control

@@ -5,6 +5,7 @@ package all
 import (
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/hooks/class_cmds"
+	"github.com/peregrine-dhcp/peregrine/hooks/host_cache"
 	"github.com/peregrine-dhcp/peregrine/hooks/host_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/lease_cmds"
 	"github.com/peregrine-dhcp/peregrine/hooks/limits"
@@ -21,6 +22,7 @@ var libraries = []library{
 	{"stat_cmds", func() hooks.Library { return stat_cmds.New() }},
 	{"rbac", func() hooks.Library { return rbac.New() }},
 	{"host_cmds", func() hooks.Library { return host_cmds.New() }},
+	{"host_cache", func() hooks.Library { return host_cache.New() }},
 	{"subnet_cmds", func() hooks.Library { return subnet_cmds.New() }},
 	{"perfmon", func() hooks.Library { return perfmon.New() }},
 }

@@ -23,8 +23,8 @@ type Index struct {
 	hosts []*config.Reservation4
 	ids   table
 	addrs table
-	// more is asked where the configuration has nothing; nil is none.
-	more *Set
+	// more are asked, in order, where the configuration has nothing.
+	more []*Set
 	// dead are the hosts, by position, that a Set has removed; nil where none
 	// can be.
 	dead []atomic.Bool
@@ -73,22 +73,23 @@ func newIndex(hosts []*config.Reservation4) *Index {
 	return x
 }
 
-// SetMore makes look-ups that find nothing in the configuration look into s
-// (DB-005). Before the index is used by others.
-func (x *Index) SetMore(s *Set) { x.more = s }
+// SetMore makes look-ups that find nothing in the configuration look into the
+// sets, in that order (DB-005). Before the index is used by others.
+func (x *Index) SetMore(sets ...*Set) { x.more = sets }
 
 // HasMore says whether SetMore was used: then Lists do not know all.
-func (x *Index) HasMore() bool { return x.more != nil }
+func (x *Index) HasMore() bool { return len(x.more) > 0 }
 
 // Len is the number of reservations.
 func (x *Index) Len() int { return len(x.hosts) }
 
 // ByIdentifier returns the reservation, nil if none. No allocation.
 func (x *Index) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte) *config.Reservation4 {
-	if r := x.byIdentifier(subnetID, t, id); r != nil || x.more == nil {
-		return r
+	r := x.byIdentifier(subnetID, t, id)
+	for i := 0; r == nil && i < len(x.more); i++ {
+		r = x.more[i].ByIdentifier(subnetID, t, id)
 	}
-	return x.more.ByIdentifier(subnetID, t, id)
+	return r
 }
 
 func (x *Index) byIdentifier(subnetID uint32, t config.IdentifierType, id []byte) *config.Reservation4 {
@@ -113,10 +114,11 @@ func (x *Index) byIdentifier(subnetID uint32, t config.IdentifierType, id []byte
 
 // ByAddr returns the reservation of that address, nil if none. No allocation.
 func (x *Index) ByAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {
-	if r := x.byAddr(subnetID, addr); r != nil || x.more == nil {
-		return r
+	r := x.byAddr(subnetID, addr)
+	for i := 0; r == nil && i < len(x.more); i++ {
+		r = x.more[i].ByAddr(subnetID, addr)
 	}
-	return x.more.ByAddr(subnetID, addr)
+	return r
 }
 
 func (x *Index) byAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {

@@ -171,3 +171,24 @@ func (s *Set) Replace(old, next *config.Reservation4) error {
 	s.add(next)
 	return nil
 }
+
+// Exchange removes reservations and adds others that neither the identifiers nor
+// the addresses of what stays are those of, at the cost of one index however many
+// there are. For a moment look-ups may find neither.
+func (s *Set) Exchange(out, in []*config.Reservation4) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range out {
+		s.remove(h)
+	}
+	if len(in) <= lateMax/8 {
+		for _, h := range in {
+			s.add(h)
+		}
+		return
+	}
+	st := s.state.Load()
+	all := append(s.living(st.base, len(st.base.hosts)+len(st.late.hosts)+len(in)), s.living(st.late, 0)...)
+	s.mu.removed = 0
+	s.swap(s.index(append(all, in...)), s.index(nil))
+}

@@ -138,3 +138,34 @@ func TestSetIsReadWhileItChanges(t *testing.T) {
 		t.Errorf("%v allocations per look-up", n)
 	}
 }
+
+// Exchange leaves what the two lists say, whatever their lengths.
+func TestExchange(t *testing.T) {
+	var all []*config.Reservation4
+	for i := range 3000 {
+		all = append(all, &config.Reservation4{SubnetID: 1, Type: config.IdentHWAddr, Identifier: []byte{byte(i >> 8), byte(i)}, Addr: dhcp4.IPv4(i + 1)})
+	}
+	s := NewSet(all[:100])
+	have := map[int]bool{}
+	for i := range 100 {
+		have[i] = true
+	}
+	for _, step := range [][4]int{{0, 10, 100, 105}, {10, 100, 200, 2900}, {200, 2800, 0, 3}, {100, 100, 3, 3}, {2800, 2900, 2900, 3000}} {
+		s.Exchange(all[step[0]:step[1]], all[step[2]:step[3]])
+		for i := step[0]; i < step[1]; i++ {
+			delete(have, i)
+		}
+		for i := step[2]; i < step[3]; i++ {
+			have[i] = true
+		}
+		if s.Len() != len(have) {
+			t.Errorf("%v: %d hosts, want %d", step, s.Len(), len(have))
+		}
+		for i, h := range all {
+			found, byAddr := s.ByIdentifier(1, h.Type, h.Identifier), s.ByAddr(1, h.Addr)
+			if have[i] && (found != h || byAddr != h) || !have[i] && (found != nil || byAddr != nil) {
+				t.Fatalf("%v: host %d: %v, %v; want %v", step, i, found, byAddr, have[i])
+			}
+		}
+	}
+}
