@@ -213,7 +213,8 @@ func TestBothFamilies(t *testing.T) {
 	}
 }
 
-// A worker does not allocate for a SOLICIT or a RENEW.
+// A worker does not allocate for a SOLICIT, a REQUEST or a RENEW, of an address and
+// a prefix, nor behind a relay.
 func TestDHCPv6AllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -225,7 +226,15 @@ func TestDHCPv6AllocatesNothing(t *testing.T) {
 	renew := c.solicit()
 	renew.MessageType = dhcpv6.MessageTypeRenew
 	renew.AddOption(dhcpv6.OptServerID(rep.Options.ServerID()))
-	for name, m := range map[string]*dhcpv6.Message{"SOLICIT": c.solicit(), "RENEW": renew} {
+	request := c.solicit()
+	request.MessageType = dhcpv6.MessageTypeRequest
+	request.AddOption(dhcpv6.OptServerID(rep.Options.ServerID()))
+	relayed, err := dhcpv6.EncapsulateRelay(c.solicit(), dhcpv6.MessageTypeRelayForward, net.ParseIP("2001:db8:1::fe"), c.src[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	relayed.AddOption(dhcpv6.OptInterfaceID([]byte("port 7")))
+	for name, m := range map[string]dhcpv6.DHCPv6{"SOLICIT": c.solicit(), "REQUEST": request, "RENEW": renew, "RELAY-FORW": relayed} {
 		f := c.frame(m)
 		p := []netio.Packet{{Data: make([]byte, 0, 2048), IfIndex: 7}}
 		run := func() {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/peregrine-dhcp/peregrine/fastpath/fastpathtest"
 )
 
 // script6 is what dhclient -6 runs. Once, if the file "decline" is there, it says
@@ -154,15 +156,13 @@ func (b *bed) inside(p *process, log string, argv ...string) *process {
 	return spawn(b.t, b.cli, filepath.Join(b.dir, log), append([]string{nsenter, "--mount=" + at + "mnt", "--pid=" + at + "pid_for_children"}, argv...)...)
 }
 
-// TestDhcp6c is the client of WIDE: an address and a prefix, renewed, released.
+// TestDhcp6c is the client of WIDE: an address and a prefix, released.
 func TestDhcp6c(t *testing.T) {
 	t.Parallel()
 	b := newBed6(t)
 	exe := lookProgram(t, "dhcp6c", "wide-dhcpv6-client")
 	ctl := lookProgram(t, "dhcp6ctl", "wide-dhcpv6-client")
-	c := b.newConf6("auto")
-	c.short()
-	b.start6(c)
+	b.start6(b.newConf6("auto"))
 	conf := b.file("dhcp6c.conf", `interface `+clientIf+` {
 	send ia-na 1;
 	send ia-pd 2;
@@ -176,8 +176,9 @@ id-assoc pd 2 { };
 	seen := 0
 	addr := p.waitFor(&seen, `create an address (`+addr6Pattern+`)`)[1]
 	b.wantLeases6(1, 1)
-	b.waitStat6("pkt6-renew-received", 1)
-	p.waitFor(&seen, `update an address `+addr)
+	if got := b.cli.addresses6(t, clientIf); !slices.Contains(got, addr) {
+		t.Errorf("the client has %v, not %s", got, addr)
+	}
 	b.inside(p, "dhcp6ctl.log", ctl, "-k", key, "stop", "interface", clientIf)
 	b.waitStat6("pkt6-release-received", 1)
 	b.wantLeases6(0, 0)
@@ -328,5 +329,52 @@ func TestISCRelay6(t *testing.T) {
 		t.Errorf("dhclient -6 -r: exit status %d\n%s", code, r.text())
 	}
 	b.wantLeases6(0, 0)
+	b.p.terminate()
+}
+
+// TestPerfdhcp6 is Kea's own load generator: addresses and prefixes for clients of
+// its making.
+func TestPerfdhcp6(t *testing.T) {
+	t.Parallel()
+	b := newBed6(t)
+	perfdhcp := lookProgram(t, "perfdhcp", "kea-admin")
+	b.start6(b.newConf6("auto"))
+	// It answers for what comes within the drop time, which no busy machine needs.
+	p := spawn(t, b.cli, filepath.Join(b.dir, "perfdhcp.log"), perfdhcp, "-6", "-l", clientIf, "-e", "address-and-prefix",
+		"-r", "200", "-R", "100", "-n", "300", "-d", "20", "-W", "1000000")
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit status %d\n%s", code, p.text())
+	}
+	if got := regexp.MustCompile(`received packets: (\d+)`).FindAllStringSubmatch(p.text(), -1); len(got) != 2 || got[0][1] != "300" || got[1][1] != "300" {
+		t.Errorf("it has %v, want 300 ADVERTISEs and 300 REPLYs\n%s", got, p.text())
+	}
+	if n := b.stat6("assigned-nas"); n == 0 || n > 100 || b.stat6("assigned-pds") != n {
+		t.Errorf("%d addresses and %d prefixes of 100 clients", n, b.stat6("assigned-pds"))
+	}
+	b.p.terminate()
+}
+
+// TestDhcpgun6 is ours, through AF_XDP and a relay of its making.
+func TestDhcpgun6(t *testing.T) {
+	t.Parallel()
+	fastpathtest.RequireXDP(t)
+	b := newBed6(t)
+	b.cli.addAddr(t, clientIf, "2001:db8:77::2/64")
+	b.start6(b.newConf6("auto"))
+	gun := loadGenerator(t)
+	for _, x := range []struct {
+		scenario string
+		more     []string
+	}{{"sarr", nil}, {"sarr", []string{"-e", "address-and-prefix"}}, {"renew6", nil}} {
+		args := append([]string{gun, "-6", "-A", "1", "-l", clientIf, "--xdp", "--scenario", x.scenario, "-R", "200", "-n", "200", "-r", "500", "-d", "20"}, x.more...)
+		p := spawn(t, b.cli, filepath.Join(b.dir, "dhcpgun.log"), append(args, serverIP6)...)
+		if code := p.wait(); code != 0 {
+			t.Errorf("%s: exit status %d\n%s", x.scenario, code, p.text())
+		}
+	}
+	b.wantLeases6(600, 200) // each run has DUIDs of its own
+	if n := b.stat6("pkt6-renew-received"); n < 200 {
+		t.Errorf("%d RENEWs are counted, want 200", n)
+	}
 	b.p.terminate()
 }
