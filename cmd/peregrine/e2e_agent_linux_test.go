@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -179,6 +180,36 @@ func TestKeaShellWithoutAgent(t *testing.T) {
 	}
 	if strings.Contains(b.p.text(), "a long one") {
 		t.Error("the log shows the password")
+	}
+	b.p.terminate()
+}
+
+// TestStorkFindsTheServer: what Stork's agent looks at when it lists processes.
+func TestStorkFindsTheServer(t *testing.T) {
+	b := newBed(t)
+	b.write(b.newConf("socket"))
+	kea := program(t, "kea-dhcp4")
+	b.p = spawn(t, b.srv, b.logFile, kea, "-c", b.config)
+	seen := 0
+	b.p.waitFor(&seen, `DHCP4_STARTED`)
+	proc := func(name string) string {
+		t.Helper()
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", b.p.pid(), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if comm := proc("comm"); comm != "kea-dhcp4\n" {
+		t.Errorf("the process is named %q", comm)
+	}
+	if args := strings.Split(proc("cmdline"), "\x00"); len(args) < 3 || args[0] != kea || args[1] != "-c" || args[2] != b.config {
+		t.Errorf("the process has arguments %q", args)
+	}
+	// Three numbers at the beginning of a line of their own, from 3.0.0 on.
+	call(t, "", kea, "-v").expect(t, "kea-dhcp4 -v", 0, `^[3-9]\.\d+\.\d+\n$`, "")
+	for _, child := range strings.Fields(proc(fmt.Sprintf("task/%d/children", b.p.pid()))) {
+		t.Errorf("it has a child, process %s", child)
 	}
 	b.p.terminate()
 }
