@@ -225,7 +225,8 @@ type Server struct {
 	// LeaseStore4 and Configuration are for libraries that serve commands.
 	LeaseStore4   LeaseStore4
 	LeaseStore6   LeaseStore6
-	HostStore4    HostStore4
+	HostStore4    HostStore
+	HostStore6    HostStore
 	HostCache     HostCache
 	Configuration Configuration
 	Stats         Stats

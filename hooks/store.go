@@ -91,6 +91,7 @@ type Subnet6 struct {
 	Text           string
 	ValidLifetimeS uint32
 	Network        string
+	Guarded        bool // it or its network is for some client classes only
 }
 
 // SubnetCounts6 are the numbers of a subnet's leases; totals are decimal, since
@@ -160,21 +161,28 @@ type ConfigTree interface {
 	Remove(path ...any) error
 }
 
-// StoredHost4 is a host reservation as libraries that serve commands see it.
-type StoredHost4 struct {
+// StoredHost is a host reservation of either family as libraries that serve
+// commands see it.
+type StoredHost struct {
 	// ID names it in its source: ascending from 1.
 	ID         uint64
 	SubnetID   uint32 // 0: global
 	IDType     HostIDType
 	Identifier []byte
-	Addr       dhcp4.IPv4 // 0: none reserved
-	Hostname   string
+	Addr       dhcp4.IPv4 // DHCPv4; 0: none reserved
+	// Addrs and Prefixes are a DHCPv6 host's, in order, not to be changed.
+	Addrs    []netip.Addr
+	Prefixes []netip.Prefix
+	Hostname string
 	// Form is the reservation as config-get has it in a subnet, without
 	// subnet-id. Match functions do not get it.
 	Form json.RawMessage
 }
 
-// Errors of HostStore4.
+// StoredHost4 is a StoredHost where only DHCPv4 is meant.
+type StoredHost4 = StoredHost
+
+// Errors of HostStore.
 var (
 	// ErrNoHostStore: leases are not persisted, and hosts made by command neither.
 	ErrNoHostStore = errors.New("no host store")
@@ -185,30 +193,33 @@ var (
 	ErrNoHost = errors.New("no such host")
 )
 
-// HostStore4 is the DHCPv4 host reservations for a library that serves commands:
+// HostStore is a family's host reservations for a library that serves commands:
 // those of the configuration (changed through Configuration.Edit), and those of
 // the server's own store, which are Kea's hosts of a database. A client's
 // reservation is looked for in the configuration first (DB-005).
 //
 // Methods may be called from any goroutine but not from callouts. Changes are
 // seen by the next query, and on stable storage when they return.
-type HostStore4 interface {
+type HostStore interface {
 	// Parse reads a reservation, in the form it has in the configuration, as the
 	// configuration in force would; subnetID 0 is global. The error is a
 	// *ConfigError if the reservation is wrong.
-	Parse(subnetID uint32, raw json.RawMessage) (StoredHost4, error)
+	Parse(subnetID uint32, raw json.RawMessage) (StoredHost, error)
 	// Configured returns the reservations of the configuration that match says
 	// yes to, at most limit (0: all), by ascending ID.
-	Configured(match func(h *StoredHost4) bool, limit int) ([]StoredHost4, error)
+	Configured(match func(h *StoredHost) bool, limit int) ([]StoredHost, error)
 	// Stored is the same for the store.
-	Stored(match func(h *StoredHost4) bool, limit int) ([]StoredHost4, error)
+	Stored(match func(h *StoredHost) bool, limit int) ([]StoredHost, error)
 	// Add adds what Parse has returned to the store and sets its ID.
-	Add(ctx context.Context, h *StoredHost4) error
+	Add(ctx context.Context, h *StoredHost) error
 	// Replace puts it in the place of the one with that ID.
-	Replace(ctx context.Context, id uint64, h *StoredHost4) error
+	Replace(ctx context.Context, id uint64, h *StoredHost) error
 	// Delete removes the one with that ID from the store.
 	Delete(ctx context.Context, id uint64) error
 }
+
+// HostStore4 is a HostStore where only DHCPv4 is meant.
+type HostStore4 = HostStore
 
 // CachedHost4 is a reservation of HostCache.
 type CachedHost4 struct {
@@ -258,7 +269,10 @@ func (e *Env) HostCache() HostCache {
 func (p *Pipeline) UsesHostCache() bool { return p.hostCache }
 
 // HostStore4 is the host reservations, nil where the server has none to change.
-func (e *Env) HostStore4() HostStore4 { return e.server.HostStore4 }
+func (e *Env) HostStore4() HostStore { return e.server.HostStore4 }
+
+// HostStore6 is the same for DHCPv6.
+func (e *Env) HostStore6() HostStore { return e.server.HostStore6 }
 
 // SubnetPath is where the subnet of that id stands in t, at the top or in a
 // shared network; nil if it is nowhere. list is "subnet4" or "subnet6".

@@ -14,7 +14,6 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/alloc6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
-	"github.com/peregrine-dhcp/peregrine/slowpath/engine6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
@@ -70,8 +69,10 @@ func (h hookConfig) EachSubnet4(f func(*hooks.Subnet4, *hooks.SubnetCounts4) boo
 
 func subnetOf6(x *config.Subnet6) hooks.Subnet6 {
 	s := hooks.Subnet6{ID: x.ID, Prefix: x.Prefix, Text: x.Text, ValidLifetimeS: x.Valid.Default}
+	s.Guarded = len(x.ClientClasses) > 0
 	if x.Network != nil {
 		s.Network = x.Network.Name
+		s.Guarded = s.Guarded || len(x.Network.ClientClasses) > 0
 	}
 	return s
 }
@@ -226,7 +227,7 @@ func (x *server6) applyEdited(old, snap *config.Snapshot) {
 	pipe := x.runtime.Load().pipe
 	if !samePart(old, snap, "Dhcp6") {
 		before := x.engine.Config()
-		ec := engine6.NewConfig(snap, x.id, x.callouts(pipe))
+		ec := x.engineConfig(snap, pipe)
 		x.table.SetObserver(continued6{x.observers(ec, pipe), ec.Alloc}, true)
 		ec.Alloc.ContinueFrom(before.Alloc)
 		x.subnets.configure(snap.Dhcp6)

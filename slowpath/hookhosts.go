@@ -13,26 +13,50 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/host"
+	"github.com/peregrine-dhcp/peregrine/slowpath/host6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/hoststore"
 )
 
 // storedHosts are the reservations made by command: on disk in store, for
 // look-ups in set.
 type storedHosts struct {
-	set *host.Set // never nil
-	mu  struct {
+	set  *host.Set  // never nil
+	set6 *host6.Set // never nil
+	mu   struct {
 		sync.Mutex
 		store *hoststore.Store // nil: not persisted
-		byID  map[uint64]*config.Reservation4
-		ids   []uint64 // of byID, ascending
-		// optionDefs are those of the configuration whose hash this is.
+		servedHosts[config.Reservation4]
+		six servedHosts[config.Reservation6]
+		// optionDefs are those of the configuration whose hash this is, by part.
 		hash       string
-		optionDefs []byte
+		optionDefs map[string][]byte
+	}
+}
+
+// servedHosts are the stored reservations of a family by their numbers.
+type servedHosts[R any] struct {
+	byID map[uint64]*R
+	ids  []uint64 // of byID, ascending
+}
+
+func (h *servedHosts[R]) put(id uint64, r *R) {
+	if h.byID[id] == nil {
+		i, _ := slices.BinarySearch(h.ids, id)
+		h.ids = slices.Insert(h.ids, i, id)
+	}
+	h.byID[id] = r
+}
+
+func (h *servedHosts[R]) remove(id uint64) {
+	delete(h.byID, id)
+	if i, ok := slices.BinarySearch(h.ids, id); ok {
+		h.ids = slices.Delete(h.ids, i, i+1)
 	}
 }
 
 // storedText is how a reservation stands in the store.
 type storedText struct {
+	Family   int             `json:"family,omitempty"` // 6; 0 is DHCPv4
 	SubnetID uint32          `json:"subnet-id"`
 	Host     json.RawMessage `json:"host"`
 }
@@ -43,8 +67,9 @@ type storedText struct {
 func (s *Server) openHosts() error {
 	h := &s.hosts
 	h.mu.byID = map[uint64]*config.Reservation4{}
-	h.set = host.NewSet(nil)
-	if !s.opt.Snapshot.Dhcp4.LeaseDatabase.Persist {
+	h.mu.six.byID = map[uint64]*config.Reservation6{}
+	h.set, h.set6 = host.NewSet(nil), host6.NewSet(nil)
+	if !s.opt.Snapshot.Dhcp4.LeaseDatabase.Persist && (s.six == nil || !s.six.persist) {
 		return nil
 	}
 	store, err := hoststore.Open(hoststore.Options{Dir: LeaseDir(s.opt.Snapshot), FS: s.opt.FS})
@@ -62,72 +87,110 @@ func (s *Server) openHosts() error {
 	if s.opt.FromJSON == nil {
 		return errors.New("open host store: this server cannot read it")
 	}
-	var list []*config.Reservation4
 	lost := 0
-	s.parseStored(func(id uint64, r *config.Reservation4, err error) {
-		if err != nil {
-			if lost++; lost <= 10 {
-				s.log.WithGroup("hosts").Warn("PEREGRINE_HOST_NOT_SERVED a stored host does not go with the configuration", "host", id, "error", err)
-			}
+	notServed := func(id uint64, err error) {
+		if lost++; lost <= 10 {
+			s.log.WithGroup("hosts").Warn("PEREGRINE_HOST_NOT_SERVED a stored host does not go with the configuration", "host", id, "error", err)
+		}
+	}
+	stored := map[int]map[uint32][]storedItem{}
+	store.Each(func(id uint64, text string) {
+		it := storedItem{id: id}
+		if err := json.Unmarshal([]byte(text), &it.text); err != nil {
+			notServed(id, err)
 			return
 		}
-		h.mu.byID[id] = r
-		h.mu.ids = append(h.mu.ids, id)
-		list = append(list, r)
+		f, n := it.text.Family, it.text.SubnetID
+		if stored[f] == nil {
+			stored[f] = map[uint32][]storedItem{}
+		}
+		stored[f][n] = append(stored[f][n], it)
 	})
-	slices.Sort(h.mu.ids)
+	// What is of a family that the configuration has not is kept.
+	list := serveStored(&h.mu.servedHosts, stored[0], func(subnetID uint32, raw []json.RawMessage) ([]*config.Reservation4, error) {
+		l, _, err := s.parseHosts(s.opt.Snapshot, subnetID, raw)
+		return l, err
+	}, notServed)
 	h.set = host.NewSet(list)
-	s.log.WithGroup("hosts").Info("PEREGRINE_HOSTS_LOADED hosts reserved by command are loaded", "hosts", len(list), "not-served", lost)
+	var list6 []*config.Reservation6
+	if s.six != nil {
+		list6 = serveStored(&h.mu.six, stored[6], func(subnetID uint32, raw []json.RawMessage) ([]*config.Reservation6, error) {
+			l, _, err := s.parseHosts6(s.opt.Snapshot, subnetID, raw)
+			return l, err
+		}, notServed)
+		h.set6 = host6.NewSet(list6)
+	}
+	s.log.WithGroup("hosts").Info("PEREGRINE_HOSTS_LOADED hosts reserved by command are loaded", "hosts", len(list)+len(list6), "not-served", lost)
 	return nil
+}
+
+// storedItem is a reservation as it is in the store.
+type storedItem struct {
+	id   uint64
+	text storedText
 }
 
 // parseBatch is how many stored reservations are read by one configuration.
 const parseBatch = 1000
 
-// parseStored reads all that is stored, many at a time where nothing is wrong.
-func (s *Server) parseStored(f func(id uint64, r *config.Reservation4, err error)) {
-	type item struct {
-		id   uint64
-		text storedText
+// serveStored reads what is stored of a family, by subnet, many at a time where
+// nothing is wrong.
+func serveStored[R any](h *servedHosts[R], bySubnet map[uint32][]storedItem,
+	parse func(subnetID uint32, raw []json.RawMessage) ([]*R, error), notServed func(id uint64, err error)) (all []*R) {
+	take := func(id uint64, r *R) {
+		h.byID[id] = r
+		h.ids = append(h.ids, id)
+		all = append(all, r)
 	}
-	bySubnet := map[uint32][]item{}
-	s.hosts.mu.store.Each(func(id uint64, text string) {
-		it := item{id: id}
-		if err := json.Unmarshal([]byte(text), &it.text); err != nil {
-			f(id, nil, err)
-			return
-		}
-		bySubnet[it.text.SubnetID] = append(bySubnet[it.text.SubnetID], it)
-	})
 	for subnetID, items := range bySubnet {
 		for batch := range slices.Chunk(items, parseBatch) {
 			raw := make([]json.RawMessage, len(batch))
 			for i := range batch {
 				raw[i] = batch[i].text.Host
 			}
-			if list, _, err := s.parseHosts(s.opt.Snapshot, subnetID, raw); err == nil {
+			if list, err := parse(subnetID, raw); err == nil {
 				for i := range batch {
-					f(batch[i].id, list[i], nil)
+					take(batch[i].id, list[i])
 				}
 				continue
 			}
 			for i := range batch {
-				list, _, err := s.parseHosts(s.opt.Snapshot, subnetID, raw[i:i+1])
+				list, err := parse(subnetID, raw[i:i+1])
 				if err != nil {
-					f(batch[i].id, nil, err)
+					notServed(batch[i].id, err)
 				} else {
-					f(batch[i].id, list[0], nil)
+					take(batch[i].id, list[0])
 				}
 			}
 		}
 	}
+	slices.Sort(h.ids)
+	return all
 }
 
-// parseHosts reads reservations of a subnet as snap would: by a configuration
-// that has nothing but its option definitions, the subnet, and them. forms are
-// config-get's.
+// parseHosts reads reservations of a subnet as snap would; see parseMini.
 func (s *Server) parseHosts(snap *config.Snapshot, subnetID uint32, raw []json.RawMessage) (list []*config.Reservation4, forms []json.RawMessage, err error) {
-	defs, err := s.optionDefs(snap)
+	prefix := "0.0.0.0/0" // a subnet that is not configured now: nothing to hold the address against
+	for _, x := range snap.Dhcp4.Subnets {
+		if x.ID == subnetID {
+			prefix = x.Prefix.String()
+		}
+	}
+	mini, forms, err := s.parseMini(snap, "Dhcp4", "subnet4", subnetID, prefix, raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if subnetID == 0 {
+		return mini.Dhcp4.GlobalReservations, forms, nil
+	}
+	return mini.Dhcp4.Subnets[0].Reservations, forms, nil
+}
+
+// parseMini reads reservations of a subnet, or with id 0 global ones, as snap
+// would: by a configuration that has nothing but its option definitions, the
+// subnet, and them. forms are config-get's.
+func (s *Server) parseMini(snap *config.Snapshot, part, key string, subnetID uint32, prefix string, raw []json.RawMessage) (mini *config.Snapshot, forms []json.RawMessage, err error) {
+	defs, err := s.optionDefs(snap, part)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,34 +198,27 @@ func (s *Server) parseHosts(snap *config.Snapshot, subnetID uint32, raw []json.R
 	if err != nil {
 		return nil, nil, err
 	}
-	path := []any{"Dhcp4", "reservations"}
+	path := []any{part, "reservations"}
 	text := fmt.Sprintf(`"reservations":%s`, hosts)
 	if subnetID != 0 {
-		prefix := "0.0.0.0/0" // a subnet that is not configured now: nothing to hold the address against
-		for _, x := range snap.Dhcp4.Subnets {
-			if x.ID == subnetID {
-				prefix = x.Prefix.String()
-			}
-		}
-		path = []any{"Dhcp4", "subnet4", 0, "reservations"}
-		text = fmt.Sprintf(`"subnet4":[{"id":%d,"subnet":%q,%s}]`, subnetID, prefix, text)
+		path = []any{part, key, 0, "reservations"}
+		text = fmt.Sprintf(`%q:[{"id":%d,"subnet":%q,%s}]`, key, subnetID, prefix, text)
 	}
-	mini, err := s.opt.FromJSON(fmt.Appendf(nil, `{"Dhcp4":{"option-def":%s,%s}}`, defs, text))
-	if err != nil {
+	if mini, err = s.opt.FromJSON(fmt.Appendf(nil, `{%q:{"option-def":%s,%s}}`, part, defs, text)); err != nil {
 		return nil, nil, asConfigError(err)
-	}
-	list = mini.Dhcp4.GlobalReservations
-	if subnetID != 0 {
-		list = mini.Dhcp4.Subnets[0].Reservations
 	}
 	e, err := config.NewEdit(mini.Get)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i := range list {
-		forms = append(forms, e.At(append(path[:len(path):len(path)], i)...).AppendJSON(nil))
+	for i := range raw {
+		n := e.At(append(path[:len(path):len(path)], i)...)
+		if n == nil {
+			return nil, nil, errors.New("read host: it is not in its own configuration")
+		}
+		forms = append(forms, n.AppendJSON(nil))
 	}
-	return list, forms, nil
+	return mini, forms, nil
 }
 
 // position is a place in a text that a command has made.
@@ -177,23 +233,27 @@ func asConfigError(err error) error {
 	return err
 }
 
-// optionDefs is the option-def of a configuration, remembered for the last one.
-func (s *Server) optionDefs(snap *config.Snapshot) ([]byte, error) {
+// optionDefs is the option-def of a part of a configuration, remembered for the
+// last one.
+func (s *Server) optionDefs(snap *config.Snapshot, part string) ([]byte, error) {
 	h := &s.hosts
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.mu.hash == snap.Hash && h.mu.optionDefs != nil {
-		return h.mu.optionDefs, nil
+	if d := h.mu.optionDefs[part]; h.mu.hash == snap.Hash && d != nil {
+		return d, nil
 	}
 	e, err := config.NewEdit(snap.Get)
 	if err != nil {
 		return nil, err
 	}
-	h.mu.hash, h.mu.optionDefs = snap.Hash, []byte("[]")
-	if n := e.At("Dhcp4", "option-def"); n != nil {
-		h.mu.optionDefs = n.AppendJSON(nil)
+	h.mu.hash, h.mu.optionDefs = snap.Hash, map[string][]byte{}
+	for _, p := range []string{"Dhcp4", "Dhcp6"} {
+		h.mu.optionDefs[p] = []byte("[]")
+		if n := e.At(p, "option-def"); n != nil {
+			h.mu.optionDefs[p] = n.AppendJSON(nil)
+		}
 	}
-	return h.mu.optionDefs, nil
+	return h.mu.optionDefs[part], nil
 }
 
 // engineConfig is the engine's part of a configuration, with the hosts reserved
@@ -232,51 +292,53 @@ func reserve(ec *engine.Config, r *config.Reservation4, on bool) {
 }
 
 // hookHosts is the host reservations as hook libraries change them
-// (hooks.HostStore4).
+// (hooks.HostStore).
 type hookHosts struct{ s *Server }
 
-var _ hooks.HostStore4 = hookHosts{}
+var _ hooks.HostStore = hookHosts{}
 
-func storedHost(id uint64, r *config.Reservation4) hooks.StoredHost4 {
-	return hooks.StoredHost4{ID: id, SubnetID: r.SubnetID, IDType: hooks.HostIDType(r.Type), Identifier: r.Identifier, Addr: r.Addr, Hostname: r.Hostname}
+func storedHost(id uint64, r *config.Reservation4) hooks.StoredHost {
+	return hooks.StoredHost{ID: id, SubnetID: r.SubnetID, IDType: hooks.HostIDType(r.Type), Identifier: r.Identifier, Addr: r.Addr, Hostname: r.Hostname}
 }
 
-// Parse implements hooks.HostStore4.
-func (h hookHosts) Parse(subnetID uint32, raw json.RawMessage) (hooks.StoredHost4, error) {
+// Parse implements hooks.HostStore.
+func (h hookHosts) Parse(subnetID uint32, raw json.RawMessage) (hooks.StoredHost, error) {
 	if h.s.opt.FromJSON == nil {
-		return hooks.StoredHost4{}, errors.New("read host: this server cannot")
+		return hooks.StoredHost{}, errors.New("read host: this server cannot")
 	}
 	list, forms, err := h.s.parseHosts(h.s.Snapshot(), subnetID, []json.RawMessage{raw})
 	if err != nil {
-		return hooks.StoredHost4{}, err
+		return hooks.StoredHost{}, err
 	}
 	x := storedHost(0, list[0])
 	x.Form = forms[0]
 	return x, nil
 }
 
-// Configured implements hooks.HostStore4. Reservations are numbered global ones
+// Configured implements hooks.HostStore. Reservations are numbered global ones
 // first, then by subnet.
-func (h hookHosts) Configured(match func(*hooks.StoredHost4) bool, limit int) (out []hooks.StoredHost4, err error) {
+func (h hookHosts) Configured(match func(*hooks.StoredHost) bool, limit int) (out []hooks.StoredHost, err error) {
 	snap := h.s.Snapshot()
-	type place struct {
-		subnetID uint32
-		i        int
+	lists := [][]*config.Reservation4{snap.Dhcp4.GlobalReservations}
+	for _, x := range snap.Dhcp4.Subnets {
+		lists = append(lists, x.Reservations)
 	}
-	var places []place
+	return configuredHosts(snap, "Dhcp4", "subnet4", lists, storedHost, match, limit)
+}
+
+// configuredHosts is Configured of a family whose reservations are lists.
+func configuredHosts[R any](snap *config.Snapshot, part, key string, lists [][]*R, shown func(id uint64, r *R) hooks.StoredHost,
+	match func(*hooks.StoredHost) bool, limit int) (out []hooks.StoredHost, err error) {
+	var places []int // in the list of the subnet
 	id := uint64(0)
-	add := func(list []*config.Reservation4) {
+	for _, list := range lists {
 		for i, r := range list {
 			id++
-			x := storedHost(id, r)
+			x := shown(id, r)
 			if (limit == 0 || len(out) < limit) && match(&x) {
-				out, places = append(out, x), append(places, place{r.SubnetID, i})
+				out, places = append(out, x), append(places, i)
 			}
 		}
-	}
-	add(snap.Dhcp4.GlobalReservations)
-	for _, x := range snap.Dhcp4.Subnets {
-		add(x.Reservations)
 	}
 	if len(out) == 0 {
 		return nil, nil
@@ -285,28 +347,34 @@ func (h hookHosts) Configured(match func(*hooks.StoredHost4) bool, limit int) (o
 	if err != nil {
 		return nil, err
 	}
-	t := &configTree{e, "Dhcp4", true}
-	for i, p := range places {
+	t := &configTree{e, part, true}
+	for i, at := range places {
 		path := []any{}
-		if p.subnetID != 0 {
-			path = hooks.SubnetPath(t, "subnet4", p.subnetID)
+		if out[i].SubnetID != 0 {
+			path = hooks.SubnetPath(t, key, out[i].SubnetID)
 		}
-		out[i].Form = t.Get(append(path, "reservations", p.i)...)
+		out[i].Form = t.Get(append(path, "reservations", at)...)
 	}
 	return out, nil
 }
 
-// Stored implements hooks.HostStore4.
-func (h hookHosts) Stored(match func(*hooks.StoredHost4) bool, limit int) (out []hooks.StoredHost4, err error) {
+// Stored implements hooks.HostStore.
+func (h hookHosts) Stored(match func(*hooks.StoredHost) bool, limit int) ([]hooks.StoredHost, error) {
 	m := &h.s.hosts.mu
 	m.Lock()
 	defer m.Unlock()
-	for _, id := range m.ids {
-		x := storedHost(id, m.byID[id])
+	return m.find(m.store, storedHost, match, limit)
+}
+
+// find is Stored of a family. The caller holds mu.
+func (f *servedHosts[R]) find(store *hoststore.Store, shown func(id uint64, r *R) hooks.StoredHost,
+	match func(*hooks.StoredHost) bool, limit int) (out []hooks.StoredHost, err error) {
+	for _, id := range f.ids {
+		x := shown(id, f.byID[id])
 		if !match(&x) {
 			continue
 		}
-		text, _ := m.store.Text(id)
+		text, _ := store.Text(id)
 		var st storedText
 		if err := json.Unmarshal([]byte(text), &st); err != nil {
 			return nil, fmt.Errorf("read stored host %d: %w", id, err)
@@ -320,97 +388,133 @@ func (h hookHosts) Stored(match func(*hooks.StoredHost4) bool, limit int) (out [
 }
 
 // reservation turns what Parse has returned into what look-ups give.
-func (h hookHosts) reservation(x *hooks.StoredHost4) (*config.Reservation4, string, error) {
+func (h hookHosts) reservation(x *hooks.StoredHost) (*config.Reservation4, string, error) {
 	list, _, err := h.s.parseHosts(h.s.Snapshot(), x.SubnetID, []json.RawMessage{x.Form})
 	if err != nil {
 		return nil, "", err
 	}
-	text, err := json.Marshal(storedText{x.SubnetID, x.Form})
+	text, err := json.Marshal(storedText{0, x.SubnetID, x.Form})
 	return list[0], string(text), err
 }
 
 func existing(err error) error {
-	if errors.Is(err, host.ErrSameIdentifier) || errors.Is(err, host.ErrSameAddress) {
-		return fmt.Errorf("%w: %w", hooks.ErrHostExists, err)
+	for _, same := range []error{host.ErrSameIdentifier, host.ErrSameAddress, host6.ErrSameIdentifier, host6.ErrSameAddress} {
+		if errors.Is(err, same) {
+			return fmt.Errorf("%w: %w", hooks.ErrHostExists, err)
+		}
 	}
 	return err
 }
 
-// Add implements hooks.HostStore4. The host is looked up from the moment it is
-// on disk.
-func (h hookHosts) Add(_ context.Context, x *hooks.StoredHost4) error {
+// change begins a change of stored hosts: no configuration is put in force until
+// done is called, so that the allocator that is told is the one that counts.
+func (h *storedHosts) change(s *Server) (done func()) {
+	s.reload.Lock()
+	h.mu.Lock()
+	return func() {
+		h.mu.Unlock()
+		s.reload.Unlock()
+	}
+}
+
+// hostSet is what look-ups of a family go to.
+type hostSet[R any] interface {
+	Check(h, except *R) error
+	Add(h *R) error
+	Replace(old, next *R) error
+	Remove(h *R) bool
+}
+
+// storeHost adds a reservation, which is looked up from the moment it is on disk.
+func (f *servedHosts[R]) storeHost(store *hoststore.Store, set hostSet[R], r *R, text string) (id uint64, err error) {
+	if store == nil {
+		return 0, hooks.ErrNoHostStore
+	}
+	if err := set.Check(r, nil); err != nil {
+		return 0, existing(err)
+	}
+	if id, err = store.Add(text); err != nil {
+		return 0, err
+	}
+	if err := set.Add(r); err != nil {
+		return 0, existing(err)
+	}
+	f.put(id, r)
+	return id, nil
+}
+
+// replaceHost puts a reservation in the place of another, which it returns.
+func (f *servedHosts[R]) replaceHost(store *hoststore.Store, set hostSet[R], id uint64, r *R, text string) (old *R, err error) {
+	if old = f.byID[id]; old == nil {
+		return nil, hooks.ErrNoHost
+	}
+	if err := set.Check(r, old); err != nil {
+		return nil, existing(err)
+	}
+	if err := store.Put(id, text); err != nil {
+		return nil, err
+	}
+	if err := set.Replace(old, r); err != nil {
+		return nil, existing(err)
+	}
+	f.put(id, r)
+	return old, nil
+}
+
+// deleteHost removes a reservation and returns it.
+func (f *servedHosts[R]) deleteHost(store *hoststore.Store, set hostSet[R], id uint64) (old *R, err error) {
+	if old = f.byID[id]; old == nil {
+		return nil, hooks.ErrNoHost
+	}
+	if err := store.Delete(id); err != nil {
+		return nil, err
+	}
+	set.Remove(old)
+	f.remove(id)
+	return old, nil
+}
+
+// Add implements hooks.HostStore.
+func (h hookHosts) Add(_ context.Context, x *hooks.StoredHost) error {
 	r, text, err := h.reservation(x)
 	if err != nil {
 		return err
 	}
+	defer h.s.hosts.change(h.s)()
 	m := &h.s.hosts.mu
-	m.Lock()
-	defer m.Unlock()
-	if m.store == nil {
-		return hooks.ErrNoHostStore
+	store := m.store
+	if !h.s.Snapshot().Dhcp4.LeaseDatabase.Persist {
+		store = nil
 	}
-	if err := h.s.hosts.set.Check(r, nil); err != nil {
-		return existing(err)
+	if x.ID, err = m.storeHost(store, h.s.hosts.set, r, text); err == nil {
+		reserve(h.s.engine.Config(), r, true)
 	}
-	id, err := m.store.Add(text)
-	if err != nil {
-		return err
-	}
-	if err := h.s.hosts.set.Add(r); err != nil {
-		return existing(err)
-	}
-	x.ID = id
-	m.byID[id] = r
-	m.ids = append(m.ids, id)
-	reserve(h.s.engine.Config(), r, true)
-	return nil
+	return err
 }
 
-// Replace implements hooks.HostStore4.
-func (h hookHosts) Replace(_ context.Context, id uint64, x *hooks.StoredHost4) error {
+// Replace implements hooks.HostStore.
+func (h hookHosts) Replace(_ context.Context, id uint64, x *hooks.StoredHost) error {
 	r, text, err := h.reservation(x)
 	if err != nil {
 		return err
 	}
+	defer h.s.hosts.change(h.s)()
 	m := &h.s.hosts.mu
-	m.Lock()
-	defer m.Unlock()
-	old := m.byID[id]
-	if old == nil {
-		return hooks.ErrNoHost
+	old, err := m.replaceHost(m.store, h.s.hosts.set, id, r, text)
+	if err == nil {
+		reserve(h.s.engine.Config(), old, false)
+		reserve(h.s.engine.Config(), r, true)
 	}
-	if err := h.s.hosts.set.Check(r, old); err != nil {
-		return existing(err)
-	}
-	if err := m.store.Put(id, text); err != nil {
-		return err
-	}
-	if err := h.s.hosts.set.Replace(old, r); err != nil {
-		return existing(err)
-	}
-	m.byID[id] = r
-	reserve(h.s.engine.Config(), old, false)
-	reserve(h.s.engine.Config(), r, true)
-	return nil
+	return err
 }
 
-// Delete implements hooks.HostStore4.
+// Delete implements hooks.HostStore.
 func (h hookHosts) Delete(_ context.Context, id uint64) error {
+	defer h.s.hosts.change(h.s)()
 	m := &h.s.hosts.mu
-	m.Lock()
-	defer m.Unlock()
-	old := m.byID[id]
-	if old == nil {
-		return hooks.ErrNoHost
+	old, err := m.deleteHost(m.store, h.s.hosts.set, id)
+	if err == nil {
+		reserve(h.s.engine.Config(), old, false)
 	}
-	if err := m.store.Delete(id); err != nil {
-		return err
-	}
-	h.s.hosts.set.Remove(old)
-	delete(m.byID, id)
-	if i, ok := slices.BinarySearch(m.ids, id); ok {
-		m.ids = slices.Delete(m.ids, i, i+1)
-	}
-	reserve(h.s.engine.Config(), old, false)
-	return nil
+	return err
 }

@@ -136,7 +136,7 @@ func (s *Server) start6(x *server6, snap *config.Snapshot) error {
 	}
 	x.runtime.Store(newRuntime6(snap, pipe))
 	x.subnets.configure(snap.Dhcp6)
-	ec := engine6.NewConfig(snap, x.id, x.callouts(pipe))
+	ec := x.engineConfig(snap, pipe)
 	x.engine = engine6.New(x.table, ec)
 	if x.mirror, err = x.newMirror(snap); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (x *server6) observers(ec *engine6.Config, pipe *hooks.Pipeline) lease6.Obs
 // apply puts a configuration in force whose pipeline is compiled and whose lease
 // file has that mirror, nil for none.
 func (x *server6) apply(snap *config.Snapshot, pipe *hooks.Pipeline, mirror *leasefile.Mirror) {
-	ec := engine6.NewConfig(snap, x.id, x.callouts(pipe))
+	ec := x.engineConfig(snap, pipe)
 	old := x.mirror
 	x.mirror = mirror
 	x.observe(ec, pipe)

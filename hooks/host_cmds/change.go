@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
@@ -20,7 +21,7 @@ var (
 // reservation reads the argument "reservation" and holds it against the
 // configuration. Without subnet-id a host that reserves no address is global;
 // else the error says which subnet may be meant.
-func (c *call) reservation(needSubnet bool) (h hooks.StoredHost4, global bool, err error) {
+func (c *call) reservation(needSubnet bool) (h hooks.StoredHost, global bool, err error) {
 	m := arguments.Parse(c.args.Raw("reservation"))
 	if !m.IsMap() {
 		return h, false, fmt.Errorf("invalid command: expected 'reservation' to be a map, got %s instead", m.Kind())
@@ -48,10 +49,10 @@ func (c *call) reservation(needSubnet bool) (h hooks.StoredHost4, global bool, e
 	if h, err = c.hosts.Parse(0, raw); err != nil {
 		return h, false, err
 	}
-	if !given && h.Addr != 0 {
+	if !given && len(addresses(&h))+len(h.Prefixes) > 0 {
 		return h, false, c.hint(&h)
 	}
-	if err = c.checkSubnet(id, h.Addr); err != nil {
+	if err = c.checkSubnet(id, addresses(&h)...); err != nil {
 		return h, false, err
 	}
 	if id != 0 {
@@ -71,22 +72,40 @@ func without(m arguments.Map, name string) (json.RawMessage, error) {
 	return json.Marshal(left)
 }
 
-// hint is the error for a reserved address without subnet-id.
-func (c *call) hint(h *hooks.StoredHost4) error {
-	var in []hooks.Subnet4
-	c.config.EachSubnet4(func(s *hooks.Subnet4, _ *hooks.SubnetCounts4) bool {
-		if s.Prefix.Contains(h.Addr.Netip()) {
-			in = append(in, *s)
+// hint is the error for reserved addresses or prefixes without subnet-id.
+func (c *call) hint(h *hooks.StoredHost) error {
+	addrs := addresses(h)
+	var in []subnet
+	take := func(s subnet) bool {
+		if !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !s.prefix.Contains(a) }) {
+			in = append(in, s)
 		}
 		return true
-	})
-	text := fmt.Sprintf("Mandatory 'subnet-id' parameter missing. The address '%s' belongs to ", h.Addr)
-	if len(in) == 0 {
-		return errors.New(text + "no configured subnet.")
+	}
+	text := "Mandatory 'subnet-id' parameter missing. "
+	switch {
+	case len(addrs) == 0:
+		return errors.New(text + "Prefixes are not attached to subnets so no hint is available.")
+	case c.v6:
+		c.config.EachSubnet6(func(s *hooks.Subnet6, _ *hooks.SubnetCounts6) bool {
+			return take(subnet{s.ID, s.Prefix, s.Text, s.Guarded})
+		})
+		if len(in) == 0 {
+			return errors.New(text + "Reserved IPv6 addresses do not belong to a common configured subnet.")
+		}
+		text += "Reserved IPv6 addresses belong to "
+	default:
+		c.config.EachSubnet4(func(s *hooks.Subnet4, _ *hooks.SubnetCounts4) bool {
+			return take(subnet{s.ID, s.Prefix, s.Text, s.Guarded})
+		})
+		text += fmt.Sprintf("The address '%s' belongs to ", addrs[0])
+		if len(in) == 0 {
+			return errors.New(text + "no configured subnet.")
+		}
 	}
 	s, guarded := in[0], "guarded "
 	for _, x := range in {
-		if !x.Guarded {
+		if !x.guarded {
 			s, guarded = x, ""
 			break
 		}
@@ -95,12 +114,12 @@ func (c *call) hint(h *hooks.StoredHost4) error {
 	if len(in) > 1 {
 		others = " and others."
 	}
-	return fmt.Errorf("%s%ssubnet '%s' id %d%s", text, guarded, s.Text, s.ID, others)
+	return fmt.Errorf("%s%ssubnet '%s' id %d%s", text, guarded, s.text, s.id, others)
 }
 
 // sameAs matches the reservation with the identifier of h.
-func sameAs(h *hooks.StoredHost4) func(*hooks.StoredHost4) bool {
-	return func(x *hooks.StoredHost4) bool {
+func sameAs(h *hooks.StoredHost) func(*hooks.StoredHost) bool {
+	return func(x *hooks.StoredHost) bool {
 		return x.SubnetID == h.SubnetID && x.IDType == h.IDType && bytes.Equal(x.Identifier, h.Identifier)
 	}
 }
@@ -233,12 +252,12 @@ const (
 )
 
 // edit changes the reservations of the configuration.
-func (c *call) edit(h *hooks.StoredHost4, what change) error {
+func (c *call) edit(h *hooks.StoredHost, what change) error {
 	return c.config.Edit(c, func(t hooks.ConfigTree) error {
 		path := []any{}
 		if h.SubnetID != 0 {
-			if path = hooks.SubnetPath(t, "subnet4", h.SubnetID); path == nil {
-				return fmt.Errorf("IPv4 subnet with ID of '%d' is not configured", h.SubnetID)
+			if path = hooks.SubnetPath(t, fmt.Sprintf("subnet%d", c.family()), h.SubnetID); path == nil {
+				return fmt.Errorf("IPv%d subnet with ID of '%d' is not configured", c.family(), h.SubnetID)
 			}
 		}
 		path = append(path, "reservations")
@@ -246,11 +265,11 @@ func (c *call) edit(h *hooks.StoredHost4, what change) error {
 			return t.Set(h.Form, append(path, t.Len(path...))...)
 		}
 		// The list is in the order of the tree.
-		l, err := c.hosts.Configured(func(x *hooks.StoredHost4) bool { return x.SubnetID == h.SubnetID }, 0)
+		l, err := c.hosts.Configured(func(x *hooks.StoredHost) bool { return x.SubnetID == h.SubnetID }, 0)
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(l, func(x hooks.StoredHost4) bool { return sameAs(h)(&x) })
+		i := slices.IndexFunc(l, func(x hooks.StoredHost) bool { return sameAs(h)(&x) })
 		switch {
 		case i < 0:
 			return errMissing

@@ -15,7 +15,7 @@ var errNoMap = errors.New("Parameters missing or are not a map.")
 
 // one reads what names one reservation in reservation-get and reservation-del:
 // subnet-id with ip-address, or with identifier-type and identifier.
-func (c *call) one(def target) (match func(*hooks.StoredHost4) bool, err error) {
+func (c *call) one(def target) (match func(*hooks.StoredHost) bool, err error) {
 	m := c.args
 	if !m.IsMap() {
 		return nil, errNoMap
@@ -42,8 +42,8 @@ func (c *call) one(def target) (match func(*hooks.StoredHost4) bool, err error) 
 		if !given {
 			return nil, fmt.Errorf("missing parameter 'subnet-id', use 'reservation-get-by-address' with 'ip-address' set to \"%s\" to get the list of reservations with this address", text)
 		}
-		return func(h *hooks.StoredHost4) bool {
-			return a.Is4() && h.SubnetID == id && h.Addr == arguments.IPv4(a) && h.Addr != 0
+		return func(h *hooks.StoredHost) bool {
+			return h.SubnetID == id && has(h, a)
 		}, nil
 	}
 	t, ident, err := identifier(m, "No 'ip-address' provided and ")
@@ -55,7 +55,7 @@ func (c *call) one(def target) (match func(*hooks.StoredHost4) bool, err error) 
 		text, _ := arguments.StringOf(m.Raw("identifier"))
 		return nil, fmt.Errorf("missing parameter 'subnet-id', use 'reservation-get-by-id' with 'identifier-type' set to \"%s\" and 'identifier' to \"%s\" to get the list of reservations with this identifier", name, text)
 	}
-	return func(h *hooks.StoredHost4) bool {
+	return func(h *hooks.StoredHost) bool {
 		return h.SubnetID == id && h.IDType == t && bytes.Equal(h.Identifier, ident)
 	}, nil
 }
@@ -87,22 +87,22 @@ func (c *call) getAll() (r hooks.Response, err error) {
 		err = c.readTarget(memory | database)
 	}
 	if err == nil {
-		err = c.checkSubnet(id, 0)
+		err = c.checkSubnet(id)
 	}
 	if err != nil {
 		return r, err
 	}
-	l, err := c.find(func(h *hooks.StoredHost4) bool { return h.SubnetID == id }, 0)
-	return list(l), err
+	l, err := c.find(func(h *hooks.StoredHost) bool { return h.SubnetID == id }, 0)
+	return c.list(l), err
 }
 
 // in is a match restricted to the subnet that the command names, if it does.
-func (c *call) in(match func(*hooks.StoredHost4) bool) (func(*hooks.StoredHost4) bool, error) {
+func (c *call) in(match func(*hooks.StoredHost) bool) (func(*hooks.StoredHost) bool, error) {
 	id, given, err := subnetID(c.args)
 	if err == nil {
-		err = c.checkSubnet(id, 0)
+		err = c.checkSubnet(id)
 	}
-	return func(h *hooks.StoredHost4) bool { return (!given || h.SubnetID == id) && match(h) }, err
+	return func(h *hooks.StoredHost) bool { return (!given || h.SubnetID == id) && match(h) }, err
 }
 
 // Sources of reservation-get-page.
@@ -140,12 +140,12 @@ func (c *call) getPage() (r hooks.Response, err error) {
 	if err != nil {
 		return r, err
 	}
-	match, err := c.in(func(h *hooks.StoredHost4) bool { return h.ID > uint64(from) })
+	match, err := c.in(func(h *hooks.StoredHost) bool { return h.ID > uint64(from) })
 	if err != nil {
 		return r, err
 	}
 	c.target = memory | database
-	var l []hooks.StoredHost4
+	var l []hooks.StoredHost
 	for ; source <= fromStore && len(l) == 0 && err == nil; source++ {
 		t := memory
 		if source == fromStore {
@@ -159,7 +159,7 @@ func (c *call) getPage() (r hooks.Response, err error) {
 	if err != nil {
 		return r, err
 	}
-	r = list(l)
+	r = c.list(l)
 	args := r.Arguments.(map[string]any)
 	args["count"] = len(l)
 	if len(l) > 0 {
@@ -179,12 +179,12 @@ func (c *call) getByAddress() (r hooks.Response, err error) {
 	if err != nil {
 		return r, err
 	}
-	match, err := c.in(func(h *hooks.StoredHost4) bool { return a.Is4() && h.Addr == arguments.IPv4(a) && h.Addr != 0 })
+	match, err := c.in(func(h *hooks.StoredHost) bool { return has(h, a) })
 	if err != nil {
 		return r, err
 	}
 	l, err := c.find(match, 0)
-	return list(l), err
+	return c.list(l), err
 }
 
 func (c *call) getByHostname() (r hooks.Response, err error) {
@@ -195,7 +195,7 @@ func (c *call) getByHostname() (r hooks.Response, err error) {
 	if err != nil {
 		return r, err
 	}
-	match, err := c.in(func(h *hooks.StoredHost4) bool { return strings.EqualFold(h.Hostname, name) })
+	match, err := c.in(func(h *hooks.StoredHost) bool { return strings.EqualFold(h.Hostname, name) })
 	if err == nil && name == "" {
 		err = errors.New("Empty hostname")
 	}
@@ -206,7 +206,7 @@ func (c *call) getByHostname() (r hooks.Response, err error) {
 		return r, err
 	}
 	l, err := c.find(match, 0)
-	return list(l), err
+	return c.list(l), err
 }
 
 func (c *call) getByID() (r hooks.Response, err error) {
@@ -223,6 +223,6 @@ func (c *call) getByID() (r hooks.Response, err error) {
 	if err != nil {
 		return r, err
 	}
-	l, err := c.find(func(h *hooks.StoredHost4) bool { return h.IDType == t && bytes.Equal(h.Identifier, id) }, 0)
-	return list(l), err
+	l, err := c.find(func(h *hooks.StoredHost) bool { return h.IDType == t && bytes.Equal(h.Identifier, id) }, 0)
+	return c.list(l), err
 }

@@ -13,12 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
-	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 )
 
 // Library is one loaded instance.
@@ -37,7 +37,8 @@ func (*Library) Close() error { return nil }
 type call struct {
 	context.Context
 	config hooks.Configuration
-	hosts  hooks.HostStore4
+	hosts  hooks.HostStore
+	v6     bool
 	args   arguments.Map
 	target target
 }
@@ -64,10 +65,10 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 		{"reservation-get-by-id", false, (*call).getByID},
 	} {
 		env.Command(hooks.Command{Name: c.name, Mutates: c.mutates, Run: func(ctx context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
-			if env.HostStore4() == nil {
-				return hooks.Response{Result: hooks.ResultError, Text: "reservations of IPv6 hosts by command are not supported yet"}
-			}
 			cl := &call{Context: ctx, config: env.Configuration(), hosts: env.HostStore4(), args: arguments.Parse(args)}
+			if cl.hosts == nil {
+				cl.hosts, cl.v6 = env.HostStore6(), true
+			}
 			r, err := c.run(cl)
 			if err != nil {
 				return hooks.Response{Result: hooks.ResultError, Text: err.Error()}
@@ -125,18 +126,60 @@ func subnetID(m arguments.Map) (id uint32, given bool, err error) {
 	return uint32(n), true, err
 }
 
-// checkSubnet refuses a subnet that is not configured and an address outside of
+// family is the digit of IPv4 and IPv6.
+func (c *call) family() int {
+	if c.v6 {
+		return 6
+	}
+	return 4
+}
+
+// subnet is a subnet of either family.
+type subnet struct {
+	id      uint32
+	prefix  netip.Prefix
+	text    string
+	guarded bool
+}
+
+func (c *call) subnet(id uint32) (subnet, bool) {
+	if c.v6 {
+		s, ok := c.config.Subnet6(id)
+		return subnet{s.ID, s.Prefix, s.Text, s.Guarded}, ok
+	}
+	s, ok := c.config.Subnet4(id)
+	return subnet{s.ID, s.Prefix, s.Text, s.Guarded}, ok
+}
+
+// addresses are what h reserves of a subnet's addresses; prefixes need not be of
+// the subnet.
+func addresses(h *hooks.StoredHost) []netip.Addr {
+	if h.Addr != 0 {
+		return []netip.Addr{h.Addr.Netip()}
+	}
+	return h.Addrs
+}
+
+// has says whether h reserves a, as an address or as that of a prefix.
+func has(h *hooks.StoredHost, a netip.Addr) bool {
+	return slices.Contains(addresses(h), a) ||
+		slices.ContainsFunc(h.Prefixes, func(p netip.Prefix) bool { return p.Addr() == a })
+}
+
+// checkSubnet refuses a subnet that is not configured and addresses outside of
 // it.
-func (c *call) checkSubnet(id uint32, addr dhcp4.IPv4) error {
+func (c *call) checkSubnet(id uint32, addrs ...netip.Addr) error {
 	if id == 0 {
 		return nil
 	}
-	s, ok := c.config.Subnet4(id)
+	s, ok := c.subnet(id)
 	if !ok {
-		return fmt.Errorf("IPv4 subnet with ID of '%d' is not configured", id)
+		return fmt.Errorf("IPv%d subnet with ID of '%d' is not configured", c.family(), id)
 	}
-	if addr != 0 && !s.Prefix.Contains(addr.Netip()) {
-		return fmt.Errorf("specified reservation '%s' is not matching the IPv4 subnet prefix '%s'", addr, s.Text)
+	for _, a := range addrs {
+		if !s.prefix.Contains(a) {
+			return fmt.Errorf("specified reservation '%s' is not matching the IPv%d subnet prefix '%s'", a, c.family(), s.text)
+		}
 	}
 	return nil
 }
@@ -170,7 +213,7 @@ func identifier(m arguments.Map, prefix string) (t hooks.HostIDType, id []byte, 
 }
 
 // source returns the reservations of one source that match.
-func (c *call) source(t target, match func(*hooks.StoredHost4) bool, limit int) ([]hooks.StoredHost4, error) {
+func (c *call) source(t target, match func(*hooks.StoredHost) bool, limit int) ([]hooks.StoredHost, error) {
 	if c.target&t == 0 {
 		return nil, nil
 	}
@@ -181,7 +224,7 @@ func (c *call) source(t target, match func(*hooks.StoredHost4) bool, limit int) 
 }
 
 // find returns the reservations that match, those of the configuration first.
-func (c *call) find(match func(*hooks.StoredHost4) bool, limit int) ([]hooks.StoredHost4, error) {
+func (c *call) find(match func(*hooks.StoredHost) bool, limit int) ([]hooks.StoredHost, error) {
 	l, err := c.source(memory, match, limit)
 	if err != nil || limit > 0 && len(l) >= limit {
 		return l, err
@@ -191,7 +234,7 @@ func (c *call) find(match func(*hooks.StoredHost4) bool, limit int) ([]hooks.Sto
 }
 
 // withSubnet is the reservation as commands answer it.
-func withSubnet(h *hooks.StoredHost4) json.RawMessage {
+func withSubnet(h *hooks.StoredHost) json.RawMessage {
 	b := fmt.Appendf(nil, `{"subnet-id":%d`, h.SubnetID)
 	if len(h.Form) > len("{}") {
 		b = append(append(b, ','), h.Form[1:]...)
@@ -200,12 +243,12 @@ func withSubnet(h *hooks.StoredHost4) json.RawMessage {
 	return append(b, '}')
 }
 
-func list(l []hooks.StoredHost4) hooks.Response {
+func (c *call) list(l []hooks.StoredHost) hooks.Response {
 	forms := make([]json.RawMessage, len(l))
 	for i := range l {
 		forms[i] = withSubnet(&l[i])
 	}
-	r := hooks.Response{Text: fmt.Sprintf("%d IPv4 host(s) found.", len(l)), Arguments: map[string]any{"hosts": forms}}
+	r := hooks.Response{Text: fmt.Sprintf("%d IPv%d host(s) found.", len(l), c.family()), Arguments: map[string]any{"hosts": forms}}
 	if len(l) == 0 {
 		r.Result = hooks.ResultEmpty
 	}

@@ -1,6 +1,8 @@
 package alloc6
 
 import (
+	"net/netip"
+
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
@@ -29,4 +31,23 @@ func (a *Set) BlockedPrefix(s *config.Subnet6, addr lease6.IPv6, length uint8) b
 		}
 	}
 	return false
+}
+
+// Reserve keeps a host's address (length 128, pd false) or prefix of a subnet
+// from being picked, or ends that: for hosts that are reserved while the Set is
+// in use. What is reserved several times is kept until the last of them ends.
+// What is outside of the subnet's pools is none of Pick's.
+func (a *Set) Reserve(subnetID uint32, p netip.Prefix, pd, on bool) {
+	sn := a.byID[subnetID]
+	if sn == nil {
+		return
+	}
+	pools, d := sn.na, int32(1)
+	if pd {
+		pools = sn.pd
+	}
+	if !on {
+		d = -1
+	}
+	blockIn(pools, addrNumber(p.Addr().As16()), uint8(p.Bits()), d)
 }

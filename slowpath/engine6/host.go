@@ -51,7 +51,7 @@ func (w *Worker) earlyLookup(q *Query6) {
 	}
 	q.early = true
 	q.identify() // the message may have moved since Accept6
-	if q.cfg.Hosts.Len() > 0 {
+	if !q.cfg.Hosts.Empty() {
 		q.global = w.hostIn(q, 0)
 	}
 	if q.global == nil {
@@ -86,7 +86,7 @@ func (w *Worker) findHosts(q *Query6) {
 	if !q.early {
 		q.global = nil
 	}
-	if q.cfg.Hosts.Len() == 0 {
+	if q.cfg.Hosts.Empty() {
 		return
 	}
 	s := q.rules
@@ -224,7 +224,7 @@ func reserves(h *config.Reservation6, t lease6.Type, a dhcp6.IPv6, length uint8)
 // reservedIn reports whether the resource is reserved in a subnet, for anybody
 // (who it is reserved for has been given it before).
 func (w *Worker) reservedIn(q *Query6, s *subnetRules, t lease6.Type, a dhcp6.IPv6, length uint8) bool {
-	if q.cfg.Hosts.Len() == 0 {
+	if q.cfg.Hosts.Empty() {
 		return false
 	}
 	if t == lease6.TypePD {

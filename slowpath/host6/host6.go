@@ -1,6 +1,6 @@
 // Package host6 looks up DHCPv6 host reservations by identifier, by address and
-// by prefix (V6-041). An Index is immutable and safe from any goroutine; no
-// look-up allocates.
+// by prefix (V6-041). An Index is immutable and safe from any goroutine, a Set
+// changes while it is used; no look-up allocates.
 package host6
 
 import (
@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/hashindex"
@@ -20,6 +21,11 @@ type Index struct {
 	ids      hashindex.Table // to hosts
 	resource []resource
 	byRes    hashindex.Table // to resource
+	// more is asked where the configuration has nothing; nil is none.
+	more *Set
+	// dead are the hosts, by position, that a Set has removed; nil where none
+	// can be.
+	dead []atomic.Bool
 }
 
 // resource is an address (bits 128) or prefix that a host has.
@@ -33,11 +39,16 @@ type resource struct {
 // reservations with the same identifier in one subnet the first is found; the
 // configuration refuses such.
 func NewIndex(cfg *config.Dhcp6) *Index {
-	x := &Index{seed: maphash.MakeSeed()}
-	x.hosts = append(x.hosts, cfg.GlobalReservations...)
+	var hosts []*config.Reservation6
+	hosts = append(hosts, cfg.GlobalReservations...)
 	for _, s := range cfg.Subnets {
-		x.hosts = append(x.hosts, s.Reservations...)
+		hosts = append(hosts, s.Reservations...)
 	}
+	return newIndex(hosts)
+}
+
+func newIndex(hosts []*config.Reservation6) *Index {
+	x := &Index{seed: maphash.MakeSeed(), hosts: hosts}
 	for i, h := range x.hosts {
 		for _, a := range h.Addrs {
 			x.resource = append(x.resource, resource{prefix: netip.PrefixFrom(a, 128), host: int32(i)})
@@ -58,17 +69,31 @@ func NewIndex(cfg *config.Dhcp6) *Index {
 	return x
 }
 
-// Len is the number of reservations.
+// SetMore makes look-ups that find nothing in the configuration look into s
+// (DB-005). Before the index is used by others.
+func (x *Index) SetMore(s *Set) { x.more = s }
+
+// Len is the number of reservations, without those of SetMore.
 func (x *Index) Len() int { return len(x.hosts) }
+
+// Empty says that no look-up can find anything now.
+func (x *Index) Empty() bool { return len(x.hosts) == 0 && (x.more == nil || x.more.empty()) }
 
 // ByIdentifier returns the reservation, nil if none. Subnet id 0 asks for global
 // ones.
 func (x *Index) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte) *config.Reservation6 {
+	if h := x.byIdentifier(subnetID, t, id); h != nil || x.more == nil {
+		return h
+	}
+	return x.more.ByIdentifier(subnetID, t, id)
+}
+
+func (x *Index) byIdentifier(subnetID uint32, t config.IdentifierType, id []byte) *config.Reservation6 {
 	if len(x.hosts) == 0 || len(id) == 0 {
 		return nil
 	}
 	for c := x.ids.Find(x.hashID(subnetID, t, id)); c.Next(); {
-		if h := x.hosts[c.Pos]; h.SubnetID == subnetID && h.Type == t && bytes.Equal(h.Identifier, id) {
+		if h := x.hosts[c.Pos]; h.SubnetID == subnetID && h.Type == t && bytes.Equal(h.Identifier, id) && !x.removed(c.Pos) {
 			return h
 		}
 	}
@@ -79,12 +104,12 @@ func (x *Index) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte
 // Where ip-reservations-unique is false there may be more than the one it
 // returns: see AppendByAddr.
 func (x *Index) ByAddr(subnetID uint32, a netip.Addr) *config.Reservation6 {
-	return x.byResource(subnetID, netip.PrefixFrom(a, 128), false)
+	return x.resourceOf(subnetID, netip.PrefixFrom(a, 128), false)
 }
 
 // ByPrefix is ByAddr for a delegated prefix, which must be canonical.
 func (x *Index) ByPrefix(subnetID uint32, p netip.Prefix) *config.Reservation6 {
-	return x.byResource(subnetID, p, true)
+	return x.resourceOf(subnetID, p, true)
 }
 
 // AppendByAddr appends all reservations of that address in that subnet.
@@ -95,6 +120,13 @@ func (x *Index) AppendByAddr(dst []*config.Reservation6, subnetID uint32, a neti
 // AppendByPrefix is AppendByAddr for a delegated prefix.
 func (x *Index) AppendByPrefix(dst []*config.Reservation6, subnetID uint32, p netip.Prefix) []*config.Reservation6 {
 	return x.appendByResource(dst, subnetID, p, true)
+}
+
+func (x *Index) resourceOf(subnetID uint32, p netip.Prefix, pd bool) *config.Reservation6 {
+	if h := x.byResource(subnetID, p, pd); h != nil || x.more == nil {
+		return h
+	}
+	return x.more.byResource(subnetID, p, pd)
 }
 
 func (x *Index) byResource(subnetID uint32, p netip.Prefix, pd bool) *config.Reservation6 {
@@ -115,13 +147,20 @@ func (x *Index) appendByResource(dst []*config.Reservation6, subnetID uint32, p 
 			dst = append(dst, h)
 		}
 	}
+	if x.more != nil {
+		if h := x.more.byResource(subnetID, p, pd); h != nil { // there are no two
+			dst = append(dst, h)
+		}
+	}
 	return dst
 }
+
+func (x *Index) removed(pos int) bool { return x.dead != nil && x.dead[pos].Load() }
 
 // match returns the host of a resource if that is the one looked for.
 func (x *Index) match(pos int, subnetID uint32, p netip.Prefix, pd bool) *config.Reservation6 {
 	r := &x.resource[pos]
-	if h := x.hosts[r.host]; h.SubnetID == subnetID && r.pd == pd && r.prefix == p {
+	if h := x.hosts[r.host]; h.SubnetID == subnetID && r.pd == pd && r.prefix == p && !x.removed(int(r.host)) {
 		return h
 	}
 	return nil
