@@ -43,7 +43,7 @@ func dirOf(env, otherwise string) string {
 
 // A NamedPath is a file that a configuration names.
 type NamedPath struct {
-	Element string // key of Dhcp4
+	Element string // key of Dhcp4 or Dhcp6
 	What    string // before the reason, as Kea has it
 	Path    string
 	Env     string // the variable that confines it
@@ -51,17 +51,26 @@ type NamedPath struct {
 
 // NamedPaths lists the files that a configuration names.
 func NamedPaths(snap *config.Snapshot) []NamedPath {
-	d := WithDhcp4(snap).Dhcp4
 	var out []NamedPath
-	if db := &d.LeaseDatabase; db.Persist && db.Name != "" {
+	if d := snap.Dhcp4; d != nil {
+		out = appendPaths(out, &d.LeaseDatabase, d.ControlSockets, d.Loggers)
+	}
+	if d := snap.Dhcp6; d != nil {
+		out = appendPaths(out, &d.LeaseDatabase, d.ControlSockets, d.Loggers)
+	}
+	return out
+}
+
+func appendPaths(out []NamedPath, db *config.LeaseDatabase, sockets []config.ControlSocket, loggers []config.Logger) []NamedPath {
+	if db.Persist && db.Name != "" {
 		out = append(out, NamedPath{"lease-database", "Unable to open database: ", db.Name, EnvDataDir})
 	}
-	for _, c := range d.ControlSockets {
+	for _, c := range sockets {
 		if c.SocketName != "" {
 			out = append(out, NamedPath{"control-socket", "'socket-name' is invalid: ", c.SocketName, EnvSocketDir})
 		}
 	}
-	for _, l := range d.Loggers {
+	for _, l := range loggers {
 		for _, o := range l.Outputs {
 			if filepath.Base(o.Output) != o.Output { // not stdout, stderr, syslog…
 				out = append(out, NamedPath{"loggers", "'output' is invalid: ", o.Output, EnvLogDir})

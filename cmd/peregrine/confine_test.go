@@ -35,17 +35,20 @@ func TestPathsAreConfined(t *testing.T) {
 			if c.env != "" {
 				t.Setenv(c.env, c.dir)
 			}
-			snap, err := config.Parse("kea.conf", []byte(`{ "Dhcp4": { `+c.text+` } }`), loadOptions(c.lenient))
-			if err != nil {
-				t.Fatal(err)
-			}
-			warned := len(snap.Warnings)
-			err = confine(snap, "kea.conf", c.lenient)
-			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-				t.Errorf("error is %v, want %q", err, c.want)
-			}
-			if c.lenient && len(snap.Warnings) != warned+1 {
-				t.Errorf("warnings are %q, want one more", snap.Warnings)
+			for _, part := range []string{"Dhcp4", "Dhcp6"} {
+				text := strings.ReplaceAll(c.text, "kea-dhcp4", "kea-"+strings.ToLower(part))
+				snap, err := config.Parse("kea.conf", []byte(`{ "`+part+`": { `+text+` } }`), loadOptions(c.lenient))
+				if err != nil {
+					t.Fatal(err)
+				}
+				warned := len(snap.Warnings)
+				err = confine(snap, "kea.conf", c.lenient)
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+					t.Errorf("%s: error is %v, want %q", part, err, c.want)
+				}
+				if c.lenient && len(snap.Warnings) != warned+1 {
+					t.Errorf("%s: warnings are %q, want one more", part, snap.Warnings)
+				}
 			}
 		})
 	}

@@ -76,7 +76,7 @@ func (d *decoder) reservedAddrs(r *Reservation6, n *Node, s *Subnet6, claim func
 		case a.IsMulticast() || a.IsUnspecified():
 			d.errorf(v, "%q cannot be reserved", v.Str)
 		case s != nil && s.Prefix.IsValid() && !s.Prefix.Contains(a):
-			d.errorf(v, "reserved address %s is not in subnet %s", a, s.Prefix)
+			d.errorf(v, "specified reservation '%s' is not within the IPv6 subnet '%s'", a, s.Prefix)
 		case slices.Contains(r.Addrs, a):
 			d.errorf(v, "address %s is given twice", a)
 		default:
