@@ -188,7 +188,7 @@ func (x *worker6) handle(p *netio.Packet, h *frame.Headers, iface *iface) {
 	}
 
 	// One query of a client at a time, on whatever worker it arrives.
-	key := maphash.Bytes(clientSeed, c.view.ClientID()) | 1
+	key := c.clientKey()
 	if x.s.clients.parked.Load() > 0 && x.s.clients.inFlight(key, 0) {
 		x.refuse(c, ReasonDuplicate)
 		return
@@ -197,6 +197,19 @@ func (x *worker6) handle(p *netio.Packet, h *frame.Headers, iface *iface) {
 	unlock := x.s.clients.lock(key, 0)
 	x.decide(p, c)
 	x.s.clients.unlock(unlock)
+}
+
+// clientKey is the client's in clients. An INFORMATION-REQUEST may come without
+// a client identifier; then the address is all that tells clients apart.
+func (c *query6) clientKey() uint64 {
+	if id := c.view.ClientID(); len(id) > 0 {
+		return maphash.Bytes(clientSeed, id) | 1
+	}
+	from := dhcp6.IPv6(c.hdr.Src6)
+	if n := c.view.Relays(); n > 0 {
+		from = c.view.PeerAddr(n - 1)
+	}
+	return maphash.Bytes(clientSeed, from[:]) | 1
 }
 
 // overloaded says whether to shed a message of that type: those that ask for
