@@ -107,7 +107,9 @@ func Open(o Options) (*Store, error) {
 
 // Owns reports whether a file of that name in a store's directory is the store's.
 // Nobody else may write it.
-func Owns(name string) bool { return strings.HasSuffix(name, suffix) || strings.HasSuffix(name, newSuffix) }
+func Owns(name string) bool {
+	return strings.HasSuffix(name, suffix) || strings.HasSuffix(name, newSuffix)
+}
 
 func numbersOf(names []string) (l []uint64) {
 	for _, n := range names {
