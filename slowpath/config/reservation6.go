@@ -72,7 +72,7 @@ func (d *decoder) reservedAddrs(r *Reservation6, n *Node, s *Subnet6, claim func
 		a, err := parseIPv6(v.Str)
 		switch {
 		case err != nil:
-			d.errorf(v, `"ip-addresses": %v`, err)
+			d.errorf(v, `"ip-addresses": invalid prefix '%s' for new IPv6 reservation: %v`, clip(v.Str), err)
 		case a.IsMulticast() || a.IsUnspecified():
 			d.errorf(v, "%q cannot be reserved", v.Str)
 		case s != nil && s.Prefix.IsValid() && !s.Prefix.Contains(a):
