@@ -105,8 +105,10 @@ func reclaimCycles(ctx context.Context, expired func() config.ExpiredProcessing,
 // a worker in want of addresses too.
 func (s *Server) countReclaimed(l *lease.Lease4) {
 	s.reclaimed.leases.Add(1)
+	s.subnets.count(l.SubnetID, stat.ReclaimedLeases)
 	if isDeclined(l.State) {
 		s.reclaimed.declined.Add(1)
+		s.subnets.count(l.SubnetID, stat.ReclaimedDeclinedAddresses)
 	}
 }
 

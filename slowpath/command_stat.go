@@ -50,6 +50,7 @@ func (s *Server) leaseStats(yield func(stat.Key, stat.Value)) {
 		y.Total += x.Total
 		y.Assigned += x.Assigned
 		y.Declined += x.Declined
+		y.Cumulative += x.Cumulative
 		sums[k] = y
 	})
 	for k, x := range sums {
@@ -58,8 +59,12 @@ func (s *Server) leaseStats(yield func(stat.Key, stat.Value)) {
 		}
 		put(stat.TotalAddresses, x.Total)
 		put(stat.AssignedAddresses, x.Assigned)
+		put(stat.CumulativeAssignedAddresses, x.Cumulative)
 		put(stat.DeclinedAddresses, x.Declined)
 	}
+	s.subnets.each(func(subnet uint32, k stat.Counter, v uint64) {
+		yield(stat.Key{Kind: stat.Kind(k), Scope: stat.OfSubnet, Subnet: subnet}, stat.Of(v))
+	})
 	for _, k := range []stat.Kind{stat.AssignedAddresses, stat.CumulativeAssignedAddresses, stat.DeclinedAddresses} {
 		yield(stat.Key{Kind: k}, stat.Of(all[k]))
 	}

@@ -211,6 +211,7 @@ func (s *Server) applyEdited(snap *config.Snapshot) error {
 			ec.Alloc.ContinueFrom(before.Alloc)
 			s.stats.Rebase()
 		}
+		s.subnets.configure4(snap.Dhcp4)
 		s.engine.SetConfig(ec)
 	}
 	s.runtime.Store(newRuntime(snap, old.pipe, old.generation+1))
@@ -230,7 +231,7 @@ func (x *server6) applyEdited(old, snap *config.Snapshot) {
 		ec := x.engineConfig(snap, pipe)
 		x.table.SetObserver(continued6{x.observers(ec, pipe), ec.Alloc}, true)
 		ec.Alloc.ContinueFrom(before.Alloc)
-		x.subnets.configure(snap.Dhcp6)
+		x.subnets.configure6(snap.Dhcp6)
 		x.engine.SetConfig(ec)
 		x.stats.Rebase()
 	}

@@ -244,6 +244,7 @@ func (s *Server) applyLocked(snap *config.Snapshot) error {
 		old6 = s.six.runtime.Load()
 		s.six.apply(snap, pipe6, mirror6)
 	}
+	s.subnets.configure4(snap.Dhcp4)
 	s.runtime.Store(rt)
 	s.mu.Lock()
 	s.refreshInterfaces(snap)

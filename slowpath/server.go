@@ -108,6 +108,7 @@ type Server struct {
 	}
 	tracer    tracer
 	traced    atomic.Uint32 // a traceSet
+	subnets   subnetCounters
 	truncated atomic.Uint64 // replies that left options out
 	// classFailures are expressions of classes that could not be evaluated.
 	classFailures [2]atomic.Uint64 // DHCPv4, DHCPv6
@@ -203,6 +204,7 @@ func New(o Options) (_ *Server, err error) {
 	if s.mirror != nil {
 		s.mirror.Start()
 	}
+	s.subnets.configure4(d)
 	s.engine = engine.New(s.table, ec)
 	s.runtime.Store(rt)
 	if s.store != nil {

@@ -135,7 +135,7 @@ func (s *Server) start6(x *server6, snap *config.Snapshot) error {
 		return err
 	}
 	x.runtime.Store(newRuntime6(snap, pipe))
-	x.subnets.configure(snap.Dhcp6)
+	x.subnets.configure6(snap.Dhcp6)
 	ec := x.engineConfig(snap, pipe)
 	x.engine = engine6.New(x.table, ec)
 	if x.mirror, err = x.newMirror(snap); err != nil {
@@ -189,7 +189,7 @@ func (x *server6) apply(snap *config.Snapshot, pipe *hooks.Pipeline, mirror *lea
 	x.observe(ec, pipe)
 	x.giveUpMirror(old, mirror)
 	ec.Alloc.ContinueFrom(x.engine.Config().Alloc)
-	x.subnets.configure(snap.Dhcp6)
+	x.subnets.configure6(snap.Dhcp6)
 	x.engine.SetConfig(ec)
 	x.runtime.Store(newRuntime6(snap, pipe))
 	x.stats.SetLimits(snap.Dhcp6.SampleCount, snap.Dhcp6.SampleAge)

@@ -541,13 +541,13 @@ func (w *Worker) engineDrop(c *query, why engine.Reason) {
 // the client was told or not (V4-080).
 func (w *Worker) allocationFailed(c *query, why engine.Reason) {
 	if m := allocStats[why]; m.ok {
-		w.stats.Inc(m.c)
+		w.countSubnet(c, m.c)
 		if s := c.q.Subnet; s != nil && s.Network != nil {
-			w.stats.Inc(stat.V4AllocationFailSharedNetwork)
+			w.countSubnet(c, stat.V4AllocationFailSharedNetwork)
 		} else {
-			w.stats.Inc(stat.V4AllocationFailSubnet)
+			w.countSubnet(c, stat.V4AllocationFailSubnet)
 		}
-		w.stats.Inc(stat.V4AllocationFailClasses)
+		w.countSubnet(c, stat.V4AllocationFailClasses)
 	}
 }
 
@@ -560,13 +560,21 @@ func (w *Worker) note(n dhcp4.Notes) {
 	}
 }
 
+// countSubnet counts for all and for the query's subnet.
+func (w *Worker) countSubnet(c *query, k stat.Counter) {
+	w.stats.Inc(k)
+	if s := c.q.Subnet; s != nil {
+		w.s.subnets.count(s.ID, k)
+	}
+}
+
 // count counts what the engine decided.
 func (w *Worker) count(c *query) {
 	if c.r.Reused {
-		w.stats.Inc(stat.V4LeaseReuses)
+		w.countSubnet(c, stat.V4LeaseReuses)
 	}
 	if c.r.ReservationConflict {
-		w.stats.Inc(stat.V4ReservationConflicts)
+		w.countSubnet(c, stat.V4ReservationConflicts)
 	}
 	if c.r.Type == dhcp4.MsgNak {
 		w.drops.nak.Inc(int(c.r.NAKReason))

@@ -261,8 +261,8 @@ func (x *worker6) process(p *netio.Packet, c *query6) {
 	if x.trace != 0 {
 		x.traceDecision(c)
 	}
-	x.stats.Add(stat.V6NALeaseReuses, uint64(c.r.ReusedNA))
-	x.stats.Add(stat.V6PDLeaseReuses, uint64(c.r.ReusedPD))
+	x.countReuses(c, stat.V6NALeaseReuses, c.r.ReusedNA)
+	x.countReuses(c, stat.V6PDLeaseReuses, c.r.ReusedPD)
 	if c.rt.has[hooks.Leases6Committed] && !c.r.Offer && len(c.r.Leases)+len(c.r.Deleted) > 0 {
 		x.setHookReply(c)
 		c.hq.Committed, c.hq.Deleted = c.r.Leases, c.r.Deleted
@@ -417,6 +417,16 @@ func (x *worker6) engineDrop(c *query6, why engine6.Reason) {
 		x.traceDrop(c, why)
 	}
 	x.done(c)
+}
+
+// countReuses counts leases answered from the cache, for all and for the subnet.
+func (x *worker6) countReuses(c *query6, k stat.Counter, n uint8) {
+	for range n {
+		x.stats.Inc(k)
+		if s := c.q.Subnet; s != nil {
+			x.s.subnets.count(s.ID, k)
+		}
+	}
 }
 
 // countFailures counts IAs that got no lease (ST-023).

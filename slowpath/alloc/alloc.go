@@ -147,6 +147,13 @@ func (a *Set) ContinueFrom(before *Set) {
 	for _, s := range a.subnets {
 		if b := before.subnet(s.id); b != nil {
 			s.cumulative.Add(b.cumulative.Load())
+			for _, p := range s.pools {
+				for _, o := range b.pools {
+					if o.first == p.first && o.last == p.last {
+						p.cumulative.Add(o.cumulative.Load())
+					}
+				}
+			}
 		}
 	}
 }
@@ -346,6 +353,7 @@ type PoolStats struct {
 	Declined         uint64
 	Offered          uint64
 	Stale            uint64
+	Cumulative       uint64 // as SubnetStats.Cumulative
 }
 
 // SubnetStats are one subnet's numbers, records outside pools included.
@@ -365,7 +373,7 @@ func (a *Set) EachPool(f func(*PoolStats)) {
 				SubnetID: s.id, PoolID: p.id,
 				First: dhcp4.IPv4(p.first), Last: dhcp4.IPv4(p.last), Total: p.size(),
 				Assigned: p.assigned.number(), Declined: p.declined.number(),
-				Offered: p.offered.number(), Stale: p.stale.number(),
+				Offered: p.offered.number(), Stale: p.stale.number(), Cumulative: p.cumulative.number(),
 			})
 		}
 	}

@@ -44,6 +44,9 @@ func (a *Set) LeaseChanged(old, new *lease.Lease4) {
 			old.State == lease.StateDefault && old.Expired(new.CLTTUnixS) {
 			if s := a.subnet(new.SubnetID); s != nil {
 				s.cumulative.Add(1)
+				if p := s.pool(uint32(new.Addr)); p != nil {
+					p.cumulative.Add(1)
+				}
 			}
 		}
 	}

@@ -33,7 +33,7 @@ type pool struct {
 	// offer is an old one.
 	next [kinds]padded
 
-	assigned, declined, offered, stale padded
+	assigned, declined, offered, stale, cumulative padded
 }
 
 // padded is an atomic on a cache line of its own.
