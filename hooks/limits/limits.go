@@ -45,6 +45,9 @@ func (lib *Library) Load(env *hooks.Env, _ json.RawMessage) error {
 	lib.rateByClass, lib.rateBySubnet = map[string]*window{}, map[uint32]*window{}
 	lib.leasesByClass, lib.leasesBySubnet = map[string]*classLimit{}, map[uint32]*leaseLimit{}
 	cfg := env.Config4()
+	if env.Config6() != nil {
+		return errors.New("limits of DHCPv6 are not supported yet")
+	}
 	if cfg == nil {
 		return nil
 	}
