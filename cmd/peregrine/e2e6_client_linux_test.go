@@ -207,7 +207,7 @@ interface `+clientIf+`
 	b.waitStat6("pkt6-renew-received", 1)
 	b.p.kill()
 	seen = len(p.text())
-	p.waitFor(&seen, `RENEW6`)
+	p.waitFor(&seen, `RE(NEW|BIND)6`)
 	b.again6()
 	b.waitStat6("pkt6-rebind-received", 1)
 	b.wantLeases6(1, 1)
