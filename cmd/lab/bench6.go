@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -10,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 )
 
 // The addresses of DHCPv6's part of the bench, and what is leased.
@@ -192,33 +189,7 @@ func (b *bencher) startKea6() (*under, error) {
 		"multi-threading": { "enable-multi-threading": true, "thread-pool-size": 2, "packet-queue-size": 64 },
 		"loggers": [ { "name": "kea-dhcp6", "severity": "ERROR", "output_options": [ { "output": "stdout" } ] } ],`,
 		filepath.Join(dir, "leases.csv"))) + " }\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	cmd := in(b.t.server, b.pinned(0, exe, "-c", config)...)
-	cmd.Env = append(os.Environ(), "KEA_PIDFILE_DIR="+dir, "KEA_LOCKFILE_DIR="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	select {
-	case err := <-done:
-		return nil, fmt.Errorf("kea-dhcp6 ended at start: %v\n%s", err, out.String())
-	case <-time.After(3 * time.Second):
-	}
-	return &under{name: "kea6", pid: cmd.Process.Pid, stop: func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-done:
-		case <-time.After(5 * time.Second):
-			_ = cmd.Process.Kill()
-			<-done
-		}
-	}}, nil
+	return b.launchKea("kea6", exe, config, text)
 }
 
 // kea6 compares with what six measured.

@@ -34,6 +34,13 @@ func (b *bencher) startKea() (*under, error) {
 		"option-data": [ { "name": "routers", "data": "10.67.0.1" }, { "name": "domain-name-servers", "data": "10.67.0.1, 10.67.0.2" } ] } ]
 } }
 `, b.t.serverIf, filepath.Join(dir, "leases.csv"), bigPool)
+	return b.launchKea("kea", exe, config, text)
+}
+
+// launchKea writes the configuration of one of Kea's daemons and starts it on the
+// server's core.
+func (b *bencher) launchKea(name, exe, config, text string) (*under, error) {
+	dir := filepath.Dir(config)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -49,10 +56,10 @@ func (b *bencher) startKea() (*under, error) {
 	go func() { done <- cmd.Wait() }()
 	select {
 	case err := <-done:
-		return nil, fmt.Errorf("kea-dhcp4 ended at start: %v\n%s", err, out.String())
+		return nil, fmt.Errorf("%s ended at start: %v\n%s", filepath.Base(exe), err, out.String())
 	case <-time.After(3 * time.Second):
 	}
-	return &under{name: "kea", pid: cmd.Process.Pid, stop: func() {
+	return &under{name: name, pid: cmd.Process.Pid, stop: func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-done:
