@@ -159,7 +159,7 @@ func (s *Server) start6(x *server6, snap *config.Snapshot) error {
 		return fmt.Errorf("open control channel: %w", err)
 	}
 	x.logSockets(nil, snap)
-	x.log().Info("DHCP6_USING_SERVERID server identifier", "duid", string(appendColonHex(nil, x.id)))
+	x.log().Info("DHCP6_USING_SERVERID server identifier", "duid", colons(x.id))
 	return nil
 }
 

@@ -61,7 +61,7 @@ func serverID(snap *config.Snapshot, src idSource) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("store server identifier: %w", err)
 	}
-	if err := writeFileAtomically(path, append(appendColonHex(nil, id), '\n')); err != nil {
+	if err := writeFileAtomically(path, []byte(colons(id)+"\n")); err != nil {
 		return nil, fmt.Errorf("store server identifier: %w", err)
 	}
 	return id, nil
@@ -212,15 +212,4 @@ func firstLink() (link, error) {
 		down = link{1, b}
 	}
 	return down, nil
-}
-
-// appendColonHex appends octets as Kea writes them: "01:23:ab".
-func appendColonHex(dst, b []byte) []byte {
-	for i, x := range b {
-		if i > 0 {
-			dst = append(dst, ':')
-		}
-		dst = hex.AppendEncode(dst, []byte{x})
-	}
-	return dst
 }

@@ -151,6 +151,7 @@ func label(v *dhcp4.View) string {
 
 func hwLabel(htype uint8, hw []byte) string { return fmt.Sprintf("hwtype=%d %s", htype, colons(hw)) }
 
+// colons is octets as Kea writes them: "01:23:ab".
 func colons(b []byte) string {
 	var s strings.Builder
 	for i := range b {
