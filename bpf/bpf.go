@@ -50,6 +50,9 @@ type Options struct {
 	// MaxAddrs is the most addresses of one family, over all interfaces.
 	// Default 4096.
 	MaxAddrs uint32
+	// MaxVLANs is the most VLAN interfaces SetVLANs takes, over all interfaces.
+	// Default 4096.
+	MaxVLANs uint32
 	// MaxScopes is the most scopes SetScopes takes. Default 4096.
 	MaxScopes uint32
 	// MaxScopePrefixes is the most prefixes of all scopes together, and also the
@@ -79,6 +82,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxClients", &o.MaxClients, 65536},
 		{"MaxRelays", &o.MaxRelays, 4096},
 		{"MaxAddrs", &o.MaxAddrs, 4096},
+		{"MaxVLANs", &o.MaxVLANs, 4096},
 		{"MaxScopes", &o.MaxScopes, 4096},
 		{"MaxScopePrefixes", &o.MaxScopePrefixes, 8192},
 	} {
@@ -112,6 +116,41 @@ type InterfaceConfig struct {
 	// Enabled4 and Enabled6 say which families are served. What is not enabled
 	// passes.
 	Enabled4, Enabled6 bool
+	// Tagged serves here also tagged frames whose VLAN has no interface
+	// (SetVLANs). Otherwise they pass.
+	Tagged bool
+}
+
+// AnyInterface as an interface of SetAddrs4 and SetAddrs6 stands for all: its
+// addresses are ours on whichever interface a packet comes in.
+const AnyInterface = 0
+
+// Tag is a VLAN tag. VLAN 0 is none: such a tag only carries a priority.
+type Tag struct {
+	TPID uint16 // 0x8100 or 0x88A8
+	VID  uint16 // 1 to 4094
+}
+
+// VLAN says which frames belong to a VLAN interface: those whose tags, priority
+// tags left out, are just these, outermost first.
+type VLAN struct {
+	IfIndex uint32
+	Tags    [2]Tag // the second is zero if there is one tag
+}
+
+func (v *VLAN) validate() error {
+	for i, t := range v.Tags {
+		if i == 1 && t == (Tag{}) {
+			break
+		}
+		if t.VID < 1 || t.VID > 4094 {
+			return fmt.Errorf("interface %d has VLAN %d, want 1 to 4094", v.IfIndex, t.VID)
+		}
+		if t.TPID != 0x8100 && t.TPID != 0x88A8 {
+			return fmt.Errorf("interface %d has tags of type %#04x, want 0x8100 or 0x88a8", v.IfIndex, t.TPID)
+		}
+	}
+	return nil
 }
 
 func (c InterfaceConfig) validate(maxSockets uint32) error {

@@ -23,6 +23,9 @@
 #ifndef MAX_SCOPES
 #define MAX_SCOPES 4096
 #endif
+#ifndef MAX_VLANS
+#define MAX_VLANS 4096
+#endif
 
 /* Options looked at in one DHCPv4 message, pads included. */
 #ifndef MAX_OPTIONS4
@@ -48,7 +51,9 @@
  */
 #define OFFSET_MASK 0xfff
 
+/* Tags looked through, priority tags included. */
 #define VLAN_TAGS 2
+#define VLAN_VID_MASK 0x0fff
 
 #define BOOTREQUEST 1
 #define DHCP4_FIXED_LEN 236
@@ -56,6 +61,10 @@
 /* 99.130.83.99, RFC 2131 section 3 */
 #define DHCP4_COOKIE 0x63825363
 #define CHADDR_LEN 16
+/* The longest hlen taken, that of InfiniBand (Kea's HWAddr); only CHADDR_LEN octets
+ * are in the message.
+ */
+#define MAX_HLEN 20
 
 #define OPT4_PAD 0
 #define OPT4_MESSAGE_TYPE 53
@@ -84,6 +93,10 @@
 /* struct iface.flags */
 #define IFACE_ENABLED4 1
 #define IFACE_ENABLED6 2
+#define IFACE_TAGGED 4 /* also frames of VLANs that no interface stands for */
+
+/* The key of addresses that are ours whatever interface a packet comes in on. */
+#define ANY_INTERFACE 0
 
 /* Message types with a counter of their own; the last takes all above it. */
 #define MESSAGE_TYPES 64
@@ -149,7 +162,10 @@ enum reason {
 	/* drop: the same messages as SHED, by the word of their worker */
 	REASON_OVERLOAD = 27,
 
-	REASON_COUNT = 28,
+	/* pass: tagged, and no VLAN interface is served that it belongs to */
+	REASON_OTHER_VLAN = 28,
+
+	REASON_COUNT = 29,
 };
 
 /* Things worth counting that do not end a packet. */

@@ -58,6 +58,7 @@ const (
 	ReasonSteered          = dhcpReasonREASON_STEERED
 	ReasonInternal         = dhcpReasonREASON_INTERNAL
 	ReasonOverload         = dhcpReasonREASON_OVERLOAD
+	ReasonOtherVLAN        = dhcpReasonREASON_OTHER_VLAN
 )
 
 // Note is something counted that does not end a packet.
@@ -83,6 +84,7 @@ var (
 		"steered",
 		"internal",
 		"overload",
+		"other-vlan",
 	}
 	noteLabels = [...]string{"scope-unknown", "client-not-stored", "relay-not-stored"}
 )

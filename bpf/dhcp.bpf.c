@@ -33,30 +33,53 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 #define VERDICT_REASON(v) ((v) & 0xff)
 _Static_assert(REASON_COUNT <= 256, "a reason fits a verdict");
 
-/* Whether the interface takes part for this family; fills in *iface. */
-static __always_inline int is_enabled(struct iface *iface, __u32 ifindex, __u32 flag)
+/* Finds the interface the packet belongs to and whether that takes part for this
+ * family. Returns 0 and fills in p->ifindex and p->iface, or a reason to pass.
+ *
+ * A VLAN's frames belong to its interface. Where there is none they are the
+ * stack's, unless the interface they came in on says otherwise.
+ */
+static __always_inline int find_interface(struct xdp_md *ctx, struct packet *p, __u32 flag)
 {
+	__u32 ifindex = ctx->ingress_ifindex;
+	int other = REASON_INTERFACE_OFF;
+
+	if (p->vlan.vid[0]) {
+		p->vlan.ifindex = ifindex;
+		__u32 *over = bpf_map_lookup_elem(&vlans, &p->vlan);
+
+		if (over) {
+			ifindex = *over;
+		} else {
+			flag |= IFACE_TAGGED;
+			other = REASON_OTHER_VLAN;
+		}
+	}
 	struct iface *found = bpf_map_lookup_elem(&interfaces, &ifindex);
 
-	if (!found || !(found->flags & flag))
-		return 0;
-	*iface = *found;
-	return 1;
+	if (!found || (found->flags & flag) != flag)
+		return other;
+	p->ifindex = ifindex;
+	p->iface = *found;
+	return 0;
 }
 
 static __always_inline int is_our_addr4(__u32 ifindex, __be32 addr)
 {
-	struct addr4_key key = { .ifindex = ifindex };
+	struct addr4_key key = { .ifindex = ANY_INTERFACE };
 
 	if (addr == ~(__be32)0)
 		return 1;
 	__builtin_memcpy(key.addr, &addr, 4);
+	if (bpf_map_lookup_elem(&addrs4, &key))
+		return 1;
+	key.ifindex = ifindex;
 	return bpf_map_lookup_elem(&addrs4, &key) != 0;
 }
 
 static __always_inline int is_our_addr6(__u32 ifindex, const __be32 *addr)
 {
-	struct addr6_key key = { .ifindex = ifindex };
+	struct addr6_key key = { .ifindex = ANY_INTERFACE };
 
 	/* All_DHCP_Relay_Agents_and_Servers, ff02::1:2 */
 	if (addr[0] == bpf_htonl(0xff020000) && !addr[1] && !addr[2] && addr[3] == bpf_htonl(0x00010002))
@@ -65,6 +88,9 @@ static __always_inline int is_our_addr6(__u32 ifindex, const __be32 *addr)
 	if (addr[0] == bpf_htonl(0xff050000) && !addr[1] && !addr[2] && addr[3] == bpf_htonl(0x00010003))
 		return 1;
 	__builtin_memcpy(key.addr, addr, 16);
+	if (bpf_map_lookup_elem(&addrs6, &key))
+		return 1;
+	key.ifindex = ifindex;
 	return bpf_map_lookup_elem(&addrs6, &key) != 0;
 }
 
@@ -78,7 +104,7 @@ static __always_inline int serve(struct xdp_md *ctx, struct packet *p, const str
 
 	c->received[p->family == FAMILY_IPV4 ? FAMILY_IPV4 : FAMILY_IPV6][type & (MESSAGE_TYPES - 1)]++;
 
-	reason = limit(p, s, c, ctx->ingress_ifindex);
+	reason = limit(p, s, c, p->ifindex);
 	if (reason == REASON_INTERNAL)
 		return VERDICT(XDP_PASS, REASON_INTERNAL);
 	if (reason)
@@ -108,7 +134,6 @@ static __always_inline int decide4(struct xdp_md *ctx, struct packet *p, const s
 {
 	const void *network = (const void *)eth + bounded(off);
 	const struct ip4hdr *ip = network;
-	__u32 ifindex = ctx->ingress_ifindex;
 
 	if ((const void *)(ip + 1) > data_end)
 		return VERDICT(XDP_PASS, REASON_TRUNCATED_FRAME);
@@ -129,9 +154,11 @@ static __always_inline int decide4(struct xdp_md *ctx, struct packet *p, const s
 		if ((const void *)(udp + 1) <= data_end && bpf_ntohs(udp->dst) != s->port4)
 			return VERDICT(XDP_PASS, REASON_OTHER_PORT);
 	}
-	if (!is_enabled(&p->iface, ifindex, IFACE_ENABLED4))
-		return VERDICT(XDP_PASS, REASON_INTERFACE_OFF);
-	if (!is_our_addr4(ifindex, ip->dst))
+	int off_reason = find_interface(ctx, p, IFACE_ENABLED4);
+
+	if (off_reason)
+		return VERDICT(XDP_PASS, off_reason);
+	if (!is_our_addr4(p->ifindex, ip->dst))
 		return VERDICT(XDP_PASS, REASON_OTHER_ADDRESS);
 
 	/* From here on it is UDP to one of our addresses. */
@@ -165,7 +192,7 @@ static __always_inline int decide4(struct xdp_md *ctx, struct packet *p, const s
 		return VERDICT(XDP_DROP, REASON_SHORT_MESSAGE);
 	if (m->op != BOOTREQUEST)
 		return VERDICT(XDP_DROP, REASON_BAD_OP);
-	if (m->hlen > CHADDR_LEN)
+	if (m->hlen > MAX_HLEN)
 		return VERDICT(XDP_DROP, REASON_BAD_HLEN);
 	if (m->cookie != bpf_htonl(DHCP4_COOKIE))
 		return VERDICT(XDP_DROP, REASON_BAD_COOKIE);
@@ -181,7 +208,6 @@ static __always_inline int decide6(struct xdp_md *ctx, struct packet *p, const s
 	const void *network = data + bounded(off);
 	const struct ip6hdr *ip = network;
 	const struct udphdr *udp = (const void *)(ip + 1);
-	__u32 ifindex = ctx->ingress_ifindex;
 
 	if ((const void *)(ip + 1) > data_end)
 		return VERDICT(XDP_PASS, REASON_TRUNCATED_FRAME);
@@ -194,9 +220,11 @@ static __always_inline int decide6(struct xdp_md *ctx, struct packet *p, const s
 		return VERDICT(XDP_PASS, REASON_NOT_UDP);
 	if (!bad_header && !extended && (const void *)(udp + 1) <= data_end && bpf_ntohs(udp->dst) != s->port6)
 		return VERDICT(XDP_PASS, REASON_OTHER_PORT);
-	if (!is_enabled(&p->iface, ifindex, IFACE_ENABLED6))
-		return VERDICT(XDP_PASS, REASON_INTERFACE_OFF);
-	if (!is_our_addr6(ifindex, ip->dst))
+	int off_reason = find_interface(ctx, p, IFACE_ENABLED6);
+
+	if (off_reason)
+		return VERDICT(XDP_PASS, off_reason);
+	if (!is_our_addr6(p->ifindex, ip->dst))
 		return VERDICT(XDP_PASS, REASON_OTHER_ADDRESS);
 
 	if (next_header == IPPROTO_FRAGMENT)
@@ -248,7 +276,7 @@ static __always_inline int decide(struct xdp_md *ctx, struct packet *p, struct c
 	__u16 proto;
 	int verdict;
 
-	int off = find_network(data, data_end, &proto);
+	int off = find_network(data, data_end, &proto, &p->vlan);
 
 	if (off < 0)
 		return VERDICT(XDP_PASS, -1 - off);

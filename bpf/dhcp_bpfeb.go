@@ -61,7 +61,7 @@ const (
 
 type dhcpCounters struct {
 	_        structs.HostLayout
-	Exits    [3][5][28]uint64
+	Exits    [3][5][29]uint64
 	Received [3][64]uint64
 	Notes    [3]uint64
 }
@@ -129,7 +129,8 @@ const (
 	dhcpReasonREASON_STEERED            dhcpReason = 25
 	dhcpReasonREASON_INTERNAL           dhcpReason = 26
 	dhcpReasonREASON_OVERLOAD           dhcpReason = 27
-	dhcpReasonREASON_COUNT              dhcpReason = 28
+	dhcpReasonREASON_OTHER_VLAN         dhcpReason = 28
+	dhcpReasonREASON_COUNT              dhcpReason = 29
 )
 
 type dhcpRelayKey struct {
@@ -173,6 +174,13 @@ type dhcpSharedBucket struct {
 	FullBootNs uint64
 }
 
+type dhcpVlanKey struct {
+	_       structs.HostLayout
+	Ifindex uint32
+	Tpid    [2]uint16
+	Vid     [2]uint16
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -192,6 +200,7 @@ const (
 	dhcpMapScopeRates      = "scope_rates"
 	dhcpMapSettings        = "settings"
 	dhcpMapSockets         = "sockets"
+	dhcpMapVlans           = "vlans"
 	dhcpProgPeregrineDhcp  = "peregrine_dhcp"
 )
 
@@ -259,6 +268,7 @@ type dhcpMapSpecs struct {
 	ScopeRates      *ebpf.MapSpec `ebpf:"scope_rates"`
 	Settings        *ebpf.MapSpec `ebpf:"settings"`
 	Sockets         *ebpf.MapSpec `ebpf:"sockets"`
+	Vlans           *ebpf.MapSpec `ebpf:"vlans"`
 }
 
 // dhcpVariableSpecs contains global variables before they are loaded into the kernel.
@@ -302,6 +312,7 @@ type dhcpMaps struct {
 	ScopeRates      *ebpf.Map `ebpf:"scope_rates"`
 	Settings        *ebpf.Map `ebpf:"settings"`
 	Sockets         *ebpf.Map `ebpf:"sockets"`
+	Vlans           *ebpf.Map `ebpf:"vlans"`
 }
 
 func (m *dhcpMaps) Close() error {
@@ -321,6 +332,7 @@ func (m *dhcpMaps) Close() error {
 		m.ScopeRates,
 		m.Settings,
 		m.Sockets,
+		m.Vlans,
 	)
 }
 

@@ -25,6 +25,7 @@ type Objects struct {
 		sync.Mutex
 		settings dhcpSettings
 		ifaces   map[uint32]struct{}
+		vlans    map[uint32]map[dhcpVlanKey]uint32 // by the interface below
 		addrs4   addrSet[dhcpAddr4Key]
 		addrs6   addrSet[dhcpAddr6Key]
 		scopes   scopeTable
@@ -56,6 +57,7 @@ func Load(o Options) (*Objects, error) {
 	// may be set: a replacement always has room.
 	for name, n := range map[string]uint32{
 		dhcpMapInterfaces:      opts.MaxInterfaces,
+		dhcpMapVlans:           2 * opts.MaxVLANs,
 		dhcpMapSockets:         opts.MaxSockets,
 		dhcpMapPressures:       opts.MaxSockets,
 		dhcpMapClients:         opts.MaxClients,
@@ -75,6 +77,7 @@ func Load(o Options) (*Objects, error) {
 		return nil, fmt.Errorf("load XDP program: %w", err)
 	}
 	x.mu.ifaces = make(map[uint32]struct{})
+	x.mu.vlans = make(map[uint32]map[dhcpVlanKey]uint32)
 	x.mu.addrs4 = make(addrSet[dhcpAddr4Key])
 	x.mu.addrs6 = make(addrSet[dhcpAddr6Key])
 	x.mu.scopes = newScopeTable(opts.MaxScopes)

@@ -183,7 +183,7 @@ func TestOptions(t *testing.T) {
 	// The flags are C's.
 	src, err := os.ReadFile("consts.h")
 	p.check(err)
-	for name, want := range map[string]int{"IFACE_ENABLED4": ifaceEnabled4, "IFACE_ENABLED6": ifaceEnabled6} {
+	for name, want := range map[string]int{"IFACE_ENABLED4": ifaceEnabled4, "IFACE_ENABLED6": ifaceEnabled6, "IFACE_TAGGED": ifaceTagged} {
 		m := regexp.MustCompile(`#define ` + name + ` (\d+)\n`).FindSubmatch(src)
 		if m == nil || string(m[1]) != strconv.Itoa(want) {
 			t.Errorf("%s is not %d in consts.h", name, want)

@@ -26,7 +26,17 @@ struct {
 	__type(value, struct iface);
 } interfaces SEC(".maps");
 
-/* IPv4 addresses and subnet broadcasts of an interface. The value is unused. */
+/* The VLAN interface, by ifindex, that frames with these tags belong to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_VLANS);
+	__type(key, struct vlan_key);
+	__type(value, __u32);
+} vlans SEC(".maps");
+
+/* IPv4 addresses and subnet broadcasts of an interface, or of ANY_INTERFACE. The
+ * value is unused.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_ADDRS);
@@ -34,7 +44,7 @@ struct {
 	__type(value, __u32);
 } addrs4 SEC(".maps");
 
-/* IPv6 addresses of an interface. The value is unused. */
+/* IPv6 addresses of an interface, or of ANY_INTERFACE. The value is unused. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_ADDRS);

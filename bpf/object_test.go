@@ -186,6 +186,9 @@ func TestStructLayout(t *testing.T) {
 		{"iface.queues", offset[dhcpIface]("Queues"), 4},
 		{"iface.sockets_per_queue", offset[dhcpIface]("SocketsPerQueue"), 8},
 		{"iface.flags", offset[dhcpIface]("Flags"), 12},
+		{"vlan_key", size[dhcpVlanKey](), 12},
+		{"vlan_key.tpid", offset[dhcpVlanKey]("Tpid"), 4},
+		{"vlan_key.vid", offset[dhcpVlanKey]("Vid"), 8},
 		{"addr4_key", size[dhcpAddr4Key](), 8},
 		{"addr4_key.addr", offset[dhcpAddr4Key]("Addr"), 4},
 		{"addr6_key", size[dhcpAddr6Key](), 20},
@@ -213,6 +216,7 @@ func TestStructLayout(t *testing.T) {
 		}{
 			{dhcpMapSettings, 4, size[dhcpSettings]()},
 			{dhcpMapInterfaces, 4, size[dhcpIface]()},
+			{dhcpMapVlans, size[dhcpVlanKey](), 4},
 			{dhcpMapAddrs4, size[dhcpAddr4Key](), 4},
 			{dhcpMapAddrs6, size[dhcpAddr6Key](), 4},
 			{dhcpMapSockets, 4, 4},

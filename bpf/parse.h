@@ -97,8 +97,12 @@ struct packet {
 	 */
 	__be32 subnet4;
 	__u32 scope_known;
+	/* The interface the packet belongs to: the one it came in on, or the VLAN
+	 * interface over that.
+	 */
+	__u32 ifindex;
 	struct iface iface;
-	__u32 hash;
+	struct vlan_key vlan; /* vid[0] is 0 if there is no tag */
 };
 
 /* Keeps an offset that is added to a packet pointer between 0 and OFFSET_MASK, in
@@ -130,9 +134,11 @@ static __always_inline __u16 load_be16(const __u8 *p)
 }
 
 /* Finds the network header behind at most VLAN_TAGS tags. Returns its offset and
- * sets *proto (host order); a negative value is -1 - reason.
+ * sets *proto (host order) and the tags in *vlan, which was zero; a negative value
+ * is -1 - reason. A tag with VLAN 0 only carries a priority (IEEE 802.1Q): it is
+ * passed over.
  */
-static __always_inline int find_network(const void *data, const void *data_end, __u16 *proto)
+static __always_inline int find_network(const void *data, const void *data_end, __u16 *proto, struct vlan_key *vlan)
 {
 	const struct ethhdr *eth = data;
 	int off = sizeof(*eth);
@@ -149,6 +155,15 @@ static __always_inline int find_network(const void *data, const void *data_end, 
 
 		if ((const void *)(tag + 1) > data_end)
 			return -1 - REASON_TRUNCATED_FRAME;
+		__u16 vid = bpf_ntohs(tag->tci) & VLAN_VID_MASK;
+
+		if (vid && !vlan->vid[0]) {
+			vlan->tpid[0] = bpf_ntohs(p);
+			vlan->vid[0] = vid;
+		} else if (vid) {
+			vlan->tpid[1] = bpf_ntohs(p);
+			vlan->vid[1] = vid;
+		}
 		p = tag->proto;
 		off += sizeof(*tag);
 	}

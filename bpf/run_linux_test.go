@@ -43,7 +43,7 @@ func load(t testing.TB, o Options) *program {
 		}
 	})
 	p := &program{x, t}
-	p.check(x.SetInterface(testIf, InterfaceConfig{Queues: 1, SocketsPerQueue: 1, Enabled4: true, Enabled6: true}))
+	p.check(x.SetInterface(testIf, InterfaceConfig{Queues: 1, SocketsPerQueue: 1, Enabled4: true, Enabled6: true, Tagged: true}))
 	p.check(x.SetAddrs4(testIf, [][4]byte{serverAddr4, serverBcast}))
 	p.check(x.SetAddrs6(testIf, [][16]byte{serverAddr6}))
 	return p

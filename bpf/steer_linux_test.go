@@ -14,7 +14,7 @@ import (
 // entries one at a time. Every packet must go to exactly one.
 func steered(p *program, n uint32, packets [][]byte) []int {
 	p.t.Helper()
-	p.check(p.SetInterface(testIf, InterfaceConfig{Base: 5, Queues: 1, SocketsPerQueue: n, Enabled4: true, Enabled6: true}))
+	p.check(p.SetInterface(testIf, InterfaceConfig{Base: 5, Queues: 1, SocketsPerQueue: n, Enabled4: true, Enabled6: true, Tagged: true}))
 	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	p.check(err)
 	defer unix.Close(fd)

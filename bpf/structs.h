@@ -48,7 +48,16 @@ struct iface {
 	__u32 base;              /* first index in the XSKMAP */
 	__u32 queues;            /* queues with sockets */
 	__u32 sockets_per_queue; /* N */
-	__u32 flags;             /* IFACE_ENABLED4, IFACE_ENABLED6 */
+	__u32 flags;             /* IFACE_ENABLED4, IFACE_ENABLED6, IFACE_TAGGED */
+};
+
+/* The tags of a frame, outermost first, priority tags (VLAN 0) left out; zero where
+ * there is none.
+ */
+struct vlan_key {
+	__u32 ifindex; /* that the frame came in on */
+	__u16 tpid[2];
+	__u16 vid[2];
 };
 
 struct addr4_key {
@@ -103,6 +112,9 @@ _Static_assert(__builtin_offsetof(struct settings, port6) == 94, "settings.port6
 _Static_assert(__builtin_offsetof(struct settings, limited) == 96, "settings.limited");
 _Static_assert(__builtin_offsetof(struct settings, scopes) == 100, "settings.scopes");
 _Static_assert(sizeof(struct iface) == 16, "iface");
+_Static_assert(sizeof(struct vlan_key) == 12, "vlan_key");
+_Static_assert(__builtin_offsetof(struct vlan_key, tpid) == 4, "vlan_key.tpid");
+_Static_assert(__builtin_offsetof(struct vlan_key, vid) == 8, "vlan_key.vid");
 _Static_assert(sizeof(struct addr4_key) == 8, "addr4_key");
 _Static_assert(sizeof(struct addr6_key) == 20, "addr6_key");
 _Static_assert(sizeof(struct client_key) == 20, "client_key");

@@ -21,6 +21,9 @@ func (o *Objects) SetInterface(ifindex uint32, c InterfaceConfig) error {
 	if c.Enabled6 {
 		v.Flags |= ifaceEnabled6
 	}
+	if c.Tagged {
+		v.Flags |= ifaceTagged
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if _, ok := o.mu.ifaces[ifindex]; !ok && len(o.mu.ifaces) >= int(o.opts.MaxInterfaces) {
@@ -33,14 +36,75 @@ func (o *Objects) SetInterface(ifindex uint32, c InterfaceConfig) error {
 	return nil
 }
 
-// IFACE_ENABLED4 and IFACE_ENABLED6 of consts.h; a test compares.
+// IFACE_ENABLED4, IFACE_ENABLED6 and IFACE_TAGGED of consts.h; a test compares.
 const (
 	ifaceEnabled4 = 1
 	ifaceEnabled6 = 2
+	ifaceTagged   = 4
 )
 
+// SetVLANs replaces the VLAN interfaces over an interface. A packet that belongs to
+// one of them is treated as that interface's by SetInterface and SetAddrs4; one
+// that is not set there passes, as do frames of VLANs that are not listed, unless
+// InterfaceConfig.Tagged. The order does not matter; of two entries with the same
+// tags the last counts. An entry both in the old set and in the new is never
+// missing in between. After an error the old set is in force, perhaps with some of
+// the new.
+func (o *Objects) SetVLANs(ifindex uint32, vlans []VLAN) error {
+	want := make(map[dhcpVlanKey]uint32, len(vlans))
+	for _, v := range vlans {
+		if err := v.validate(); err != nil {
+			return fmt.Errorf("set VLANs over interface %d: %w", ifindex, err)
+		}
+		want[dhcpVlanKey{
+			Ifindex: ifindex,
+			Tpid:    [2]uint16{v.Tags[0].TPID, v.Tags[1].TPID},
+			Vid:     [2]uint16{v.Tags[0].VID, v.Tags[1].VID},
+		}] = v.IfIndex
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := len(want)
+	for i, held := range o.mu.vlans {
+		if i != ifindex {
+			n += len(held)
+		}
+	}
+	if n > int(o.opts.MaxVLANs) {
+		return fmt.Errorf("set VLANs over interface %d: %d with those of other interfaces, MaxVLANs is %d", ifindex, n, o.opts.MaxVLANs)
+	}
+	held := o.mu.vlans[ifindex]
+	if held == nil {
+		held = make(map[dhcpVlanKey]uint32)
+		o.mu.vlans[ifindex] = held
+	}
+	for k, over := range want {
+		if old, ok := held[k]; ok && old == over {
+			continue
+		}
+		if err := o.objs.Vlans.Put(&k, over); err != nil {
+			return fmt.Errorf("set VLANs over interface %d: %w", ifindex, err)
+		}
+		held[k] = over
+	}
+	for k := range held {
+		if _, ok := want[k]; ok {
+			continue
+		}
+		if err := deleteKey(o.objs.Vlans, &k); err != nil {
+			return fmt.Errorf("set VLANs over interface %d: %w", ifindex, err)
+		}
+		delete(held, k)
+	}
+	if len(held) == 0 {
+		delete(o.mu.vlans, ifindex)
+	}
+	return nil
+}
+
 // DeleteInterface makes an interface unknown, with its addresses. Its sockets stay
-// in their table. It is no error if the interface was not set.
+// in their table, the VLAN interfaces over it in theirs. It is no error if the
+// interface was not set.
 func (o *Objects) DeleteInterface(ifindex uint32) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -89,7 +153,7 @@ func (o *Objects) DeleteSocket(index uint32) error {
 // SetAddrs4 replaces the IPv4 addresses of an interface: its own and its subnet
 // broadcasts. 255.255.255.255 is always ours. An address both in the old set and
 // in the new is never missing in between. After an error the old set is in force,
-// perhaps with some of the new.
+// perhaps with some of the new. ifindex may be AnyInterface.
 func (o *Objects) SetAddrs4(ifindex uint32, addrs [][4]byte) error {
 	keys := make([]dhcpAddr4Key, len(addrs))
 	for i, a := range addrs {

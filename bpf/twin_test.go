@@ -93,7 +93,7 @@ func (w *twin) decide4(ip frame) (Reason, int) {
 		return ReasonShortMessage, -1
 	case m[0] != 1:
 		return ReasonBadOp, -1
-	case m[2] > 16:
+	case m[2] > 20:
 		return ReasonBadHLen, -1
 	case binary.BigEndian.Uint32(m[236:]) != 0x63825363:
 		return ReasonBadCookie, -1

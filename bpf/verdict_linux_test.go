@@ -68,6 +68,7 @@ func TestVerdict4(t *testing.T) {
 		{"don't fragment", base, resum(put(offIP+6, 0x40)), served, typeDisc},
 		{"udp length below ip's", base, resum(put16(offIP+2, uint16(lenIP(base)+10)), pad), served, typeDisc},
 		{"hlen 16", base, put(offDHCP4+2, 16), served, typeDisc},
+		{"hlen 20", base, put(offDHCP4+2, 20), served, typeDisc},
 		{"hlen 0", base, put(offDHCP4+2, 0), served, typeDisc},
 		{"no options at all", base, resum(cut(offOpts4), put16(offIP+2, 268), put16(offUDP4+4, 248)), served, 0},
 		{"source port", base, put16(offUDP4, 12345), served, typeDisc},
@@ -128,7 +129,7 @@ func TestVerdict4(t *testing.T) {
 		{"no message", base, resum(cut(offDHCP4), put16(offIP+2, 28), put16(offUDP4+4, 8)), drop(ReasonShortMessage), none},
 		{"bootreply", base, put(offDHCP4, 2), drop(ReasonBadOp), none},
 		{"op 0", base, put(offDHCP4, 0), drop(ReasonBadOp), none},
-		{"hlen 17", base, put(offDHCP4+2, 17), drop(ReasonBadHLen), none},
+		{"hlen 21", base, put(offDHCP4+2, 21), drop(ReasonBadHLen), none},
 		{"cookie", base, put(offDHCP4+236, 0), drop(ReasonBadCookie), none},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

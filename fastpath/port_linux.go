@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-dhcp/peregrine/bpf"
 	"github.com/peregrine-dhcp/peregrine/fastpath/xsk"
@@ -175,7 +177,7 @@ func (p *port) openXDP(mode Mode) error {
 		if mode == ModeGeneric {
 			xo.Copy = xsk.CopyOnly
 		}
-		xq, err := xsk.Open(xo)
+		xq, err := openQueue(xo)
 		if err != nil {
 			return err
 		}
@@ -209,8 +211,23 @@ func (p *port) openXDP(mode Mode) error {
 	}
 	return d.objs.SetInterface(p.link.Index, bpf.InterfaceConfig{
 		Base: p.base, Queues: uint32(queues), SocketsPerQueue: uint32(perQueue),
-		Enabled4: p.four, Enabled6: p.six,
+		Enabled4: p.four, Enabled6: p.six, Tagged: true,
 	})
+}
+
+// queueReleaseTime is how long a queue that is busy is tried again.
+const queueReleaseTime = 3 * time.Second
+
+// openQueue is xsk.Open for a queue that may have been closed just now, by this
+// process or by one that ended: the kernel gives it back a moment later, from a
+// work queue, and says EBUSY until then.
+func openQueue(o xsk.Options) (*xsk.Queue, error) {
+	for deadline := time.Now().Add(queueReleaseTime); ; time.Sleep(20 * time.Millisecond) {
+		q, err := xsk.Open(o)
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return q, err
+		}
+	}
 }
 
 // openPacket serves with AF_PACKET sockets alone.
