@@ -93,7 +93,8 @@
 /* struct iface.flags */
 #define IFACE_ENABLED4 1
 #define IFACE_ENABLED6 2
-#define IFACE_TAGGED 4 /* also frames of VLANs that no interface stands for */
+/* also frames of VLANs that no interface stands for */
+#define IFACE_TAGGED 4
 
 /* The key of addresses that are ours whatever interface a packet comes in on. */
 #define ANY_INTERFACE 0
