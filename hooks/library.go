@@ -82,10 +82,15 @@ type HTTPEvent struct {
 	TLS                     bool
 	CertSubject, CertIssuer string
 	Header                  map[string][]string
-	// Request is the body of the request.
+	// Request is the body of the request, Command the name of the command that
+	// will be run, "" if the request is none.
 	Request []byte
-	Status  int
-	Body    []byte
+	Command string
+	// Role is for a library that gives roles: what its callout at HTTPAuth puts
+	// there is what rbac's "custom-value" goes by, if it is loaded before rbac.
+	Role   string
+	Status int
+	Body   []byte
 }
 
 // HTTPCallout is called around a command by HTTP.

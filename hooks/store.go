@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/netip"
 	"strconv"
 
@@ -221,30 +222,59 @@ type HostStore interface {
 // HostStore4 is a HostStore where only DHCPv4 is meant.
 type HostStore4 = HostStore
 
-// CachedHost4 is a reservation of HostCache.
-type CachedHost4 struct {
-	StoredHost4
-	// Text is what the library wants to have back, in Entries.
-	Text json.RawMessage
+// NoSubnet is the number of a subnet that a CacheEntry does not have, Kea's.
+const NoSubnet = math.MaxUint32
+
+// CacheEntry is what HostCache.Parse reads: a host with what it has in either
+// family.
+type CacheEntry struct {
+	Subnet4, Subnet6 uint32 // 0: global; NoSubnet: the host is none of that family
+	// Host4 and Host6 are the host as a reservation of Dhcp4 and of Dhcp6 with the
+	// same identifier. Where DHCPv6 has no such identifier, Host6 has its octets as
+	// a flex-id.
+	Host4, Host6 json.RawMessage
+	// Negative: nobody is to look further for this host, who has no reservation.
+	Negative bool
 }
 
-// HostCache is DHCPv4 host reservations in memory, which are looked for where
+// CachedHost is a reservation of HostCache.
+type CachedHost struct {
+	Subnet4, Subnet6 uint32
+	IDType           HostIDType
+	Identifier       []byte
+	Addr             dhcp4.IPv4 // 0: none reserved
+	Addrs            []netip.Addr
+	Prefixes         []netip.Prefix
+	Negative         bool
+	// Form4 and Form6 are the host as config-get has it in a subnet of each
+	// family. Match functions do not get them, nor Entries.
+	Form4, Form6 json.RawMessage
+	// Text is what the library wants to have back, in Entries.
+	Text json.RawMessage
+	// Reservation is the server's own, from Parse to Insert.
+	Reservation any
+}
+
+// HostCache is a family's host reservations in memory, which are looked for where
 // the configuration has none and before those of the store (HK-HC-2). They are
 // kept while configurations follow each other that use them (Env.HostCache in
-// Load), and nowhere else. Loaded by Dhcp6 it holds nothing: Insert refuses.
-// Methods may be called from any goroutine but not from callouts; changes are
-// seen by the next query.
+// Load), and nowhere else. Hosts of the other family alone are kept too, for
+// those who read the cache. Methods may be called from any goroutine but not
+// from callouts; changes are seen by the next query.
 type HostCache interface {
-	// Insert adds what HostStore4.Parse has returned. Entries with the identifier
-	// or the address of one of them in its subnet make way, and then the oldest
-	// ones, until there are at most max (0: any number). overwritten is how many
-	// of the first kind there were. If one of them is wrong, nothing is changed.
-	Insert(list []CachedHost4, max int) (overwritten int, err error)
+	// Parse reads hosts as the configuration in force would; the error is a
+	// *ConfigError if one of them is wrong.
+	Parse(list []CacheEntry) ([]CachedHost, error)
+	// Insert adds what Parse has returned, one after the other: what has its
+	// identifier or one of its addresses in its subnet, or one of its prefixes,
+	// makes way, and then the oldest, until there are at most max (0: any number).
+	// overwritten is how many of the first kind there were.
+	Insert(list []CachedHost, max int) (overwritten int, err error)
 	// Entries returns those that match says yes to, oldest first.
-	Entries(match func(h *StoredHost4) bool) []CachedHost4
+	Entries(match func(h *CachedHost) bool) []CachedHost
 	// Remove removes the oldest that match says yes to, at most limit (0: all),
 	// and says how many there were.
-	Remove(match func(h *StoredHost4) bool, limit int) int
+	Remove(match func(h *CachedHost) bool, limit int) int
 	// Len is the number of entries.
 	Len() int
 	// WriteFile writes a file in the data directory (else a *PathError), which is

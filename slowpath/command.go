@@ -82,7 +82,7 @@ func (f *family) installHookCommands(pipe *hooks.Pipeline) error {
 		h.HTTPAuth = func(x *control.HTTPExchange) bool {
 			e := httpEvent(x)
 			st := pipe.RunHTTP(hooks.HTTPAuth, e)
-			x.Status, x.Body = e.Status, e.Body
+			x.Status, x.Body, x.Role = e.Status, e.Body, e.Role
 			return st == hooks.Continue
 		}
 	}
@@ -99,7 +99,7 @@ func (f *family) installHookCommands(pipe *hooks.Pipeline) error {
 // httpEvent shows an exchange to hook libraries.
 func httpEvent(x *control.HTTPExchange) *hooks.HTTPEvent {
 	return &hooks.HTTPEvent{Remote: x.Remote, User: x.User, TLS: x.TLS, CertSubject: x.CertSubject, CertIssuer: x.CertIssuer,
-		Header: x.Header, Request: x.Request, Status: x.Status, Body: x.Body}
+		Header: x.Header, Request: x.Request, Command: x.Command, Role: x.Role, Status: x.Status, Body: x.Body}
 }
 
 // fromHook turns a library's answer into the channel's.

@@ -1,35 +1,70 @@
 package slowpath
 
 import (
+	"container/list"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/host"
+	"github.com/peregrine-dhcp/peregrine/slowpath/host6"
 )
 
-// cachedHosts are the reservations of the host cache: for look-ups in a set,
-// oldest first in a list.
+// cachedHosts are the reservations of a family's host cache: for look-ups in a
+// set, oldest first in a list.
 type cachedHosts struct {
-	mu      sync.Mutex
-	set     *host.Set // nil until the cache is used
-	entries []cachedHost
+	mu    sync.Mutex
+	set   *host.Set  // DHCPv4's, nil until the cache is used
+	set6  *host6.Set // DHCPv6's, likewise
+	order list.List  // of *cachedHost
+	byKey map[cacheKey]*list.Element
 }
 
+// cachedHost is an entry. r4 and r6 are never nil; the subnet of one of them may
+// be hooks.NoSubnet.
 type cachedHost struct {
-	r    *config.Reservation4
-	form json.RawMessage
-	text json.RawMessage
+	r4    *config.Reservation4
+	r6    *config.Reservation6
+	text  json.RawMessage
+	fresh bool // not looked up yet
 }
 
-// use returns the set that look-ups go to.
+// cacheKey is something that only one entry can have.
+type cacheKey struct {
+	what   uint8 // a family; with resourceKey one of its resources
+	subnet uint32
+	id     string
+}
+
+const resourceKey = 0x80
+
+// keys calls f for all keys of an entry.
+func (e *cachedHost) keys(f func(k cacheKey)) {
+	if r := e.r4; r.SubnetID != hooks.NoSubnet {
+		f(cacheKey{4, r.SubnetID, string(rune(r.Type)) + string(r.Identifier)})
+		if r.Addr != 0 {
+			f(cacheKey{4 | resourceKey, r.SubnetID, string(binary.BigEndian.AppendUint32(nil, uint32(r.Addr)))})
+		}
+	}
+	if r := e.r6; r.SubnetID != hooks.NoSubnet {
+		f(cacheKey{6, r.SubnetID, string(rune(r.Type)) + string(r.Identifier)})
+		for _, a := range r.Addrs {
+			f(cacheKey{6 | resourceKey, r.SubnetID, string(a.AsSlice())})
+		}
+		for i := range r.Prefixes { // in whatever subnet, as in Kea
+			f(cacheKey{6 | resourceKey, hooks.NoSubnet, r.Prefixes[i].Prefix.String()})
+		}
+	}
+}
+
+// use returns the set that look-ups of DHCPv4 go to.
 func (c *cachedHosts) use() *host.Set {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,161 +74,297 @@ func (c *cachedHosts) use() *host.Set {
 	return c.set
 }
 
+// use6 is use for the cache of DHCPv6.
+func (c *cachedHosts) use6() *host6.Set {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.set6 == nil {
+		c.set6 = host6.NewSet(nil)
+	}
+	return c.set6
+}
+
 // clear forgets everything; a set that somebody still uses stays as it is.
 func (c *cachedHosts) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.set, c.entries = nil, nil
+	c.set, c.set6, c.byKey = nil, nil, nil
+	c.order.Init()
 }
 
-func (c *cachedHosts) each(f func(r *config.Reservation4)) {
+func (c *cachedHosts) each(f func(e *cachedHost)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range c.entries {
-		f(e.r)
+	for i := c.order.Front(); i != nil; i = i.Next() {
+		f(i.Value.(*cachedHost))
 	}
 }
 
-// hookCache is the host cache as a hook library changes it (hooks.HostCache).
+// take removes an entry from the list. mu is held.
+func (c *cachedHosts) take(el *list.Element) *cachedHost {
+	e := el.Value.(*cachedHost)
+	e.keys(func(k cacheKey) { delete(c.byKey, k) })
+	c.order.Remove(el)
+	return e
+}
+
+// push appends one that has no key of another's. mu is held.
+func (c *cachedHosts) push(e *cachedHost) {
+	el := c.order.PushBack(e)
+	e.keys(func(k cacheKey) { c.byKey[k] = el })
+}
+
+// hookCache is a family's host cache as a hook library changes it
+// (hooks.HostCache).
 type hookCache struct {
-	s *Server
-	c *cachedHosts // nil for DHCPv6
+	s   *Server
+	c   *cachedHosts
+	six *server6 // nil for DHCPv4
 }
 
 var _ hooks.HostCache = hookCache{}
 
-// Insert implements hooks.HostCache.
-func (h hookCache) Insert(list []hooks.CachedHost4, limit int) (overwritten int, err error) {
-	if h.c == nil {
-		return 0, errors.New("cache host: reservations of IPv6 hosts at run time are not supported yet")
-	}
-	fresh := make([]cachedHost, 0, len(list))
-	for i := range list {
-		x := &list[i]
-		l, _, err := h.s.parseHosts(h.s.Snapshot(), x.SubnetID, []json.RawMessage{x.Form})
-		if err != nil {
-			return 0, err
-		}
-		fresh = append(fresh, cachedHost{l[0], x.Form, x.Text})
-	}
+// Insert implements hooks.HostCache. The allocator that is told must be the one
+// that counts, so no configuration is put in force meanwhile.
+func (h hookCache) Insert(added []hooks.CachedHost, limit int) (overwritten int, err error) {
+	h.s.reload.Lock()
+	defer h.s.reload.Unlock()
 	c := h.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.set == nil {
+	if c.set == nil && c.set6 == nil {
 		return 0, errors.New("cache host: the configuration does not use the cache any more")
 	}
-	// What makes way: older entries with an identifier or address of a newer one.
-	type identifier struct {
-		subnet uint32
-		t      config.IdentifierType
-		id     string
-	}
-	type address struct{ subnet, addr uint32 }
-	ids, addrs := map[identifier]bool{}, map[address]bool{}
-	all := append(slices.Clone(c.entries), fresh...)
-	keep := make([]bool, len(all))
-	for i := len(all) - 1; i >= 0; i-- {
-		r := all[i].r
-		id, addr := identifier{r.SubnetID, r.Type, string(r.Identifier)}, address{r.SubnetID, uint32(r.Addr)}
-		if ids[id] || r.Addr != 0 && addrs[addr] {
-			overwritten++
-			continue
-		}
-		ids[id], keep[i] = true, true
-		if r.Addr != 0 {
-			addrs[addr] = true
+	for i := range added {
+		if _, ok := added[i].Reservation.(*cachedHost); !ok {
+			return 0, errors.New("cache host: it was not read by this cache")
 		}
 	}
-	next := make([]cachedHost, 0, len(all))
-	for i, e := range all {
-		if keep[i] {
-			next = append(next, e)
+	if c.byKey == nil {
+		c.byKey = map[cacheKey]*list.Element{}
+	}
+	var out, in []*cachedHost
+	take := func(el *list.Element) {
+		if e := c.take(el); e.fresh {
+			e.fresh = false // gone before it was looked up
+		} else {
+			out = append(out, e)
 		}
 	}
-	if limit > 0 && len(next) > limit {
-		next = slices.Clone(next[len(next)-limit:])
+	for i := range added {
+		e := added[i].Reservation.(*cachedHost)
+		e = &cachedHost{r4: e.r4, r6: e.r6, text: added[i].Text, fresh: true}
+		e.keys(func(k cacheKey) {
+			if el := c.byKey[k]; el != nil {
+				overwritten++
+				take(el)
+			}
+		})
+		c.push(e)
+		in = append(in, e)
+		if limit > 0 && c.order.Len() > limit {
+			take(c.order.Front())
+		}
 	}
-	c.replace(h.s, next)
+	h.exchange(out, in)
 	return overwritten, nil
 }
 
-// replace makes next the entries. mu is held.
-func (c *cachedHosts) replace(s *Server, next []cachedHost) {
-	have := make(map[*config.Reservation4]bool, len(c.entries))
-	for _, e := range c.entries {
-		have[e.r] = true
+// exchange makes look-ups and allocators of the family follow: those of in that
+// are still fresh are added. mu is held.
+func (h hookCache) exchange(out, in []*cachedHost) {
+	if h.six != nil {
+		var out6, in6 []*config.Reservation6
+		for _, e := range out {
+			if e.r6.SubnetID != hooks.NoSubnet {
+				out6 = append(out6, e.r6)
+			}
+		}
+		for _, e := range in {
+			if e.fresh && e.r6.SubnetID != hooks.NoSubnet {
+				in6 = append(in6, e.r6)
+			}
+			e.fresh = false
+		}
+		h.c.set6.Exchange(out6, in6)
+		ec := h.six.engine.Config()
+		for _, r := range out6 {
+			reserve6(ec, r, false)
+		}
+		for _, r := range in6 {
+			reserve6(ec, r, true)
+		}
+		return
 	}
-	var in, out []*config.Reservation4
-	for _, e := range next {
-		if have[e.r] {
-			delete(have, e.r)
-		} else {
-			in = append(in, e.r)
+	var out4, in4 []*config.Reservation4
+	for _, e := range out {
+		if e.r4.SubnetID != hooks.NoSubnet {
+			out4 = append(out4, e.r4)
 		}
 	}
-	for _, e := range c.entries {
-		if have[e.r] {
-			out = append(out, e.r)
+	for _, e := range in {
+		if e.fresh && e.r4.SubnetID != hooks.NoSubnet {
+			in4 = append(in4, e.r4)
 		}
+		e.fresh = false
 	}
-	c.set.Exchange(out, in)
-	c.entries = next
-	ec := s.engine.Config()
-	for _, r := range out {
+	h.c.set.Exchange(out4, in4)
+	ec := h.s.engine.Config()
+	for _, r := range out4 {
 		reserve(ec, r, false)
 	}
-	for _, r := range in {
+	for _, r := range in4 {
 		reserve(ec, r, true)
 	}
 }
 
+// shown is an entry as libraries see it.
+func (e *cachedHost) shown() hooks.CachedHost {
+	x := hooks.CachedHost{
+		Subnet4: e.r4.SubnetID, Subnet6: e.r6.SubnetID, IDType: hooks.HostIDType(e.r4.Type), Identifier: e.r4.Identifier,
+		Addr: e.r4.Addr, Addrs: e.r6.Addrs, Negative: e.r4.Negative,
+	}
+	for i := range e.r6.Prefixes {
+		x.Prefixes = append(x.Prefixes, e.r6.Prefixes[i].Prefix)
+	}
+	return x
+}
+
 // Entries implements hooks.HostCache.
-func (h hookCache) Entries(match func(*hooks.StoredHost4) bool) (out []hooks.CachedHost4) {
-	if h.c == nil {
-		return nil
-	}
-	h.c.mu.Lock()
-	defer h.c.mu.Unlock()
-	for _, e := range h.c.entries {
-		x := storedHost(0, e.r)
-		if match(&x) {
-			x.Form = e.form
-			out = append(out, hooks.CachedHost4{StoredHost4: x, Text: e.text})
+func (h hookCache) Entries(match func(*hooks.CachedHost) bool) (out []hooks.CachedHost) {
+	h.c.each(func(e *cachedHost) {
+		if x := e.shown(); match(&x) {
+			x.Text = e.text
+			out = append(out, x)
 		}
-	}
+	})
 	return out
 }
 
 // Remove implements hooks.HostCache.
-func (h hookCache) Remove(match func(*hooks.StoredHost4) bool, limit int) (n int) {
-	if h.c == nil {
-		return 0
-	}
-	h.c.mu.Lock()
-	defer h.c.mu.Unlock()
-	if h.c.set == nil {
-		return 0
-	}
-	var next []cachedHost
-	for _, e := range h.c.entries {
-		if x := storedHost(0, e.r); (limit == 0 || n < limit) && match(&x) {
-			n++
-			continue
+func (h hookCache) Remove(match func(*hooks.CachedHost) bool, limit int) (n int) {
+	h.s.reload.Lock()
+	defer h.s.reload.Unlock()
+	c := h.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []*cachedHost
+	for el := c.order.Front(); el != nil && (limit == 0 || len(out) < limit); {
+		next := el.Next()
+		if x := el.Value.(*cachedHost).shown(); match(&x) {
+			out = append(out, c.take(el))
 		}
-		next = append(next, e)
+		el = next
 	}
-	h.c.replace(h.s, next)
-	return n
+	if len(out) > 0 {
+		h.exchange(out, nil)
+	}
+	return len(out)
 }
 
 // Len implements hooks.HostCache.
 func (h hookCache) Len() int {
-	if h.c == nil {
-		return 0
-	}
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
-	return len(h.c.entries)
+	return h.c.order.Len()
+}
+
+// Parse implements hooks.HostCache: both families' parts are read, those of a
+// subnet together where nothing is wrong.
+func (h hookCache) Parse(given []hooks.CacheEntry) ([]hooks.CachedHost, error) {
+	if h.s.opt.FromJSON == nil {
+		return nil, errors.New("read host: this server cannot")
+	}
+	snap := h.s.Snapshot()
+	fresh := make([]*cachedHost, len(given))
+	out := make([]hooks.CachedHost, len(given))
+	by4, by6 := map[uint32][]int{}, map[uint32][]int{}
+	for i := range given {
+		fresh[i] = &cachedHost{}
+		by4[given[i].Subnet4] = append(by4[given[i].Subnet4], i)
+		by6[given[i].Subnet6] = append(by6[given[i].Subnet6], i)
+	}
+	err := eachBatch(by4, func(subnet uint32, at []int) error {
+		raw := make([]json.RawMessage, len(at))
+		for i, p := range at {
+			raw[i] = given[p].Host4
+		}
+		l, forms, err := h.s.parseCached(snap, subnet, raw)
+		for i := range l {
+			l[i].SubnetID, l[i].Negative = subnet, given[at[i]].Negative
+			fresh[at[i]].r4, out[at[i]].Form4 = l[i], forms[i]
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = eachBatch(by6, func(subnet uint32, at []int) error {
+		raw := make([]json.RawMessage, len(at))
+		for i, p := range at {
+			raw[i] = given[p].Host6
+		}
+		l, forms, err := h.s.parseCached6(snap, subnet, raw)
+		for i := range l {
+			l[i].SubnetID, l[i].Negative = subnet, given[at[i]].Negative
+			fresh[at[i]].r6, out[at[i]].Form6 = l[i], forms[i]
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, e := range fresh {
+		e.r6.Type = e.r4.Type // not flex-id where that stood in for another
+		x := e.shown()
+		x.Form4, x.Form6, x.Reservation = out[i].Form4, out[i].Form6, e
+		out[i] = x
+	}
+	return out, nil
+}
+
+// eachBatch calls f for some of a subnet at a time, and for each alone where f
+// refuses some: only one of them may be wrong, or two go together in the cache
+// that do not in a configuration.
+func eachBatch(bySubnet map[uint32][]int, f func(subnet uint32, at []int) error) error {
+	for subnet, at := range bySubnet {
+		for ; len(at) > 0; at = at[min(len(at), parseBatch):] {
+			batch := at[:min(len(at), parseBatch)]
+			if f(subnet, batch) == nil {
+				continue
+			}
+			for i := range batch {
+				if err := f(subnet, batch[i:i+1]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// parseCached is parseHosts for hosts that may have no subnet.
+func (s *Server) parseCached(snap *config.Snapshot, subnet uint32, raw []json.RawMessage) ([]*config.Reservation4, []json.RawMessage, error) {
+	if subnet != hooks.NoSubnet {
+		return s.parseHosts(snap, subnet, raw)
+	}
+	mini, forms, err := s.parseMini(snap, "Dhcp4", "subnet4", 1, "0.0.0.0/0", raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	return mini.Dhcp4.Subnets[0].Reservations, forms, nil
+}
+
+// parseCached6 is parseCached for DHCPv6.
+func (s *Server) parseCached6(snap *config.Snapshot, subnet uint32, raw []json.RawMessage) ([]*config.Reservation6, []json.RawMessage, error) {
+	if subnet != hooks.NoSubnet {
+		return s.parseHosts6(snap, subnet, raw)
+	}
+	mini, forms, err := s.parseMini(snap, "Dhcp6", "subnet6", 1, "::/0", raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	return mini.Dhcp6.Subnets[0].Reservations, forms, nil
 }
 
 // maxCacheFile limits what is read into memory.
@@ -202,13 +373,11 @@ const maxCacheFile = 1 << 30
 // path is where a file of that name is: in the data directory.
 func (h hookCache) path(name string) (string, error) {
 	snap := h.s.Snapshot()
-	dir := h.s.dataDirectory(&config.LeaseDatabase{})
-	switch {
-	case h.c != nil:
-		dir = h.s.dataDirectory(&snap.Dhcp4.LeaseDatabase)
-	case snap.Dhcp6 != nil:
-		dir = h.s.dataDirectory(&snap.Dhcp6.LeaseDatabase)
+	db := &snap.Dhcp4.LeaseDatabase
+	if h.six != nil {
+		db = &snap.Dhcp6.LeaseDatabase
 	}
+	dir := h.s.dataDirectory(db)
 	path := filepath.Clean(name)
 	if filepath.Base(name) == name {
 		path = filepath.Join(dir, name)

@@ -72,7 +72,7 @@ var hookCommandDocs = map[string][][3]string{
 		{"cache-flush", "a number", "removes so many of the oldest hosts"},
 		{"cache-get", "", "all cached hosts, oldest first"},
 		{"cache-get-by-id", "one of `hw-address`, `duid`, `circuit-id`, `client-id`, `flex-id`", "the cached hosts of a client"},
-		{"cache-insert", "a host, or a list of hosts: an identifier and `subnet-id4`; optional `ip-address`, `hostname`, `next-server`, `server-hostname`, `boot-file-name`, `client-classes4`, `option-data4`, `user-context`, `host-id`", "caches hosts; what has their identifier or address makes way"},
+		{"cache-insert", "a host, or a list of hosts: an identifier and `subnet-id4`, `subnet-id6` or both; optional `ip-address`, `ip-addresses`, `prefixes`, `hostname`, `next-server`, `server-hostname`, `boot-file-name`, `client-classes4`, `client-classes6`, `option-data4`, `option-data6`, `user-context`, `host-id`, `negative`", "caches hosts; what has their identifier or address makes way"},
 		{"cache-load", "a file name", "caches the hosts of a file in the data directory"},
 		{"cache-remove", "`ip-address` and `subnet-id`, or an identifier and `subnet-id4` or `subnet-id6`", "removes one host"},
 		{"cache-size", "", "the number of cached hosts"},

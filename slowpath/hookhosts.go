@@ -262,7 +262,7 @@ func (s *Server) engineConfig(snap *config.Snapshot, pipe *hooks.Pipeline) *engi
 	ec := engine.NewConfig(snap, s.callouts(pipe))
 	if pipe.UsesHostCache() {
 		ec.Hosts.SetMore(s.cache.use(), s.hosts.set)
-		s.cache.each(func(r *config.Reservation4) { reserve(ec, r, true) })
+		s.cache.each(func(e *cachedHost) { reserve(ec, e.r4, true) })
 	} else {
 		ec.Hosts.SetMore(s.hosts.set)
 		s.cache.clear()
@@ -278,7 +278,7 @@ func (s *Server) engineConfig(snap *config.Snapshot, pipe *hooks.Pipeline) *engi
 // reserve keeps a host's address from the allocator, or gives it back, where
 // reservations of its subnet do that (V4-122).
 func reserve(ec *engine.Config, r *config.Reservation4, on bool) {
-	if r.Addr == 0 || r.SubnetID == 0 {
+	if r.Addr == 0 || r.SubnetID == 0 || r.Negative {
 		return
 	}
 	x := ec.Subnets.ByID(r.SubnetID)

@@ -14,9 +14,11 @@ import (
 // parseHosts6 is parseHosts for DHCPv6.
 func (s *Server) parseHosts6(snap *config.Snapshot, subnetID uint32, raw []json.RawMessage) (list []*config.Reservation6, forms []json.RawMessage, err error) {
 	prefix := "::/0" // a subnet that is not configured now
-	for _, x := range snap.Dhcp6.Subnets {
-		if x.ID == subnetID {
-			prefix = x.Prefix.String()
+	if snap.Dhcp6 != nil {
+		for _, x := range snap.Dhcp6.Subnets {
+			if x.ID == subnetID {
+				prefix = x.Prefix.String()
+			}
 		}
 	}
 	mini, forms, err := s.parseMini(snap, "Dhcp6", "subnet6", subnetID, prefix, raw)
@@ -33,7 +35,13 @@ func (s *Server) parseHosts6(snap *config.Snapshot, subnetID uint32, raw []json.
 func (x *server6) engineConfig(snap *config.Snapshot, pipe *hooks.Pipeline) *engine6.Config {
 	ec := engine6.NewConfig(snap, x.id, x.callouts(pipe))
 	h := &x.s.hosts
-	ec.Hosts.SetMore(h.set6)
+	if pipe.UsesHostCache() {
+		ec.Hosts.SetMore(x.s.cache6.use6(), h.set6)
+		x.s.cache6.each(func(e *cachedHost) { reserve6(ec, e.r6, true) })
+	} else {
+		ec.Hosts.SetMore(h.set6)
+		x.s.cache6.clear()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range h.mu.six.byID {
@@ -45,7 +53,7 @@ func (x *server6) engineConfig(snap *config.Snapshot, pipe *hooks.Pipeline) *eng
 // reserve6 is reserve for DHCPv6: all addresses and prefixes of the host.
 func reserve6(ec *engine6.Config, r *config.Reservation6, on bool) {
 	s := ec.Subnets.ByID(r.SubnetID)
-	if s == nil || !s.ReservationsInSubnet || s.ReservationsOutOfPool {
+	if s == nil || !s.ReservationsInSubnet || s.ReservationsOutOfPool || r.Negative {
 		return
 	}
 	for _, a := range r.Addrs {

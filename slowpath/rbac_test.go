@@ -3,7 +3,9 @@ package slowpath
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -42,6 +44,32 @@ func TestRBAC(t *testing.T) {
 			t.Errorf("%s, %s: %s", c.user, c.command, a.Raw)
 		}
 	}
+	// Comments do not hide a command from rbac, and nothing else shows it another one than what is run.
+	for body, want := range map[string]string{
+		"{ # hello\n\"command\": /* x */ \"status-get\" } // bye": `"result":0`,
+		`{"command": "status-get", "command": "dhcp-disable"}`:    "Forbidden",
+		`{"command": "dhcp-disable", "Command": "status-get"}`:    "Forbidden",
+		`{"c\u006fmmand": "dhcp-disable"}`:                        "Forbidden",
+		`{"command": "dhcp-disable"} {"command": "status-get"}`:   "Forbidden",
+		`{"command": ["status-get"]}`:                             "Forbidden",
+	} {
+		req, err := http.NewRequest("POST", "http://"+addr.String(), strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.SetBasicAuth("reader", "p1")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %s %v, want %s", body, text, err, want)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
 	if b.s.service.disabled.Load() {
 		t.Error("the service is disabled")
 	}

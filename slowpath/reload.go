@@ -96,7 +96,7 @@ func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
 	}
 	return s.compileFor(libs, snap, hooks.Dhcp4SrvConfigured, &hooks.Server{
 		Config4: hookConfig4(snap.Dhcp4), Leases: s.table, Points: servedPoints,
-		LeaseStore4: hookLeases{s}, HostStore4: hookHosts{s}, HostCache: hookCache{s, &s.cache}, Configuration: hookConfig{s, "Dhcp4"},
+		LeaseStore4: hookLeases{s}, HostStore4: hookHosts{s}, HostCache: hookCache{s, &s.cache, nil}, Configuration: hookConfig{s, "Dhcp4"},
 	})
 }
 
@@ -107,7 +107,7 @@ func (s *Server) compile6(x *server6, snap *config.Snapshot) (*hooks.Pipeline, e
 		return nil, err
 	}
 	return s.compileFor(libs, snap, hooks.Dhcp6SrvConfigured, &hooks.Server{
-		Config6: hookConfig6(snap.Dhcp6), Points: servedPoints6, LeaseStore6: hookLeases6{s, x}, HostStore6: hookHosts6{s}, HostCache: hookCache{s, nil}, Configuration: hookConfig{s, "Dhcp6"},
+		Config6: hookConfig6(snap.Dhcp6), Points: servedPoints6, LeaseStore6: hookLeases6{s, x}, HostStore6: hookHosts6{s}, HostCache: hookCache{s, &s.cache6, x}, Configuration: hookConfig{s, "Dhcp6"},
 	})
 }
 

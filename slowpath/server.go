@@ -133,6 +133,7 @@ type Server struct {
 	recovery *leasestore.Recovery
 	hosts    storedHosts
 	cache    cachedHosts
+	cache6   cachedHosts
 }
 
 // New recovers the leases, loads the hook libraries and opens the control

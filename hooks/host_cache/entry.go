@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/netip"
 	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
@@ -17,9 +16,6 @@ var idTypes = map[string]hooks.HostIDType{
 	"hw-address": hooks.HostIDHWAddr, "duid": hooks.HostIDDUID, "circuit-id": hooks.HostIDCircuitID,
 	"client-id": hooks.HostIDClientID, "flex-id": hooks.HostIDFlex,
 }
-
-// maxSubnetID is Kea's greatest subnet id; the number above it means none.
-const maxSubnetID = math.MaxUint32 - 1
 
 // identifierOf reads an identifier: octets in hexadecimal or text in quotes.
 func identifierOf(text string) ([]byte, error) {
@@ -36,83 +32,76 @@ func identifierOf(text string) ([]byte, error) {
 	return id, nil
 }
 
-// inner are the members of an entry that a reservation of the configuration has
-// too, by another name where one is given.
-var inner = map[string]string{
-	"hw-address": "", "duid": "", "circuit-id": "", "client-id": "", "flex-id": "",
-	"ip-address": "", "hostname": "", "next-server": "", "server-hostname": "", "boot-file-name": "", "user-context": "",
-	"client-classes4": "client-classes", "option-data4": "option-data",
+// members are those of an entry, but for identifiers and what is no reservation's,
+// with their names in a reservation of each family; "" where it has none.
+var members = map[string][2]string{
+	"hostname": {"hostname", "hostname"}, "user-context": {"user-context", "user-context"},
+	"ip-address": {"ip-address", ""}, "next-server": {"next-server", ""}, "server-hostname": {"server-hostname", ""},
+	"boot-file-name": {"boot-file-name", ""}, "client-classes4": {"client-classes", ""}, "option-data4": {"option-data", ""},
+	"ip-addresses": {"", "ip-addresses"}, "prefixes": {"", "prefixes"},
+	"client-classes6": {"", "client-classes"}, "option-data6": {"", "option-data"},
 }
 
-// entry reads an entry of the cache.
-func (lib *Library) entry(raw json.RawMessage) (h hooks.CachedHost4, err error) {
+// entry is one that is being read: what the server reads, and the member that it
+// does not.
+type entry struct {
+	hooks.CacheEntry
+	hostID int64
+}
+
+// entryOf reads an entry of the cache but for its reservations.
+func entryOf(raw json.RawMessage) (x entry, err error) {
 	m := arguments.Parse(raw)
 	if !m.IsMap() {
-		return h, fmt.Errorf("an entry must be a map, not %s", arguments.Kind(raw))
+		return x, fmt.Errorf("an entry must be a map, not %s", arguments.Kind(raw))
 	}
-	r := map[string]json.RawMessage{} // as a reservation of the configuration
-	text := map[string]any{           // as the cache shows it
-		"client-classes6": []string{}, "option-data6": []string{}, "subnet-id6": uint32(math.MaxUint32), "host-id": int64(0),
-	}
-	subnet := int64(math.MaxUint32)
-	_, _, ids, err := identified(m, func(k string, v json.RawMessage) error {
-		if name, ok := inner[k]; ok {
-			if name == "" {
-				name = k
-			}
-			r[name] = v
-			return nil
+	x.Subnet4, x.Subnet6 = hooks.NoSubnet, hooks.NoSubnet
+	r := [2]map[string]json.RawMessage{{}, {}}
+	t, _, ids, err := identified(m, func(k string, v json.RawMessage) error {
+		names, ok := members[k]
+		if !ok {
+			return x.other(k, v)
 		}
-		return other(k, v, text, &subnet)
+		for i := range names {
+			if names[i] != "" {
+				r[i][names[i]] = v
+			}
+		}
+		return nil
 	})
 	switch {
 	case err != nil:
-		return h, err
+		return x, err
 	case ids == 0:
-		return h, errors.New("no identifier")
+		return x, errors.New("no identifier")
 	case ids > 1:
-		return h, errors.New("identifiers are mutually exclusive")
-	case subnet == math.MaxUint32:
-		return h, errors.New("subnet-id4 is required: entries for IPv6 alone are not supported yet")
-	case lib.env.HostStore4() == nil:
-		return h, errors.New("reservations of IPv6 hosts at run time are not supported yet")
+		return x, errors.New("identifiers are mutually exclusive")
 	}
-	for k := range idTypes {
-		if m.Has(k) {
-			r[k] = m.Raw(k)
+	name := nameOf(t)
+	id := m.Raw(name)
+	r[0][name] = id
+	if t == hooks.HostIDCircuitID || t == hooks.HostIDClientID {
+		name = "flex-id"
+	}
+	r[1][name] = id
+	if x.Host4, err = json.Marshal(r[0]); err == nil {
+		x.Host6, err = json.Marshal(r[1])
+	}
+	return x, err
+}
+
+// nameOf is Kea's name of a type of identifier.
+func nameOf(t hooks.HostIDType) string {
+	for k, of := range idTypes {
+		if of == t {
+			return k
 		}
 	}
-	given, err := json.Marshal(r)
-	if err != nil {
-		return h, err
-	}
-	if h.StoredHost4, err = lib.env.HostStore4().Parse(uint32(subnet), given); err != nil {
-		return h, err
-	}
-	var form map[string]json.RawMessage
-	if err := json.Unmarshal(h.Form, &form); err != nil {
-		return h, err
-	}
-	for k, name := range inner {
-		if name == "" {
-			name = k
-		}
-		if v, ok := form[name]; ok {
-			text[k] = v
-		}
-	}
-	for name, t := range idTypes {
-		if t == h.IDType {
-			text[name] = identifierText(t, h.Identifier)
-		}
-	}
-	text["subnet-id4"] = h.SubnetID
-	h.Text, err = json.Marshal(text)
-	return h, err
+	return ""
 }
 
 // other reads a member that a reservation of the configuration has not.
-func other(k string, v json.RawMessage, text map[string]any, subnet *int64) error {
+func (x *entry) other(k string, v json.RawMessage) error {
 	switch k {
 	case "subnet-id4", "subnet-id6":
 		n, ok := arguments.IntegerOf(v)
@@ -120,66 +109,49 @@ func other(k string, v json.RawMessage, text map[string]any, subnet *int64) erro
 			return fmt.Errorf("'%s' is not a subnet id", k)
 		}
 		if k == "subnet-id4" {
-			*subnet = n
+			x.Subnet4 = uint32(n)
 		} else {
-			text[k] = n
+			x.Subnet6 = uint32(n)
 		}
 	case "host-id":
 		n, ok := arguments.IntegerOf(v)
 		if !ok {
 			return errors.New("'host-id' is not an integer")
 		}
-		text[k] = n
+		x.hostID = n
 	case "negative":
 		b, ok := arguments.BoolOf(v)
 		if !ok {
 			return errors.New("'negative' is not a boolean")
 		}
-		if b {
-			return errors.New("negative entries are not supported yet")
-		}
-	case "ip-addresses", "prefixes":
-		return addresses(k, v, text)
-	case "client-classes6", "option-data6":
-		l, ok := arguments.ListOf(v)
-		if !ok {
-			return fmt.Errorf("'%s' is not a list", k)
-		}
-		if len(l) > 0 {
-			return fmt.Errorf("'%s': reservations of IPv6 hosts at run time are not supported yet", k)
-		}
+		x.Negative = b
 	default:
 		return fmt.Errorf("unknown parameter: %s", k)
 	}
 	return nil
 }
 
-// addresses keeps what a client has in DHCPv6, for those who read the cache:
-// this server does not look for it.
-func addresses(k string, v json.RawMessage, text map[string]any) error {
-	l, ok := arguments.ListOf(v)
-	if !ok {
-		return fmt.Errorf("'%s' is not a list", k)
+// text is how the cache shows an entry.
+func (x *entry) text(h *hooks.CachedHost) (json.RawMessage, error) {
+	text := map[string]any{
+		"subnet-id4": h.Subnet4, "subnet-id6": h.Subnet6, "host-id": x.hostID, nameOf(h.IDType): identifierText(h.IDType, h.Identifier),
 	}
-	for _, item := range l {
-		s, ok := arguments.StringOf(item)
-		if !ok {
-			return fmt.Errorf("'%s' holds something that is not a string", k)
-		}
-		var err error
-		if k == "prefixes" {
-			_, err = netip.ParsePrefix(s)
-		} else {
-			_, err = netip.ParseAddr(s)
-		}
-		if err != nil {
-			return fmt.Errorf("'%s': %w", k, err)
+	if h.Negative {
+		text["negative"] = true
+	}
+	for i, form := range []json.RawMessage{h.Form4, h.Form6} {
+		m := arguments.Parse(form)
+		for k, names := range members {
+			if names[i] == "" || !m.Has(names[i]) {
+				continue
+			}
+			if l, ok := arguments.ListOf(m.Raw(names[i])); ok && len(l) == 0 && (k == "ip-addresses" || k == "prefixes") {
+				continue
+			}
+			text[k] = m.Raw(names[i])
 		}
 	}
-	if len(l) > 0 {
-		text[k] = l
-	}
-	return nil
+	return json.Marshal(text)
 }
 
 // identifierText is an identifier as the cache shows it.
@@ -191,7 +163,7 @@ func identifierText(t hooks.HostIDType, id []byte) string {
 }
 
 // entries reads one entry or a list of them.
-func (lib *Library) entries(raw json.RawMessage, alone bool) ([]hooks.CachedHost4, error) {
+func (lib *Library) entries(raw json.RawMessage, alone bool) ([]hooks.CachedHost, error) {
 	l := []json.RawMessage{raw}
 	if !alone || arguments.Kind(raw) != "map" {
 		var ok bool
@@ -199,13 +171,23 @@ func (lib *Library) entries(raw json.RawMessage, alone bool) ([]hooks.CachedHost
 			return nil, fmt.Errorf("entries must be a list, not %s", arguments.Kind(raw))
 		}
 	}
-	out := make([]hooks.CachedHost4, 0, len(l))
-	for _, item := range l {
-		h, err := lib.entry(item)
-		if err != nil {
+	given := make([]entry, len(l))
+	read := make([]hooks.CacheEntry, len(l))
+	for i, item := range l {
+		var err error
+		if given[i], err = entryOf(item); err != nil {
 			return nil, err
 		}
-		out = append(out, h)
+		read[i] = given[i].CacheEntry
+	}
+	out, err := lib.cache.Parse(read)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if out[i].Text, err = given[i].text(&out[i]); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -10,11 +10,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
+	"slices"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
-	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 )
 
 // maxMaximum is the greatest value of "maximum", Kea's.
@@ -102,7 +101,7 @@ var (
 	errNoMap       = errors.New("invalid (not a map) parameter")
 )
 
-func every(*hooks.StoredHost4) bool { return true }
+func every(*hooks.CachedHost) bool { return true }
 
 func (lib *Library) size(json.RawMessage) (hooks.Response, error) {
 	n := lib.cache.Len()
@@ -133,7 +132,7 @@ func (lib *Library) flush(args json.RawMessage) (r hooks.Response, err error) {
 	return r, nil
 }
 
-func listed(l []hooks.CachedHost4) hooks.Response {
+func listed(l []hooks.CachedHost) hooks.Response {
 	texts := make([]json.RawMessage, len(l))
 	for i := range l {
 		texts[i] = l[i].Text
@@ -193,7 +192,7 @@ func (lib *Library) getByID(args json.RawMessage) (r hooks.Response, err error) 
 	if err != nil {
 		return r, err
 	}
-	return listed(lib.cache.Entries(func(h *hooks.StoredHost4) bool { return h.IDType == t && bytes.Equal(h.Identifier, id) })), nil
+	return listed(lib.cache.Entries(func(h *hooks.CachedHost) bool { return h.IDType == t && bytes.Equal(h.Identifier, id) })), nil
 }
 
 // remove takes an address with a subnet, or an identifier with the subnet of a
@@ -230,7 +229,7 @@ func (lib *Library) remove(args json.RawMessage) (r hooks.Response, err error) {
 	if err != nil {
 		return r, err
 	}
-	var match func(h *hooks.StoredHost4) bool
+	var match func(h *hooks.CachedHost) bool
 	switch {
 	case families > 1 || n > 1 || addr != "" && n > 0:
 		return r, errors.New("inconsistent parameters")
@@ -249,8 +248,12 @@ func (lib *Library) remove(args json.RawMessage) (r hooks.Response, err error) {
 		if err != nil {
 			return r, err
 		}
-		match = func(h *hooks.StoredHost4) bool {
-			return family == "subnet-id4" && int64(h.SubnetID) == subnet && h.IDType == t && bytes.Equal(h.Identifier, id)
+		match = func(h *hooks.CachedHost) bool {
+			of := h.Subnet4
+			if family == "subnet-id6" {
+				of = h.Subnet6
+			}
+			return int64(of) == subnet && h.IDType == t && bytes.Equal(h.Identifier, id)
 		}
 	}
 	if lib.cache.Remove(match, 1) == 0 {
@@ -260,7 +263,7 @@ func (lib *Library) remove(args json.RawMessage) (r hooks.Response, err error) {
 	return r, nil
 }
 
-func byAddress(subnet int64, family, text string) (func(h *hooks.StoredHost4) bool, error) {
+func byAddress(subnet int64, family, text string) (func(h *hooks.CachedHost) bool, error) {
 	if family == "" {
 		return nil, errors.New("subnet-id is required")
 	}
@@ -274,9 +277,10 @@ func byAddress(subnet int64, family, text string) (func(h *hooks.StoredHost4) bo
 	case a.Is4() && family == "subnet-id6" || a.Is6() && family == "subnet-id4":
 		return nil, errors.New("inconsistent parameters")
 	}
-	return func(h *hooks.StoredHost4) bool {
-		return a.Is4() && int64(h.SubnetID) == subnet && h.Addr != 0 && addrOf(h.Addr) == a
+	return func(h *hooks.CachedHost) bool {
+		if a.Is4() {
+			return int64(h.Subnet4) == subnet && h.Addr != 0 && h.Addr.Netip() == a
+		}
+		return int64(h.Subnet6) == subnet && slices.Contains(h.Addrs, a)
 	}, nil
 }
-
-func addrOf(a dhcp4.IPv4) netip.Addr { return a.Netip() }

@@ -79,11 +79,9 @@ func (l *library) parse(params json.RawMessage) error {
 		return errors.New("api-files is mandatory")
 	}
 	switch l.method = method(*p.Method); l.method {
-	case byAddress, bySubject, byIssuer, byBasicAuth:
-	case byCustomValue:
-		return errors.New(`assign-role-method "custom-value" is not supported: there are no libraries but the built-in ones, and none gives roles`)
+	case byAddress, bySubject, byIssuer, byBasicAuth, byCustomValue:
 	default:
-		return fmt.Errorf("assign-role-method %q is none of remote-address, cert-subject, cert-issuer, basic-authentication", *p.Method)
+		return fmt.Errorf("assign-role-method %q is none of remote-address, cert-subject, cert-issuer, basic-authentication, custom-value", *p.Method)
 	}
 	l.requireTLS = l.method == bySubject || l.method == byIssuer
 	if p.RequireTLS != nil {

@@ -73,6 +73,8 @@ func (l *library) roleOf(e *hooks.HTTPEvent) *role {
 		name = e.CertIssuer
 	case byBasicAuth:
 		name = e.User
+	case byCustomValue:
+		name = e.Role
 	}
 	if name == "" {
 		return l.byDefault
@@ -83,17 +85,6 @@ func (l *library) roleOf(e *hooks.HTTPEvent) *role {
 	return l.unknown
 }
 
-// commandOf is the command of a request, "" if it has none.
-func commandOf(request []byte) string {
-	var r struct {
-		Command string `json:"command"`
-	}
-	if json.Unmarshal(request, &r) != nil {
-		return ""
-	}
-	return r.Command
-}
-
 // auth is http_auth.
 func (l *library) auth(e *hooks.HTTPEvent) hooks.Status {
 	if l.requireTLS && !e.TLS {
@@ -101,10 +92,9 @@ func (l *library) auth(e *hooks.HTTPEvent) hooks.Status {
 		l.log.Warn("RBAC_TLS_REQUIRED a request without TLS is refused", "from", e.Remote)
 		return hooks.Drop
 	}
-	command := commandOf(e.Request)
-	if r := l.roleOf(e); command == "" || !r.accepts(command) {
+	if r := l.roleOf(e); e.Command == "" || !r.accepts(e.Command) {
 		e.Status, e.Body = http.StatusForbidden, body(http.StatusForbidden)
-		l.log.Warn("RBAC_REJECT a command is refused", "command", clip(command), "role", r.name, "from", e.Remote)
+		l.log.Warn("RBAC_REJECT a command is refused", "command", clip(e.Command), "role", r.name, "from", e.Remote)
 		return hooks.Drop
 	}
 	return hooks.Continue
@@ -113,7 +103,7 @@ func (l *library) auth(e *hooks.HTTPEvent) hooks.Status {
 // response is http_response: the role's filters are applied.
 func (l *library) response(e *hooks.HTTPEvent) hooks.Status {
 	r := l.roleOf(e)
-	if r.filterList && commandOf(e.Request) == "list-commands" {
+	if r.filterList && e.Command == "list-commands" {
 		if b, ok := filterList(e.Body, r); ok {
 			e.Body = b
 		}

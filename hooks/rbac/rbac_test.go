@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,8 +37,6 @@ func load(t *testing.T, params string) *hooks.Pipeline {
 	return hookstest.Load(t, &hooks.Server{Config4: &hooks.Config4{}}, hooks.Configured{Library: New(), Params: json.RawMessage(params)})
 }
 
-func request(command string) []byte { return fmt.Appendf(nil, `{"command": %q}`, command) }
-
 func TestRoles(t *testing.T) {
 	pl := load(t, params)
 	for _, c := range []struct {
@@ -57,7 +56,7 @@ func TestRoles(t *testing.T) {
 		{"", "status-get", false}, // default-role rejects
 		{"all", "", false},
 	} {
-		e := &hooks.HTTPEvent{Remote: "192.0.2.1:5", User: c.user, Request: request(c.command)}
+		e := &hooks.HTTPEvent{Remote: "192.0.2.1:5", User: c.user, Command: c.command}
 		ok := pl.RunHTTP(hooks.HTTPAuth, e) == hooks.Continue
 		if ok != c.ok {
 			t.Errorf("%q, %s: %v, want %v", c.user, c.command, ok, c.ok)
@@ -66,13 +65,13 @@ func TestRoles(t *testing.T) {
 			t.Errorf("%q, %s: %d %s", c.user, c.command, e.Status, e.Body)
 		}
 	}
-	if e := (&hooks.HTTPEvent{User: "all", Request: []byte(`[1`)}); pl.RunHTTP(hooks.HTTPAuth, e) == hooks.Continue {
+	if e := (&hooks.HTTPEvent{User: "all", Request: []byte(`[1`), Command: ""}); pl.RunHTTP(hooks.HTTPAuth, e) == hooks.Continue {
 		t.Error("what is no command was accepted")
 	}
 }
 
 func TestMethods(t *testing.T) {
-	e := hooks.HTTPEvent{Remote: "192.0.2.1:4711", User: "u", TLS: true, CertSubject: "s", CertIssuer: "i", Request: request("status-get")}
+	e := hooks.HTTPEvent{Remote: "192.0.2.1:4711", User: "u", TLS: true, CertSubject: "s", CertIssuer: "i", Command: "status-get"}
 	plain := e
 	plain.TLS, plain.CertSubject, plain.CertIssuer = false, "", ""
 	six := e
@@ -101,6 +100,36 @@ func TestMethods(t *testing.T) {
 	}
 }
 
+// giver gives everybody the same role.
+type giver string
+
+func (giver) Name() string { return "giver" }
+func (giver) Close() error { return nil }
+func (g giver) Load(env *hooks.Env, _ json.RawMessage) error {
+	env.OnHTTP(hooks.HTTPAuth, func(e *hooks.HTTPEvent) hooks.Status { e.Role = string(g); return hooks.Continue })
+	return nil
+}
+
+func TestCustomValue(t *testing.T) {
+	mine := hooks.Configured{Library: New(), Params: json.RawMessage(`{"assign-role-method": "custom-value", "api-files": "/nonexistent",
+		"roles": [ {"name": "a", "accept-commands": "READ"} ], "unknown-role": {"accept-commands": {"commands": ["status-get"]}}}`)}
+	for _, c := range []struct {
+		role, command string
+		ok            bool
+	}{
+		{"a", "config-get", true}, {"a", "config-set", false}, {"b", "config-get", false}, {"b", "status-get", true}, {"", "status-get", false},
+	} {
+		for i, l := range [][]hooks.Configured{{{Library: giver(c.role)}, mine}, {mine, {Library: giver(c.role)}}, {mine}} {
+			l[slices.IndexFunc(l, func(x hooks.Configured) bool { return x.Params != nil })].Library = New()
+			pl := hookstest.Load(t, &hooks.Server{Config4: &hooks.Config4{}}, l...)
+			want := c.ok && i == 0 // who comes later has given nothing yet
+			if got := pl.RunHTTP(hooks.HTTPAuth, &hooks.HTTPEvent{User: "a", Command: c.command}) == hooks.Continue; got != want {
+				t.Errorf("role %q, %s, %d: %v, want %v", c.role, c.command, i, got, want)
+			}
+		}
+	}
+}
+
 func TestListCommandsFilter(t *testing.T) {
 	pl := load(t, params)
 	answer := `[{"result":0,"arguments":["config-get","config-set","list-commands","status-get"]}]`
@@ -109,14 +138,14 @@ func TestListCommandsFilter(t *testing.T) {
 		{"reader", "status-get", answer},
 		{"all", "list-commands", answer},
 	} {
-		e := &hooks.HTTPEvent{User: c.user, Request: request(c.command), Status: 200, Body: []byte(answer)}
+		e := &hooks.HTTPEvent{User: c.user, Command: c.command, Status: 200, Body: []byte(answer)}
 		pl.RunHTTP(hooks.HTTPResponse, e)
 		if string(e.Body) != c.want {
 			t.Errorf("%s, %s: %s", c.user, c.command, e.Body)
 		}
 	}
 	for _, odd := range []string{`{"result":401,"text":"Unauthorized"}`, `[{"result":1,"text":"no"}]`, `nonsense`} {
-		e := &hooks.HTTPEvent{User: "reader", Request: request("list-commands"), Body: []byte(odd)}
+		e := &hooks.HTTPEvent{User: "reader", Command: "list-commands", Body: []byte(odd)}
 		pl.RunHTTP(hooks.HTTPResponse, e)
 		var a, b any
 		if json.Unmarshal(e.Body, &a) == nil && json.Unmarshal([]byte(odd), &b) == nil && fmt.Sprint(a) != fmt.Sprint(b) || len(e.Body) == 0 {
@@ -149,7 +178,7 @@ func TestAPIFiles(t *testing.T) {
 	write("README", `no JSON`)
 	pl := load(t, config())
 	for command, ok := range map[string]bool{"config-set": true, "status-get": false} { // the file rules, not the built-in list
-		e := &hooks.HTTPEvent{User: "u", Request: request(command)}
+		e := &hooks.HTTPEvent{User: "u", Command: command}
 		if got := pl.RunHTTP(hooks.HTTPAuth, e) == hooks.Continue; got != ok {
 			t.Errorf("%s: %v, want %v", command, got, ok)
 		}
@@ -167,7 +196,6 @@ func TestRefusedParameters(t *testing.T) {
 		``:                                       "parameters are missing",
 		`{}`:                                     "assign-role-method is mandatory",
 		`{"assign-role-method": "cert-subject"}`: "api-files is mandatory",
-		`{"assign-role-method": "custom-value", "api-files": "/x"}`:                                                                 "not supported",
 		`{"assign-role-method": "magic", "api-files": "/x"}`:                                                                        "is none of",
 		`{"assign-role-method": "cert-subject", "api-files": "/x", "require-tls": false}`:                                           "require-tls cannot be false",
 		`{"assign-role-method": "cert-subject", "api-files": "/x", "role": []}`:                                                     "unknown field",

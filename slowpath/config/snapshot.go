@@ -114,6 +114,7 @@ type Dhcp4 struct {
 	ClassNames []string
 	Options    Options     // global option-data
 	OptionDefs []OptionDef // by space, then as given
+	Received   *Received   // what messages are held against of OptionDefs
 	Subnets    []*Subnet4  // of all networks and none, ascending ID (V4-050, WR-01)
 	Networks   []*Network4 // ascending name
 	// EarlyGlobal: global reservations are looked up before the subnet is
@@ -376,4 +377,7 @@ type Reservation4 struct {
 	ClientClasses  []string
 	Options        *Options // nil: none
 	UserContext    json.RawMessage
+	// Negative says that nobody is to look further: only hosts of the host cache
+	// can be so.
+	Negative bool
 }

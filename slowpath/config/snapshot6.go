@@ -284,6 +284,7 @@ type Reservation6 struct {
 	ClientClasses []string
 	Options       Options6
 	UserContext   json.RawMessage
+	Negative      bool // see Reservation4
 }
 
 // ReservedPrefix is one of a reservation's prefixes with the prefix excluded

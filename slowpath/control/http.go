@@ -24,6 +24,8 @@ type HTTPExchange struct {
 	User    string // by basic authentication
 	Header  http.Header
 	Request []byte
+	Command string // its name, as it will be run; "" if it is none
+	Role    string // what HTTPAuth has put there, for HTTPResponse
 	// CertSubject and CertIssuer are the common names of the client's verified
 	// certificate and of who issued it, "" without; TLS says that it is https.
 	TLS                     bool
@@ -226,7 +228,8 @@ func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *httpServer) answer(w http.ResponseWriter, r *http.Request, st *httpState, user string, text, body []byte) {
 	hooks := h.ch.registry.hooks.Load()
-	x := &HTTPExchange{Remote: r.RemoteAddr, User: user, Header: r.Header, Request: body}
+	req, err := ParseRequest(text)
+	x := &HTTPExchange{Remote: r.RemoteAddr, User: user, Header: r.Header, Request: body, Command: req.Command}
 	transport := TypeHTTP
 	if r.TLS != nil {
 		x.TLS, transport = true, TypeHTTPS
@@ -245,7 +248,13 @@ func (h *httpServer) answer(w http.ResponseWriter, r *http.Request, st *httpStat
 		return
 	}
 	remote := Remote{Transport: transport, Socket: h.addr, Address: r.RemoteAddr, User: user, Certificate: x.CertSubject}
-	resp := h.run(r.Context(), st, text, remote)
+	var resp Response
+	if err != nil {
+		h.ch.conns.count.badRequests.Add(1)
+		resp = Errorf("Error during command processing: %v", err)
+	} else {
+		resp = h.run(st, req, remote)
+	}
 	out := append([]byte{'['}, resp.encodeOrFail()...)
 	x.Status, x.Body = http.StatusOK, append(out, ']')
 	if hooks.HTTPResponse != nil {
@@ -254,12 +263,7 @@ func (h *httpServer) answer(w http.ResponseWriter, r *http.Request, st *httpStat
 	h.write(w, x.Status, x.Body)
 }
 
-func (h *httpServer) run(ctx context.Context, st *httpState, text []byte, remote Remote) Response {
-	req, err := ParseRequest(text)
-	if err != nil {
-		h.ch.conns.count.badRequests.Add(1)
-		return Errorf("Error during command processing: %v", err)
-	}
+func (h *httpServer) run(st *httpState, req Request, remote Remote) Response {
 	if text := checkService(req, st.services); text != "" {
 		return Errorf("%s", text)
 	}

@@ -74,7 +74,8 @@ func newIndex(hosts []*config.Reservation4) *Index {
 }
 
 // SetMore makes look-ups that find nothing in the configuration look into the
-// sets, in that order (DB-005). Before the index is used by others.
+// sets, in that order (DB-005), and no further than a negative one. Before the
+// index is used by others.
 func (x *Index) SetMore(sets ...*Set) { x.more = sets }
 
 // HasMore says whether SetMore was used: then Lists do not know all.
@@ -88,6 +89,9 @@ func (x *Index) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte
 	r := x.byIdentifier(subnetID, t, id)
 	for i := 0; r == nil && i < len(x.more); i++ {
 		r = x.more[i].ByIdentifier(subnetID, t, id)
+	}
+	if r != nil && r.Negative {
+		return nil
 	}
 	return r
 }
@@ -117,6 +121,9 @@ func (x *Index) ByAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {
 	r := x.byAddr(subnetID, addr)
 	for i := 0; r == nil && i < len(x.more); i++ {
 		r = x.more[i].ByAddr(subnetID, addr)
+	}
+	if r != nil && r.Negative {
+		return nil
 	}
 	return r
 }

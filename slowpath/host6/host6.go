@@ -21,8 +21,8 @@ type Index struct {
 	ids      hashindex.Table // to hosts
 	resource []resource
 	byRes    hashindex.Table // to resource
-	// more is asked where the configuration has nothing; nil is none.
-	more *Set
+	// more are asked, in order, where the configuration has nothing.
+	more []*Set
 	// dead are the hosts, by position, that a Set has removed; nil where none
 	// can be.
 	dead []atomic.Bool
@@ -69,23 +69,40 @@ func newIndex(hosts []*config.Reservation6) *Index {
 	return x
 }
 
-// SetMore makes look-ups that find nothing in the configuration look into s
-// (DB-005). Before the index is used by others.
-func (x *Index) SetMore(s *Set) { x.more = s }
+// SetMore makes look-ups that find nothing in the configuration look into the
+// sets, in that order (DB-005), and no further than a negative one. Before the
+// index is used by others.
+func (x *Index) SetMore(sets ...*Set) { x.more = sets }
 
 // Len is the number of reservations, without those of SetMore.
 func (x *Index) Len() int { return len(x.hosts) }
 
 // Empty says that no look-up can find anything now.
-func (x *Index) Empty() bool { return len(x.hosts) == 0 && (x.more == nil || x.more.empty()) }
+func (x *Index) Empty() bool {
+	for _, s := range x.more {
+		if !s.empty() {
+			return false
+		}
+	}
+	return len(x.hosts) == 0
+}
+
+// positive is h unless that is negative.
+func positive(h *config.Reservation6) *config.Reservation6 {
+	if h != nil && h.Negative {
+		return nil
+	}
+	return h
+}
 
 // ByIdentifier returns the reservation, nil if none. Subnet id 0 asks for global
 // ones.
 func (x *Index) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte) *config.Reservation6 {
-	if h := x.byIdentifier(subnetID, t, id); h != nil || x.more == nil {
-		return h
+	h := x.byIdentifier(subnetID, t, id)
+	for i := 0; h == nil && i < len(x.more); i++ {
+		h = x.more[i].ByIdentifier(subnetID, t, id)
 	}
-	return x.more.ByIdentifier(subnetID, t, id)
+	return positive(h)
 }
 
 func (x *Index) byIdentifier(subnetID uint32, t config.IdentifierType, id []byte) *config.Reservation6 {
@@ -123,10 +140,11 @@ func (x *Index) AppendByPrefix(dst []*config.Reservation6, subnetID uint32, p ne
 }
 
 func (x *Index) resourceOf(subnetID uint32, p netip.Prefix, pd bool) *config.Reservation6 {
-	if h := x.byResource(subnetID, p, pd); h != nil || x.more == nil {
-		return h
+	h := x.byResource(subnetID, p, pd)
+	for i := 0; h == nil && i < len(x.more); i++ {
+		h = x.more[i].byResource(subnetID, p, pd)
 	}
-	return x.more.byResource(subnetID, p, pd)
+	return positive(h)
 }
 
 func (x *Index) byResource(subnetID uint32, p netip.Prefix, pd bool) *config.Reservation6 {
@@ -147,9 +165,12 @@ func (x *Index) appendByResource(dst []*config.Reservation6, subnetID uint32, p 
 			dst = append(dst, h)
 		}
 	}
-	if x.more != nil {
-		if h := x.more.byResource(subnetID, p, pd); h != nil { // there are no two
-			dst = append(dst, h)
+	for _, s := range x.more {
+		if h := s.byResource(subnetID, p, pd); h != nil { // there are no two
+			if !h.Negative {
+				dst = append(dst, h)
+			}
+			break
 		}
 	}
 	return dst

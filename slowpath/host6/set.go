@@ -179,3 +179,21 @@ func (s *Set) Replace(old, next *config.Reservation6) error {
 	s.add(next)
 	return nil
 }
+
+// Exchange removes reservations and adds others whose identifiers, addresses and
+// prefixes are none of what stays, at the cost of one index however many there
+// are. For a moment look-ups may find neither.
+func (s *Set) Exchange(out, in []*config.Reservation6) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range out {
+		s.remove(h)
+	}
+	if len(in) <= lateMax/8 {
+		for _, h := range in {
+			s.add(h)
+		}
+		return
+	}
+	s.rebuild(in...)
+}
