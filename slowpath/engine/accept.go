@@ -24,10 +24,13 @@ func (w *Worker) Accept4(q *Query4) Reason {
 	v := q.Msg
 	q.State = clientState(v, q.Dst)
 
+	if !q.cfg.Snapshot.Dhcp4.Received.Check(v) {
+		return ReasonMalformedOption
+	}
 	if q.cfg.Snapshot.Dhcp4.StashAgentOptions {
 		w.recoverStash(q)
 	}
-	q.Classes.add(classAll)
+	q.Classes.Put(classAll)
 	if vendor := v.Option(dhcp4.OptVendorClassIdentifier); len(vendor) > 0 {
 		q.Classes.addVendor(vendor)
 	}
@@ -112,7 +115,7 @@ func (w *Worker) ownServerID(q *Query4, id dhcp4.IPv4) bool {
 	if _, ok := q.cfg.serverIDs[id]; ok {
 		return true
 	}
-	for _, c := range q.Classes.order {
+	for _, c := range q.Classes.Order() {
 		if c < uint32(len(q.cfg.classes.options)) {
 			if hasServerID(q.cfg.classes.options[c], id) {
 				return true
@@ -127,7 +130,7 @@ func (w *Worker) ownServerID(q *Query4, id dhcp4.IPv4) bool {
 // perhaps by a global reservation that is looked up here (V4-124).
 func (w *Worker) SelectSubnet4(q *Query4) Reason {
 	q.identify()
-	if q.Classes.has(classDrop) {
+	if q.Classes.InClass(classDrop) {
 		return ReasonClassDrop
 	}
 	w.scratch.Unpacked = true

@@ -18,27 +18,16 @@ const (
 	classStash   = config.ClassStashAgentOptions
 )
 
-const (
-	// MaxQueryClasses is how many classes one query can be in; more are left
-	// out (ClassSet.Overflowed). A set has memory for as many as any query it
-	// was used for has been in.
-	MaxQueryClasses = 4096
-	// maxForeignClasses of them may be names the configuration does not know,
-	// given by callouts, and as many spawned by templates.
-	maxForeignClasses = 8
-	// maxSpawnedLen is how many octets the latter have together.
-	maxSpawnedLen = 2048
+// MaxQueryClasses is how many classes one query can be in.
+const MaxQueryClasses = class.MaxMembership
 
-	classSpawned = 0xFFFFFE00 // + index in ClassSet.spawnedEnd
-	classForeign = 0xFFFFFF00 // + index in ClassSet.foreign
-	classVendor  = 0xFFFFFFFF
-)
+// classVendor is the class of option 60 where it has no number.
+const classVendor = class.MaxNumber
 
 // classTable numbers every class name that the configuration mentions:
 // definitions, guards and reservations.
 type classTable struct {
-	names   []string
-	index   map[string]uint32
+	class.Names
 	vendor  map[string]uint32 // VENDOR_CLASS_ names by what option 60 has to be
 	options []*config.Options // by number; nil where a class defines none
 	defs    []*config.Class   // by number; nil where there is no definition
@@ -48,7 +37,7 @@ type classTable struct {
 }
 
 func newClassTable(cfg *config.Dhcp4) *classTable {
-	t := &classTable{index: make(map[string]uint32), vendor: make(map[string]uint32)}
+	t := &classTable{vendor: make(map[string]uint32)}
 	for _, n := range config.ServerClasses() {
 		t.add(n)
 	}
@@ -95,14 +84,12 @@ func (t *classTable) addAll(names []string) {
 }
 
 func (t *classTable) add(name string) uint32 {
-	if i, ok := t.index[name]; ok {
+	if i, ok := t.Number(name); ok {
 		return i
 	}
-	i := uint32(len(t.names))
-	t.names = append(t.names, name)
+	i := t.Names.Add(name)
 	t.options = append(t.options, nil)
 	t.defs = append(t.defs, nil)
-	t.index[name] = i
 	if esc, ok := strings.CutPrefix(name, class.VendorPrefix); ok {
 		if raw, ok := unescapeClass(esc); ok {
 			t.vendor[raw] = i
@@ -111,13 +98,7 @@ func (t *classTable) add(name string) uint32 {
 	return i
 }
 
-func (t *classTable) numbers(names []string) []uint32 {
-	var l []uint32
-	for _, n := range names {
-		l = append(l, t.index[n])
-	}
-	return l
-}
+func (t *classTable) numbers(names []string) []uint32 { return t.Numbers(names) }
 
 // def is the definition of class i, nil if it has none.
 func (t *classTable) def(i uint32) *config.Class {
@@ -127,232 +108,64 @@ func (t *classTable) def(i uint32) *config.Class {
 	return nil
 }
 
-// ClassSet is the set of client classes of a query, in order of assignment:
-// numbers that the configuration gives each class name it mentions, the
-// VENDOR_CLASS_ and SPAWN_ names that it does not mention, and a few names of
-// callouts. The zero value is empty; Accept4 begins a new one.
+// ClassSet is the set of client classes of a query. The zero value is empty;
+// Accept4 begins a new one.
 type ClassSet struct {
-	t     *classTable
-	bits  []uint64 // by number, as many as t has names
-	order []uint32
-
-	foreign  [maxForeignClasses]string
-	nForeign uint8
-	nSpawned uint8
-	overflow bool
-	// The names that templates have spawned lie in spawned, each up to its end.
-	spawned    []byte
-	spawnedEnd [maxForeignClasses]uint16
+	class.Membership
+	t *classTable
 	// vendor is option 60 while the class of it has no number; it aliases the
 	// message.
 	vendor []byte
 }
 
 func (c *ClassSet) reset(t *classTable) {
-	if words := (len(t.names) + 63) / 64; c.t == t && len(c.bits) == words {
-		for _, i := range c.order {
-			if i>>6 < uint32(words) {
-				c.bits[i>>6] = 0
-			}
-		}
-	} else {
-		c.bits = append(c.bits[:0], make([]uint64, words)...)
-	}
+	c.Membership.Reset(&t.Names)
 	c.t = t
-	c.order = c.order[:0]
-	c.spawned = c.spawned[:0]
-	c.nForeign, c.nSpawned = 0, 0
-	c.overflow = false
 	c.vendor = nil
-}
-
-func (c *ClassSet) has(i uint32) bool {
-	if w := i >> 6; w < uint32(len(c.bits)) {
-		return c.bits[w]&(1<<(i&63)) != 0
-	}
-	for _, n := range c.order {
-		if n == i {
-			return true
-		}
-	}
-	return false
-}
-
-// hasAny reports whether the query passes a guard: an empty one is open to
-// all (V4-054).
-func (c *ClassSet) hasAny(guard []uint32) bool {
-	if len(guard) == 0 {
-		return true
-	}
-	for _, i := range guard {
-		if c.has(i) {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *ClassSet) add(i uint32) bool {
-	if c.has(i) {
-		return true
-	}
-	if len(c.order) >= MaxQueryClasses {
-		c.overflow = true
-		return false
-	}
-	c.order = append(c.order, i)
-	if w := i >> 6; w < uint32(len(c.bits)) {
-		c.bits[w] |= 1 << (i & 63)
-	}
-	return true
-}
-
-// removeAll takes the query out of classes with a number.
-func (c *ClassSet) removeAll(l []uint32) {
-	for _, i := range l {
-		if w := i >> 6; w < uint32(len(c.bits)) {
-			c.bits[w] &^= 1 << (i & 63)
-		}
-	}
-	kept := c.order[:0]
-	for _, i := range c.order {
-		if w := i >> 6; w >= uint32(len(c.bits)) || c.bits[w]&(1<<(i&63)) != 0 {
-			kept = append(kept, i)
-		}
-	}
-	c.order = kept
-}
-
-// InClass, AddClass and AddSpawned are for class.Set: numbers are the places in
-// config.Dhcp4.ClassNames.
-func (c *ClassSet) InClass(i uint32) bool { return c.has(i) }
-
-// AddClass: see InClass.
-func (c *ClassSet) AddClass(i uint32) { c.add(i) }
-
-// AddSpawned adds a class that the configuration does not mention.
-func (c *ClassSet) AddSpawned(t *class.Class, escaped []byte) {
-	n := len(class.SpawnPrefix) + len(t.Name) + 1 + len(escaped)
-	if int(c.nSpawned) == len(c.spawnedEnd) || len(c.spawned)+n > maxSpawnedLen {
-		c.overflow = true
-		return
-	}
-	from := len(c.spawned)
-	c.spawned = append(c.spawned, class.SpawnPrefix...)
-	c.spawned = append(c.spawned, t.Name...)
-	c.spawned = append(c.spawned, '_')
-	c.spawned = append(c.spawned, escaped...)
-	for i := range c.nSpawned {
-		if string(c.spawnedName(int(i))) == string(c.spawned[from:]) {
-			c.spawned = c.spawned[:from]
-			return
-		}
-	}
-	c.spawnedEnd[c.nSpawned] = uint16(len(c.spawned))
-	if !c.add(classSpawned + uint32(c.nSpawned)) {
-		c.spawned = c.spawned[:from]
-		return
-	}
-	c.nSpawned++
-}
-
-func (c *ClassSet) spawnedName(i int) []byte {
-	from := uint16(0)
-	if i > 0 {
-		from = c.spawnedEnd[i-1]
-	}
-	return c.spawned[from:c.spawnedEnd[i]]
 }
 
 // addVendor adds the class of option 60.
 func (c *ClassSet) addVendor(vendor []byte) {
 	if i, ok := c.t.vendor[string(vendor)]; ok {
-		c.add(i)
+		c.Put(i)
 		return
 	}
 	c.vendor = vendor
-	c.add(classVendor)
+	c.Put(classVendor)
 }
 
 // Add puts the query into a class; callouts do that. It reports false if the
 // query is in too many classes already.
-func (c *ClassSet) Add(name string) bool {
-	if c.Has(name) {
-		return true
-	}
-	if c.t != nil {
-		if i, ok := c.t.index[name]; ok {
-			return c.add(i)
-		}
-	}
-	if int(c.nForeign) == len(c.foreign) {
-		c.overflow = true
-		return false
-	}
-	if !c.add(classForeign + uint32(c.nForeign)) {
-		return false
-	}
-	c.foreign[c.nForeign] = name
-	c.nForeign++
-	return true
-}
+func (c *ClassSet) Add(name string) bool { return c.isVendor(name) || c.Membership.Add(name) }
 
 // Has reports whether the query is in the class of that name. No allocation.
-func (c *ClassSet) Has(name string) bool {
-	if c.t == nil {
+func (c *ClassSet) Has(name string) bool { return c.Membership.Has(name) || c.isVendor(name) }
+
+// isVendor reports whether name is that of the class of option 60 without a
+// number.
+func (c *ClassSet) isVendor(name string) bool {
+	if c.vendor == nil {
 		return false
 	}
-	if i, ok := c.t.index[name]; ok {
-		return c.has(i)
-	}
-	for i := range c.foreign[:c.nForeign] {
-		if c.foreign[i] == name {
-			return true
-		}
-	}
-	for i := range c.nSpawned {
-		if string(c.spawnedName(int(i))) == name {
-			return true
-		}
-	}
-	if esc, ok := strings.CutPrefix(name, class.VendorPrefix); ok && c.has(classVendor) {
-		return equalEscaped(esc, c.vendor)
-	}
-	return false
+	esc, ok := strings.CutPrefix(name, class.VendorPrefix)
+	return ok && c.InClass(classVendor) && equalEscaped(esc, c.vendor)
 }
-
-// Len is the number of classes.
-func (c *ClassSet) Len() int { return len(c.order) }
-
-// Overflowed reports that the query should be in more classes than fit.
-func (c *ClassSet) Overflowed() bool { return c.overflow }
 
 // Name is the name of the i-th class in order of assignment. It allocates only
 // for generated names that the configuration does not mention.
 func (c *ClassSet) Name(i int) string {
-	switch n := c.order[i]; {
-	case n == classVendor || n >= classSpawned && n < classForeign:
+	if c.Order()[i] == classVendor {
 		return string(c.AppendName(nil, i))
-	case n >= classForeign:
-		return c.foreign[n-classForeign]
-	default:
-		return c.t.names[n]
 	}
+	return c.Membership.Name(i)
 }
 
 // AppendName appends the name of the i-th class in order of assignment.
 func (c *ClassSet) AppendName(dst []byte, i int) []byte {
-	switch n := c.order[i]; {
-	case n == classVendor:
-		dst = append(dst, class.VendorPrefix...)
-		return class.AppendEscaped(dst, c.vendor)
-	case n >= classForeign:
-		return append(dst, c.foreign[n-classForeign]...)
-	case n >= classSpawned:
-		return append(dst, c.spawnedName(int(n-classSpawned))...)
-	default:
-		return append(dst, c.t.names[n]...)
+	if c.Order()[i] == classVendor {
+		return class.AppendEscaped(append(dst, class.VendorPrefix...), c.vendor)
 	}
+	return c.Membership.AppendName(dst, i)
 }
 
 // equalEscaped reports whether esc is what class.AppendEscaped makes of raw.

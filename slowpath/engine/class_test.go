@@ -24,7 +24,7 @@ func TestClassSet(t *testing.T) {
 		t.Error("the zero value is not empty")
 	}
 	c.reset(tab)
-	c.add(classAll)
+	c.Put(classAll)
 	c.addVendor([]byte("x y"))
 	c.Add("b")
 	c.Add("b")
@@ -49,7 +49,7 @@ func TestClassSet(t *testing.T) {
 	for i := range 10 {
 		c.Add(fmt.Sprintf("foreign%d", i))
 	}
-	if c.Len() != 1+maxForeignClasses || !c.Overflowed() {
+	if c.Len() != 1+class.MaxForeign || !c.Overflowed() {
 		t.Errorf("%d classes, overflowed %v", c.Len(), c.Overflowed())
 	}
 }
@@ -77,7 +77,7 @@ func TestClassSetLimits(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() {
 		c.reset(tab)
 		for i := range uint32(100) {
-			c.add(i * 40)
+			c.Put(i * 40)
 		}
 	}); n != 0 && !raceEnabled {
 		t.Errorf("%v allocations", n)
@@ -88,7 +88,7 @@ func TestClassSetLimits(t *testing.T) {
 	}
 	c.Add("c3")
 	g := tab.numbers([]string{"c3", "c21"})
-	if !c.hasAny(g) || !c.hasAny(nil) || c.hasAny(tab.numbers([]string{"c21"})) {
+	if !c.InAny(g) || !c.InAny(nil) || c.InAny(tab.numbers([]string{"c21"})) {
 		t.Error("guards are wrong")
 	}
 }

@@ -64,7 +64,7 @@ func (w *Worker) classifySecond(q *Query4) {
 func (w *Worker) reclassify(q *Query4, names []string) {
 	set := q.cfg.classes.set
 	if set != nil {
-		q.Classes.removeAll(set.Evaluated)
+		q.Classes.RemoveAll(set.Evaluated)
 	}
 	for _, n := range names {
 		q.Classes.Add(n)
@@ -83,9 +83,9 @@ func (w *Worker) lookUpEarly(q *Query4) Reason {
 	if l := q.global.ClientClasses; len(l) > 0 {
 		w.reclassify(q, l)
 	}
-	q.Classes.add(classKnown)
+	q.Classes.Put(classKnown)
 	w.classifySecond(q)
-	if q.Classes.has(classDrop) {
+	if q.Classes.InClass(classDrop) {
 		return ReasonClassDrop
 	}
 	return ReasonOK
@@ -106,9 +106,9 @@ func (w *Worker) classifyHost(q *Query4) {
 		}
 	}
 	if q.global != nil || len(q.hosts) > 0 {
-		q.Classes.add(classKnown)
+		q.Classes.Put(classKnown)
 	} else {
-		q.Classes.add(classUnknown)
+		q.Classes.Put(classUnknown)
 	}
 	w.classifySecond(q)
 }

@@ -9,7 +9,7 @@ import (
 // the one it asks for, one from the allocator (V4-069). If there is none it is
 // silent (V4-017).
 func (w *Worker) discover(q *Query4, r *Reply4) Reason {
-	if q.Classes.has(classReject) {
+	if q.Classes.InClass(classReject) {
 		return ReasonClassReject
 	}
 	if q.Subnet == nil {

@@ -15,8 +15,8 @@ func (c *Config) SelectSubnet(x *subnet.Selector, classes []string) *config.Subn
 	q.Classes.reset(c.classes)
 	for _, n := range classes {
 		// Names that are no guard of the configuration need no room.
-		if i, ok := c.classes.index[n]; ok {
-			q.Classes.add(i)
+		if i, ok := c.classes.Number(n); ok {
+			q.Classes.Put(i)
 		}
 	}
 	x.Allowed = q.allowed

@@ -121,7 +121,7 @@ func (w *Worker) recoverStash(q *Query4) {
 		return
 	}
 	if q.stash = appendStash(q.stash[:0], l.UserContext); len(q.stash) > 0 {
-		q.Classes.add(classStash)
+		q.Classes.Put(classStash)
 	}
 }
 

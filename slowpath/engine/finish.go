@@ -106,7 +106,7 @@ func setFields(q *Query4, r *Reply4) {
 	if q.cfg.classes.fields {
 		var next dhcp4.IPv4
 		var cs, cf string
-		for _, i := range q.Classes.order {
+		for _, i := range q.Classes.Order() {
 			c := q.cfg.classes.def(i)
 			if c == nil {
 				continue

@@ -14,12 +14,12 @@ import (
 // else of the subnet, else the default (V4-075). Where the pools are nearly used
 // up it is the least that may be, or what remains of the present lease (V4-067).
 func (w *Worker) validLifetime(q *Query4, addr dhcp4.IPv4, remainS uint32) uint32 {
-	if q.Classes.has(classBOOTP) {
+	if q.Classes.InClass(classBOOTP) {
 		return lease.InfiniteLifetime
 	}
 	v := &q.Subnet.Valid
 	if q.cfg.classes.lifetimes {
-		for _, i := range q.Classes.order {
+		for _, i := range q.Classes.Order() {
 			if c := q.cfg.classes.def(i); c != nil && c.HasValid {
 				v = &c.Valid
 				break
@@ -47,19 +47,19 @@ func (w *Worker) validLifetime(q *Query4, addr dhcp4.IPv4, remainS uint32) uint3
 }
 
 // usablePool is for alloc.Set.Occupancy, of w.q.
-func (w *Worker) usablePool(p int) bool { return w.q.Classes.hasAny(w.q.rules.pools[p]) }
+func (w *Worker) usablePool(p int) bool { return w.q.Classes.InAny(w.q.rules.pools[p]) }
 
 // offerLifetime is for how many seconds an offer is stored as a lease, 0 if it
 // is not: of the first class that says so, else of the subnet (V4-074).
 func (q *Query4) offerLifetime() uint32 {
 	if q.cfg.classes.lifetimes {
-		for _, i := range q.Classes.order {
+		for _, i := range q.Classes.Order() {
 			if c := q.cfg.classes.def(i); c != nil && c.HasOfferLifetime {
 				return c.OfferLifetimeS
 			}
 		}
 	}
-	if q.Classes.has(classBOOTP) {
+	if q.Classes.InClass(classBOOTP) {
 		return 0
 	}
 	return q.Subnet.OfferLifetimeS

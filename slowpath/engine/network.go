@@ -24,7 +24,7 @@ func (q *Query4) setSubnet(s *config.Subnet4) {
 // shared network.
 func (q *Query4) allowed(s *config.Subnet4) bool {
 	r := q.cfg.rulesOf(s)
-	return r.open || q.Classes.hasAny(r.guard) && q.Classes.hasAny(r.netGuard)
+	return r.open || q.Classes.InAny(r.guard) && q.Classes.InAny(r.netGuard)
 }
 
 // nextSubnet returns the subnet after s in the circle that began with first, of
@@ -130,7 +130,7 @@ func (w *Worker) findByHWAddr(q *Query4, s *config.Subnet4) bool {
 func (w *Worker) inAllowedPool(q *Query4, a dhcp4.IPv4) bool {
 	first := q.Subnet
 	for s := first; s != nil; s = q.nextSubnet(first, s) {
-		if p := poolOf(s, a); p >= 0 && q.Classes.hasAny(q.cfg.rulesOf(s).pools[p]) {
+		if p := poolOf(s, a); p >= 0 && q.Classes.InAny(q.cfg.rulesOf(s).pools[p]) {
 			q.setSubnet(s)
 			return true
 		}

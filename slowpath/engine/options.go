@@ -31,7 +31,7 @@ func (w *Worker) collect(q *Query4, r *Reply4) []*config.Options {
 	if s.Network != nil {
 		add(&s.Network.Options)
 	}
-	for _, c := range q.Classes.order {
+	for _, c := range q.Classes.Order() {
 		if c < uint32(len(q.cfg.classes.options)) {
 			if o := q.cfg.classes.options[c]; o != nil {
 				l = append(l, o)

@@ -18,7 +18,7 @@ func (w *Worker) pick(q *Query4, offered bool) (dhcp4.IPv4, Reason) {
 			if p >= n {
 				p -= n
 			}
-			if !q.Classes.hasAny(q.rules.pools[p]) {
+			if !q.Classes.InAny(q.rules.pools[p]) {
 				continue
 			}
 			pools++

@@ -13,7 +13,7 @@ import (
 func (w *Worker) Process4(q *Query4, r *Reply4) Reason {
 	r.reset()
 	q.identify()
-	if q.Classes.has(classDrop) {
+	if q.Classes.InClass(classDrop) {
 		return ReasonClassDrop
 	}
 	switch q.Msg.Type() {
@@ -32,7 +32,7 @@ func (w *Worker) Process4(q *Query4, r *Reply4) Reason {
 		}
 	}
 	w.classifyHost(q)
-	if q.Classes.has(classDrop) {
+	if q.Classes.InClass(classDrop) {
 		return ReasonClassDrop
 	}
 	var reason Reason

@@ -19,6 +19,7 @@ const (
 	ReasonDeclineNoAddress  // DHCPDECLINE without option 50 (V4-024)
 	ReasonMalformedAddress  // option 50 or 54 is not one address
 	ReasonMalformedFQDN     // option 81 has N and S both, or no domain name (RFC 4702 §2.1)
+	ReasonMalformedOption   // an option is not what option-def says it is (V4-096)
 	ReasonNoLocalAddress    // no address of ours to send from
 	ReasonClassDrop         // in class DROP
 	ReasonClassReject       // in class REJECT (V4-030)
@@ -78,6 +79,7 @@ var reasons = [NumReasons]reasonInfo{
 	ReasonDeclineNoAddress:  {"decline-no-address", statRFC},
 	ReasonMalformedAddress:  {"malformed-address", statParse},
 	ReasonMalformedFQDN:     {"malformed-fqdn", statParse},
+	ReasonMalformedOption:   {"malformed-option", statParse},
 	ReasonNoLocalAddress:    {"no-local-address", statFailed},
 	ReasonClassDrop:         {"class-drop", statAdmin},
 	ReasonClassReject:       {"class-reject", ""},

@@ -5,14 +5,7 @@ import (
 )
 
 // ReclaimCounts are what a Worker has reclaimed since it was made.
-type ReclaimCounts struct {
-	Leases   uint64 // reclaimed-leases: expired, released and declined ones
-	Declined uint64 // reclaimed-declined-addresses, also counted in Leases
-	Removed  uint64 // records deleted after their hold time
-	Offers   uint64 // offers nobody took
-	Skipped  uint64 // left alone because a callout said so
-	Stopped  uint64 // runs that ended early because the journal took no records
-}
+type ReclaimCounts = lease.ReclaimCounts
 
 // Reclaimed returns the counts. Only for the worker's goroutine.
 func (w *Worker) Reclaimed() ReclaimCounts { return w.reclaimed }
@@ -48,48 +41,35 @@ func (w *Worker) reclaimForSpace(q *Query4) bool {
 // reclaim counts offers towards max with all.
 func (w *Worker) reclaim(cfg *Config, nowUnixS int64, max int, all, remove bool, stop func() bool) (leases, offers int) {
 	x := &cfg.Snapshot.Dhcp4.Expired
-	holdS := int64(x.HoldReclaimedTimeS)
+	run := reclaimRun{w, cfg, nowUnixS, int64(x.HoldReclaimedTimeS), remove}
 	if !x.Affinity() {
-		remove, holdS = true, 0
+		run.remove, run.holdS = true, 0
 	}
-	for {
-		batch := w.due[:]
-		counted := leases
-		if all {
-			counted += offers
-		}
-		if max > 0 {
-			if counted >= max {
-				return leases, offers
-			}
-			batch = batch[:min(len(batch), max-counted)]
-		}
-		n := w.t.Due(nowUnixS, holdS, batch)
-		progress := 0
-		for i := range batch[:n] {
-			if w.journalReady() != ReasonOK {
-				w.reclaimed.Stopped++
-				return leases, offers
-			}
-			before := w.reclaimed.Offers
-			if w.reclaimOne(cfg, &batch[i], nowUnixS, remove) {
-				progress++
-			}
-			if w.reclaimed.Offers != before {
-				offers++
-			} else {
-				leases++
-			}
-			if stop != nil && stop() {
-				return leases, offers
-			}
-		}
-		// A round that changed nothing is the last: records that callouts keep
-		// are due again and again.
-		if progress == 0 {
-			return leases, offers
-		}
+	return lease.ReclaimDue(run, w.due[:], max, all, stop)
+}
+
+// reclaimRun is a run's lease.Reclaimer.
+type reclaimRun struct {
+	w        *Worker
+	cfg      *Config
+	nowUnixS int64
+	holdS    int64
+	remove   bool
+}
+
+// FillDue implements lease.Reclaimer.
+func (r reclaimRun) FillDue(out []lease.Due) int { return r.w.t.Due(r.nowUnixS, r.holdS, out) }
+
+// ReclaimOne implements lease.Reclaimer.
+func (r reclaimRun) ReclaimOne(d *lease.Due) (changed, offer, ok bool) {
+	w := r.w
+	if w.journalReady() != ReasonOK {
+		w.reclaimed.Stopped++
+		return false, false, false
 	}
+	before := w.reclaimed.Offers
+	changed = w.reclaimOne(r.cfg, d, r.nowUnixS, r.remove)
+	return changed, w.reclaimed.Offers != before, true
 }
 
 // reclaimOne reports whether the record was changed.

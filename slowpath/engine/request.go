@@ -7,7 +7,7 @@ import (
 
 // request answers a DHCPREQUEST in any state (V4-018 … V4-021, V4-070).
 func (w *Worker) request(q *Query4, r *Reply4) Reason {
-	if q.Classes.has(classReject) {
+	if q.Classes.InClass(classReject) {
 		return w.nak(q, r, ReasonClassReject)
 	}
 	if q.Subnet == nil {

@@ -19,7 +19,7 @@ func (w *Worker) Accept6(q *Query6) Reason {
 	q.Subnet, q.Host, q.rules = nil, nil, nil
 	q.flexAsked, q.flexID = false, nil
 	q.early, q.drop, q.global, q.nHosts = false, false, nil, 0
-	q.Classes.reset(q.cfg.classes)
+	q.Classes.Reset(&q.cfg.classes.Names)
 	q.resetAllocation()
 	v := q.Msg
 	if id := v.ServerID(); id != nil && !bytes.Equal(id, q.cfg.ServerID) {
@@ -98,7 +98,7 @@ func acceptIdentities(v *dhcp6.View) Reason {
 // classify puts the query into ALL, the classes of its vendors and those of the
 // first pass (CL-040).
 func (w *Worker) classify(q *Query6) {
-	q.Classes.add(q.cfg.classes.all)
+	q.Classes.Put(q.cfg.classes.all)
 	v := q.Msg
 	if v.Has(dhcp6.OptVendorClass) {
 		for i := range v.Len() {
@@ -128,22 +128,13 @@ func addVendor(c *ClassSet, b []byte) {
 			if string(t) == d {
 				first = t
 				rest = nil
-				addVendorName(c, first)
+				c.AddVendor(first)
 				return
 			}
 			rest = rest[2+len(t):]
 		}
 	}
-	addVendorName(c, first)
-}
-
-func addVendorName(c *ClassSet, t []byte) {
-	var buf [maxForeignText]byte
-	if len(t) > (len(buf)-len(class.VendorPrefix))/3 {
-		c.overflow = true
-		return
-	}
-	c.addName(class.AppendEscaped(append(buf[:0], class.VendorPrefix...), t))
+	c.AddVendor(first)
 }
 
 // nextTuple returns the first of opaque data fields with lengths of two octets

@@ -204,7 +204,7 @@ func (w *Worker) takeNamed(q *Query6, r *Reply6, first *subnetRules, addr dhcp6.
 			return ReasonAddressInUse
 		}
 		p := s.poolOf(a.typ, addr)
-		if p == nil || !s.supports(&q.Classes) || !q.Classes.hasAny(p.guard) ||
+		if p == nil || !s.supports(&q.Classes) || !q.Classes.InAny(p.guard) ||
 			a.typ == lease6.TypePD && !m.ok(p.length, length) {
 			continue
 		}
@@ -285,7 +285,7 @@ func (w *Worker) pick(q *Query6, first *subnetRules, length uint8, m match) (*su
 		l := s.poolsOf(typ)
 		for i := range l {
 			p := &l[i]
-			if !q.Classes.hasAny(p.guard) || typ == lease6.TypePD && !m.ok(p.length, length) {
+			if !q.Classes.InAny(p.guard) || typ == lease6.TypePD && !m.ok(p.length, length) {
 				continue
 			}
 			pools++
@@ -462,7 +462,7 @@ func (w *Worker) crowded(q *Query6, addr dhcp6.IPv6, length uint8) bool {
 
 func (w *Worker) pdPoolAllowed(i int) bool {
 	q := w.q
-	return i < len(q.rules.pds) && q.Classes.hasAny(q.rules.pds[i].guard)
+	return i < len(q.rules.pds) && q.Classes.InAny(q.rules.pds[i].guard)
 }
 
 // relayInfo is what the relays said, for the lease (V6-048).

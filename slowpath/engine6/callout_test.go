@@ -140,6 +140,37 @@ func TestExpireAndRecover(t *testing.T) {
 	}
 }
 
+// max-reclaim-leases bounds leases; offers that nobody took go beside them.
+func TestReclaimCountsLeases(t *testing.T) {
+	l := newLab(t, simple)
+	for i := range 3 {
+		l.sarr(1 + i)
+	}
+	for i := range 5 {
+		l.want(dhcp6.MsgAdvertise, ask(dhcp6.MsgSolicit, 10+i, na(1)))
+	}
+	l.now += 5000
+	for i := range 3 {
+		if n := l.w.Reclaim(l.now, 1, true, nil); n != 1 || l.w.Reclaimed().Leases != uint64(i+1) {
+			t.Fatalf("run %d: %d handled, %+v", i, n, l.w.Reclaimed())
+		}
+	}
+	if n := l.w.Reclaim(l.now, 1, true, nil); n != 0 || l.w.Reclaimed().Offers != 5 || l.table.Len() != 0 {
+		t.Errorf("%d handled, %+v, %d records left", n, l.w.Reclaimed(), l.table.Len())
+	}
+	// A query that finds the pools exhausted does only so much.
+	for i := range 2 * spaceBatch {
+		l.want(dhcp6.MsgAdvertise, ask(dhcp6.MsgSolicit, 100+i, na(1)))
+	}
+	l.now += 5000
+	before := l.w.Reclaimed().Offers
+	l.w.Begin()
+	l.q.cfg, l.q.NowUnixS = l.eng.Config(), l.now
+	if !l.w.reclaimForSpace(&l.q) || l.w.Reclaimed().Offers-before != spaceBatch {
+		t.Errorf("%d offers at once", l.w.Reclaimed().Offers-before)
+	}
+}
+
 func TestFlexID(t *testing.T) {
 	asked := 0
 	body := `"host-reservation-identifiers": [ "flex-id", "duid" ], "valid-lifetime": 4000,

@@ -11,7 +11,7 @@ import (
 // call it.
 func (c *Config) SelectSubnet(x *subnet6.Selector, classes []string) *config.Subnet6 {
 	q := &Query6{}
-	q.Classes.reset(c.classes)
+	q.Classes.Reset(&c.classes.Names)
 	for _, n := range classes {
 		q.Classes.Add(n)
 	}

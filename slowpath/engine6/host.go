@@ -60,7 +60,7 @@ func (w *Worker) earlyLookup(q *Query6) {
 	if len(q.global.ClientClasses) > 0 {
 		w.addHostClasses(q, q.global)
 	}
-	q.Classes.add(q.cfg.classes.known)
+	q.Classes.Put(q.cfg.classes.known)
 	w.evaluate(q, true)
 	q.drop = q.Classes.InClass(q.cfg.classes.drop)
 }
@@ -68,7 +68,9 @@ func (w *Worker) earlyLookup(q *Query6) {
 // addHostClasses puts the query into the classes of a reservation and evaluates
 // the first pass anew (CL-049).
 func (w *Worker) addHostClasses(q *Query6, h *config.Reservation6) {
-	q.Classes.removeEvaluated()
+	if set := q.cfg.classes.set; set != nil {
+		q.Classes.RemoveAll(set.Evaluated) // spawned ones stay, as in Kea
+	}
 	q.setHostClasses(h)
 	w.evaluate(q, false)
 }
@@ -158,9 +160,9 @@ func (w *Worker) hostClasses(q *Query6) {
 		w.addHostClasses(q, current)
 	}
 	if q.hasHosts() {
-		q.Classes.add(q.cfg.classes.known)
+		q.Classes.Put(q.cfg.classes.known)
 	} else {
-		q.Classes.add(q.cfg.classes.unknown)
+		q.Classes.Put(q.cfg.classes.unknown)
 	}
 	w.evaluate(q, true)
 }

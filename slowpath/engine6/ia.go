@@ -289,7 +289,7 @@ func (q *Query6) inAllowedPool(t lease6.Type, addr dhcp6.IPv6) bool {
 		if !s.supports(&q.Classes) {
 			continue
 		}
-		if p := s.poolOf(t, addr); p != nil && q.Classes.hasAny(p.guard) {
+		if p := s.poolOf(t, addr); p != nil && q.Classes.InAny(p.guard) {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/peregrine-dhcp/peregrine/slowpath/class"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
@@ -162,7 +163,7 @@ func TestClassSetForeign(t *testing.T) {
 		}
 		t.Fatalf("%q", names)
 	}
-	for i := range maxForeign - 1 {
+	for i := range class.MaxForeign {
 		if !c.Add(fmt.Sprintf("foreign-%d", i)) || !c.Add(fmt.Sprintf("foreign-%d", i)) {
 			t.Fatalf("class %d", i)
 		}
@@ -170,7 +171,7 @@ func TestClassSetForeign(t *testing.T) {
 	if c.Overflowed() || c.Add("one too many") || !c.Overflowed() || c.Has("one too many") || !c.Has("foreign-3") {
 		t.Error("the limit")
 	}
-	if got := string(c.AppendName(nil, c.Len()-1)); got != fmt.Sprintf("foreign-%d", maxForeign-2) {
+	if got := string(c.AppendName(nil, c.Len()-1)); got != fmt.Sprintf("foreign-%d", class.MaxForeign-1) {
 		t.Errorf("%q", got)
 	}
 }

@@ -27,7 +27,7 @@ func clamp(t *config.Triplet, hint uint32) uint32 {
 
 func (q *Query6) triplets() (preferred, valid config.Triplet) {
 	havePreferred, haveValid := false, false
-	for _, n := range q.Classes.order[:q.Classes.n] {
+	for _, n := range q.Classes.Order() {
 		if n >= uint32(len(q.cfg.byClass)) || q.cfg.byClass[n] == nil {
 			continue
 		}

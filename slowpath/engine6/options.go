@@ -51,7 +51,7 @@ func (r *rules) newScope(o *config.Options6) *scope {
 func (r *rules) newList(l []config.Option6) (list []scopeOption, never []uint16) {
 	for i := range l {
 		o := &l[i]
-		list = append(list, scopeOption{o.Code, o.Always, o.Data, r.classes.numbers(o.ClientClasses)})
+		list = append(list, scopeOption{o.Code, o.Always, o.Data, r.classes.Numbers(o.ClientClasses)})
 		if o.Never {
 			never = append(never, o.Code)
 		}
@@ -108,7 +108,7 @@ func (w *Worker) collect(q *Query6) {
 			add(s.network.scope)
 		}
 	}
-	for _, n := range q.Classes.order[:q.Classes.n] {
+	for _, n := range q.Classes.Order() {
 		if n < uint32(len(q.cfg.byClass)) && q.cfg.byClass[n] != nil {
 			add(q.cfg.byClass[n].scope)
 		}
@@ -158,7 +158,7 @@ func (w *Worker) setOptions(q *Query6, r *Reply6) {
 			e := &s.list[i]
 			if r.Has(e.code) && e.code != dhcp6.OptVendorClass && e.code != dhcp6.OptVendorOpts ||
 				!want.has(e.code) && !always(scopes, e.code) || never(scopes, e.code) ||
-				!q.Classes.hasAny(e.guard) {
+				!q.Classes.InAny(e.guard) {
 				continue
 			}
 			switch e.code {
@@ -299,7 +299,7 @@ func (w *Worker) findVendorOptions(q *Query6, scopes []*scope, enterprise uint32
 				return n
 			}
 			if !want.has(e.code) && !alwaysOfVendor(scopes, enterprise, e.code) ||
-				neverOfVendor(scopes, enterprise, e.code) || !q.Classes.hasAny(e.guard) {
+				neverOfVendor(scopes, enterprise, e.code) || !q.Classes.InAny(e.guard) {
 				continue
 			}
 			at := 0

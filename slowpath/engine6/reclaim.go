@@ -6,14 +6,7 @@ import (
 )
 
 // ReclaimCounts are what a Worker has reclaimed since it was made.
-type ReclaimCounts struct {
-	Leases   uint64 // reclaimed-leases: expired, released, registered and declined ones
-	Declined uint64 // reclaimed-declined-addresses, also counted in Leases
-	Removed  uint64 // records deleted after their hold time
-	Offers   uint64 // offers nobody took
-	Skipped  uint64 // left alone because a callout said so
-	Stopped  uint64 // runs that ended early because the journal took no records
-}
+type ReclaimCounts = lease.ReclaimCounts
 
 // Reclaimed returns the counts. Only for the worker's goroutine.
 func (w *Worker) Reclaimed() ReclaimCounts { return w.reclaimed }
@@ -21,10 +14,12 @@ func (w *Worker) Reclaimed() ReclaimCounts { return w.reclaimed }
 // Reclaim handles up to max due leases (0: all) and stops early when stop
 // reports true between two: it expires, recovers declined ones and removes what
 // was held long enough (LS-018, LS-019). remove deletes expired leases at once
-// (leases-reclaim). It returns how many it handled. w is the reclaimer's own.
+// (leases-reclaim). It returns how many leases it handled; offers that nobody
+// took go on the way, but are no leases. w is the reclaimer's own.
 // It also stops while the journal takes no records; what is left stays due.
 func (w *Worker) Reclaim(nowUnixS int64, max int, remove bool, stop func() bool) int {
-	return w.reclaim(w.Begin(), nowUnixS, max, remove, stop)
+	leases, _ := w.reclaim(w.Begin(), nowUnixS, max, false, remove, stop)
+	return leases
 }
 
 // spaceBatch is how many records reclaimForSpace handles at once.
@@ -37,46 +32,45 @@ func (w *Worker) reclaimForSpace(q *Query6) bool {
 	if w.nothingDueAt == q.NowUnixS { // a flood must not scan for every packet
 		return false
 	}
-	if w.reclaim(q.cfg, q.NowUnixS, spaceBatch, false, nil) == 0 {
+	if leases, offers := w.reclaim(q.cfg, q.NowUnixS, spaceBatch, true, false, nil); leases+offers == 0 {
 		w.nothingDueAt = q.NowUnixS
 		return false
 	}
 	return true
 }
 
-func (w *Worker) reclaim(cfg *Config, nowUnixS int64, max int, remove bool, stop func() bool) int {
+// reclaim counts offers towards max with all.
+func (w *Worker) reclaim(cfg *Config, nowUnixS int64, max int, all, remove bool, stop func() bool) (leases, offers int) {
 	x := &cfg.Snapshot.Dhcp6.Expired
-	holdS := int64(x.HoldReclaimedTimeS)
+	run := reclaimRun{w, cfg, nowUnixS, int64(x.HoldReclaimedTimeS), remove}
 	if !x.Affinity() {
-		remove, holdS = true, 0
+		run.remove, run.holdS = true, 0
 	}
-	handled := 0
-	for {
-		batch := w.due[:]
-		if max > 0 && max-handled < len(batch) {
-			batch = batch[:max-handled]
-		}
-		n := w.t.Due(nowUnixS, holdS, batch)
-		progress := 0
-		for i := range batch[:n] {
-			if w.journalReady() != ReasonOK {
-				w.reclaimed.Stopped++
-				return handled
-			}
-			if w.reclaimOne(cfg, &batch[i], nowUnixS, remove) {
-				progress++
-			}
-			handled++
-			if stop != nil && stop() {
-				return handled
-			}
-		}
-		// A round that changed nothing is the last: records that callouts keep
-		// are due again and again.
-		if progress == 0 || handled == max {
-			return handled
-		}
+	return lease.ReclaimDue(run, w.due[:], max, all, stop)
+}
+
+// reclaimRun is a run's lease.Reclaimer.
+type reclaimRun struct {
+	w        *Worker
+	cfg      *Config
+	nowUnixS int64
+	holdS    int64
+	remove   bool
+}
+
+// FillDue implements lease.Reclaimer.
+func (r reclaimRun) FillDue(out []lease6.Due) int { return r.w.t.Due(r.nowUnixS, r.holdS, out) }
+
+// ReclaimOne implements lease.Reclaimer.
+func (r reclaimRun) ReclaimOne(d *lease6.Due) (changed, offer, ok bool) {
+	w := r.w
+	if w.journalReady() != ReasonOK {
+		w.reclaimed.Stopped++
+		return false, false, false
 	}
+	before := w.reclaimed.Offers
+	changed = w.reclaimOne(r.cfg, d, r.nowUnixS, r.remove)
+	return changed, w.reclaimed.Offers != before, true
 }
 
 // reclaimOne reports whether the record was changed.

@@ -75,10 +75,10 @@ func newRules(d *config.Dhcp6) *rules {
 		if n := s.Network; n != nil {
 			nr := networks[n]
 			if nr == nil {
-				nr = &networkRules{additional: r.classes.numbers(n.AdditionalClasses), scope: r.newScope(&n.Options)}
+				nr = &networkRules{additional: r.classes.Numbers(n.AdditionalClasses), scope: r.newScope(&n.Options)}
 				networks[n] = nr
 			}
-			sr.netGuard = r.classes.numbers(n.ClientClasses)
+			sr.netGuard = r.classes.Numbers(n.ClientClasses)
 			sr.network, sr.pos = nr, len(nr.subnets)
 			nr.subnets = append(nr.subnets, sr)
 		}
@@ -88,7 +88,7 @@ func newRules(d *config.Dhcp6) *rules {
 	r.global = r.newScope(&d.Options)
 	for i := range d.Classes {
 		c := &d.Classes[i]
-		n := r.classes.add(c.Name)
+		n := r.classes.Add(c.Name)
 		for uint32(len(r.byClass)) <= n {
 			r.byClass = append(r.byClass, nil)
 		}
@@ -103,8 +103,8 @@ func newRules(d *config.Dhcp6) *rules {
 func (r *rules) newSubnet(s *config.Subnet6) *subnetRules {
 	sr := &subnetRules{
 		s:            s,
-		guard:        r.classes.numbers(s.ClientClasses),
-		additional:   r.classes.numbers(s.AdditionalClasses),
+		guard:        r.classes.Numbers(s.ClientClasses),
+		additional:   r.classes.Numbers(s.AdditionalClasses),
 		scope:        r.newScope(&s.Options),
 		first:        dhcp6.FromNetip(s.Prefix.Addr()),
 		prefixLength: uint8(s.Prefix.Bits()),
@@ -114,7 +114,7 @@ func (r *rules) newSubnet(s *config.Subnet6) *subnetRules {
 	for _, p := range s.Pools {
 		pr := poolRules{
 			first: dhcp6.FromNetip(p.First), last: dhcp6.FromNetip(p.Last), length: 128, id: p.ID,
-			guard: r.classes.numbers(p.ClientClasses), additional: r.classes.numbers(p.AdditionalClasses),
+			guard: r.classes.Numbers(p.ClientClasses), additional: r.classes.Numbers(p.AdditionalClasses),
 			scope: r.newScope(&p.Options),
 		}
 		if p.OwnDDNS {
@@ -127,7 +127,7 @@ func (r *rules) newSubnet(s *config.Subnet6) *subnetRules {
 		first := dhcp6.FromNetip(p.Prefix.Addr())
 		pr := poolRules{
 			first: first, last: lastOf(first, uint8(p.Prefix.Bits())), length: p.DelegatedLen, id: p.ID,
-			guard: r.classes.numbers(p.ClientClasses), additional: r.classes.numbers(p.AdditionalClasses),
+			guard: r.classes.Numbers(p.ClientClasses), additional: r.classes.Numbers(p.AdditionalClasses),
 			scope: r.newScope(&p.Options),
 		}
 		pr.excluded = p.Excluded
@@ -141,7 +141,7 @@ func (r *rules) newSubnet(s *config.Subnet6) *subnetRules {
 
 func (r *rules) addHosts(l []*config.Reservation6) {
 	for _, h := range l {
-		r.classes.numbers(h.ClientClasses)
+		r.classes.Numbers(h.ClientClasses)
 		if !h.Options.Empty() {
 			r.hosts[h] = r.newScope(&h.Options)
 		}
@@ -183,7 +183,7 @@ func (s *subnetRules) sameLink(o *subnetRules) bool {
 }
 
 func (s *subnetRules) supports(c *ClassSet) bool {
-	return c.hasAny(s.netGuard) && c.hasAny(s.guard)
+	return c.InAny(s.netGuard) && c.InAny(s.guard)
 }
 
 func (s *subnetRules) contains(a dhcp6.IPv6) bool {
