@@ -54,7 +54,7 @@ func (d *decoder) dhcp4(n *Node) *Dhcp4 {
 		Expired:              d.expired(n.Get("expired-leases-processing")),
 	}
 	d.defs = d.optionDefinitions(n, false)
-	c.OptionDefs = d.defs.exported()
+	c.OptionDefs, c.Received = d.defs.exported(), newReceived(d.defs)
 	if x := n.Get("compatibility"); x != nil {
 		c.Compatibility = Compatibility{
 			LenientOptionParsing:   x.bool("lenient-option-parsing", false),

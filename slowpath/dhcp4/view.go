@@ -407,3 +407,43 @@ func (v *View) MaxMessageSize() uint16 {
 	}
 	return binary.BigEndian.Uint16(b)
 }
+
+// HasAny reports whether any option is there whose bit is set, that of a code in
+// word code/64.
+func (v *View) HasAny(codes *[4]uint64) bool {
+	p := &v.present
+	return p[0]&codes[0]|p[1]&codes[1]|p[2]&codes[2]|p[3]&codes[3] != 0
+}
+
+// LastPieceLen is how many octets the last piece of an option has, which is all of
+// it where it came in one.
+func (v *View) LastPieceLen(code uint8) int {
+	if !v.Has(code) {
+		return 0
+	}
+	s := v.index[code]
+	if s.off&inScratch == 0 {
+		return int(s.len)
+	}
+	last := 0
+	for i := HeaderLen; i+1 < len(v.msg) && v.msg[i] != OptEnd; {
+		if v.msg[i] == OptPad {
+			i++
+			continue
+		}
+		n := int(v.msg[i+1])
+		if i+2+n > len(v.msg) {
+			break
+		}
+		if v.msg[i] == code {
+			last = n
+		}
+		i += 2 + n
+	}
+	return last
+}
+
+// Forget takes an option out of the view, until Parse is called again.
+func (v *View) Forget(code uint8) {
+	v.present[code>>6] &^= 1 << (code & 63)
+}
