@@ -99,7 +99,7 @@ func TestOddFrames6(t *testing.T) {
 				w.Send(t, tc.frame)
 				deadline := 30 * time.Millisecond
 				if tc.want > 0 {
-					deadline = 5 * time.Second
+					deadline = fastpathtest.Patience
 				}
 				for end := time.Now().Add(deadline); time.Now().Before(end) && r.handled()-before < 1; {
 					time.Sleep(time.Millisecond)
@@ -131,7 +131,7 @@ func stackSocket(t *testing.T, family int, port int, device string) int {
 	if err := unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, device); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}); err != nil {
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(fastpathtest.Patience / time.Second)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.Bind(fd, sa); err != nil {
@@ -176,7 +176,7 @@ func TestFamiliesOnInterfacesOfTheirOwn(t *testing.T) {
 				before := r.handled()
 				tc.w.Send(t, tc.frame)
 				if tc.socket < 0 {
-					for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && r.handled() == before; {
+					for end := time.Now().Add(fastpathtest.Patience); time.Now().Before(end) && r.handled() == before; {
 						time.Sleep(time.Millisecond)
 					}
 					if got := r.handled() - before; got != 1 {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"go.uber.org/goleak"
 
 	"github.com/peregrine-dhcp/peregrine/fastpath/fastpathtest"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
@@ -21,18 +20,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio/netiotest"
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(fastpathtest.Main(func() int {
-		code := m.Run()
-		if code == 0 {
-			if err := goleak.Find(); err != nil {
-				println(err.Error())
-				return 1
-			}
-		}
-		return code
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(fastpathtest.Main(fastpathtest.NoLeaks(m.Run))) }
 
 // server is a small DHCP server with mistakes on demand.
 type server struct {

@@ -23,8 +23,13 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
 	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
+
+// Patience is how long a test waits for what must happen before it gives up: long,
+// since the machine may be busy, and no test takes longer for it.
+const Patience = time.Minute
 
 // envInside marks the second start, inside the namespace; envReason carries why
 // there is none.
@@ -78,6 +83,25 @@ func Main(run func() int) int {
 		return 1
 	}
 	return 0
+}
+
+// NoLeaks is run, which is then expected to have left no goroutine behind.
+func NoLeaks(run func() int) func() int {
+	return func() int {
+		code := run()
+		if code != 0 {
+			return code
+		}
+		err := goleak.Find()
+		for deadline := time.Now().Add(Patience); err != nil && time.Now().Before(deadline); {
+			err = goleak.Find() // what is ending may need a while
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 }
 
 // NetReason is why tests with network devices cannot run here; "" if they can.

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf/link"
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-dhcp/peregrine/fastpath/fastpathtest"
@@ -20,18 +19,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(fastpathtest.Main(func() int {
-		code := m.Run()
-		if code == 0 {
-			if err := goleak.Find(); err != nil {
-				println(err.Error())
-				return 1
-			}
-		}
-		return code
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(fastpathtest.Main(fastpathtest.NoLeaks(m.Run))) }
 
 // echo answers every packet with its mirror image, some of them held.
 type echo struct {
@@ -166,7 +154,7 @@ func (r *rig) burst(t *testing.T, w *fastpathtest.Wire, clients, n, window int) 
 	next := make([]uint32, clients)
 	outstanding := 0
 	recv := func() {
-		f := w.Recv(t, 2*time.Second)
+		f := w.Recv(t, fastpathtest.Patience)
 		if f == nil {
 			t.Fatalf("no answer with %d outstanding; %s", outstanding, r.stats())
 		}
@@ -265,7 +253,7 @@ func TestHold(t *testing.T) {
 			e.wake()
 		}
 		for next[0] < uint32(pos) || next[1] < uint32(pos) {
-			f := w.Recv(t, 2*time.Second)
+			f := w.Recv(t, fastpathtest.Patience)
 			if f == nil {
 				t.Fatalf("no reply at position %d: %v", pos, next)
 			}
@@ -339,7 +327,7 @@ func TestAllocAndRelease(t *testing.T) {
 		p.Data = append(p.Data, frame...)
 		other.Send([]netio.Packet{p})
 		other.Flush()
-		if f := w.Recv(t, time.Second); string(f) != string(frame) {
+		if f := w.Recv(t, fastpathtest.Patience); string(f) != string(frame) {
 			t.Fatalf("frame %d arrived as %x", sent, f)
 		}
 		sent++
@@ -413,17 +401,17 @@ func TestDeviceVanishes(t *testing.T) {
 	go func() { r.stop(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(3 * time.Second):
+	case <-time.After(fastpathtest.Patience):
 		t.Fatal("loops do not end")
 	}
 }
 
 func waitFor(tb testing.TB, ok func() bool) {
 	tb.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(fastpathtest.Patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			tb.Fatal("condition not reached in 5 s")
+			tb.Fatalf("condition not reached in %v", fastpathtest.Patience)
 		}
 		time.Sleep(time.Millisecond)
 	}

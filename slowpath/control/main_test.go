@@ -42,7 +42,7 @@ func serve(t testing.TB, r *Registry, o Options, c SocketConfig) (*Channels, *Cl
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := ch.Close(ctx); err != nil {
 			t.Errorf("Close: %v", err)
@@ -65,7 +65,7 @@ func httpConfig() SocketConfig { return SocketConfig{Type: TypeHTTP, Address: "1
 // take to fail, not how long it takes.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !f(); {
+	for end := time.Now().Add(time.Minute); !f(); {
 		if time.Now().After(end) {
 			t.Fatalf("timed out: %s", what)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,7 +24,7 @@ func talk(t testing.TB, path string, halfClose bool, parts ...string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	for _, p := range parts {
 		if _, err := c.Write([]byte(p)); err != nil {
 			break // refused early: the answer says why
@@ -109,10 +110,18 @@ func TestUnixRemote(t *testing.T) {
 func TestUnixSlowClients(t *testing.T) {
 	cfg := unixConfig(t)
 	ch, cl := serve(t, newRegistry(t, RegistryOptions{}), Options{ReceiveTimeout: 50 * time.Millisecond}, cfg)
-	if got, want := talk(t, cfg.Path, false, `{"comm`), `{"result":1,"text":"Connection over control channel timed out, discarded partial command of 6 bytes"}`; got != want {
-		t.Errorf("%s", got)
-	}
-	if got, want := talk(t, cfg.Path, false), `{"result":1,"text":"Connection over control channel timed out"}`; got != want {
+	const silent = `{"result":1,"text":"Connection over control channel timed out"}`
+	eventually(t, "a partial command is discarded", func() bool {
+		got := talk(t, cfg.Path, false, `{"comm`)
+		if got == silent {
+			return false // it was too late: the machine is busy
+		}
+		if want := `{"result":1,"text":"Connection over control channel timed out, discarded partial command of 6 bytes"}`; got != want {
+			t.Errorf("%s", got)
+		}
+		return true
+	})
+	if got := talk(t, cfg.Path, false); got != silent {
 		t.Errorf("%s", got)
 	}
 	// Dripping does not extend the time.
@@ -133,17 +142,20 @@ func TestUnixSlowClients(t *testing.T) {
 			}
 		}
 	})
-	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.SetReadDeadline(time.Now().Add(time.Minute))
 	b, _ := io.ReadAll(c)
 	close(stop)
 	wg.Wait()
 	if !strings.Contains(string(b), "timed out") {
 		t.Errorf("%s", b)
 	}
-	if s := ch.Stats(); s.TimedOut != 3 {
+	if s := ch.Stats(); s.TimedOut < 3 || s.TimedOut != s.Connections {
 		t.Errorf("%+v", s)
 	}
-	mustDo(t, cl, "echo", "")
+	eventually(t, "a client that is fast enough", func() bool {
+		_, err := cl.Do(context.Background(), "echo", nil)
+		return err == nil
+	})
 }
 
 // A client that does not read its answer is cut off.
@@ -372,7 +384,7 @@ func TestClientErrors(t *testing.T) {
 			t.Errorf("%q: %+v", a, got)
 		}
 	}
-	if _, err := (&Client{Target: path, Timeout: 20 * time.Millisecond}).Do(context.Background(), "x", nil); err != context.DeadlineExceeded {
+	if _, err := (&Client{Target: path, Timeout: 20 * time.Millisecond}).Do(context.Background(), "x", nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	wg.Wait()

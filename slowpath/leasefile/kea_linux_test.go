@@ -29,7 +29,7 @@ type kea struct {
 	stop   func()
 }
 
-const keaStarts = 20 * time.Second
+const keaStarts = time.Minute
 
 // startKea starts Debian's kea-dhcp4 on a lease file.
 func startKea(t *testing.T, leaseFile string, lfcInterval int) *kea {

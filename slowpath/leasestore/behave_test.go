@@ -164,7 +164,7 @@ func (v *events) await(t *testing.T, kind string) {
 			if k == kind {
 				return
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("no event %s", kind)
 		}
 	}

@@ -147,7 +147,7 @@ func (sc *scenario) open() (*leasestore.Store, *loaded, *loaded6, *leasestore.Re
 // durable waits until pos is durable; with heal, through failures.
 func (sc *scenario) durable(w *leasestore.Writer, pos uint64) error {
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		err := w.WaitDurable(ctx, pos)
 		cancel()
 		if !sc.heal || sc.fs.Dead() || !errors.Is(err, leasestore.ErrFailed) {

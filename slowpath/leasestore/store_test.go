@@ -129,7 +129,7 @@ func (s *mapSource) check(t *testing.T, got *loaded) {
 
 func wait(t *testing.T, w *leasestore.Writer, pos uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := w.WaitDurable(ctx, pos); err != nil {
 		t.Fatal(err)
