@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/peregrine-dhcp/peregrine/slowpath/alloc"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
@@ -75,9 +76,12 @@ func (w *Worker) offer(q *Query4, r *Reply4) Reason {
 //
 // ReasonAddressInUse and ReasonLeaseRefused leave room for another address.
 func (w *Worker) take(q *Query4, r *Reply4, a dhcp4.IPv4, offer, overOffers bool) Reason {
+	return w.takeExisting(q, r, a, w.t.Get(a, &w.exist), offer, overOffers)
+}
+
+// takeExisting is take where the record of the address is in w.exist, if found.
+func (w *Worker) takeExisting(q *Query4, r *Reply4, a dhcp4.IPv4, found, offer, overOffers bool) Reason {
 	old := &w.exist
-	old.Version = 0
-	found := w.t.Get(a, old)
 	stale := false
 	if found {
 		switch {
@@ -127,11 +131,6 @@ func (w *Worker) put(q *Query4, r *Reply4, a dhcp4.IPv4, found, stale, offer boo
 	var version uint64
 	if found {
 		version = old.Version
-		if !volatile && !stale && w.t.Covered(a, &w.under) {
-			// What counts is the record below the offer. It cannot change
-			// without the offer's version, which Put compares.
-			old, stale = &w.under, true
-		}
 	}
 	if stale && old.State == lease.StateDeclined && !w.recover(q.cfg, old) {
 		return ReasonAddressInUse
@@ -144,9 +143,16 @@ func (w *Worker) put(q *Query4, r *Reply4, a dhcp4.IPv4, found, stale, offer boo
 		w.expired(q.cfg, old, true)
 		version, stale = 0, false
 	}
-	c, err := w.t.Put(next, version, w.j)
+	var under *lease.Lease4
+	if found && !volatile && !stale {
+		under = &w.under // what counts is the record below the offer
+	}
+	c, err := w.t.PutOver(next, version, w.j, under)
 	if err != nil {
 		return w.putReason(err)
+	}
+	if c.Covered {
+		old, stale = under, true
 	}
 	if stale && !volatile {
 		w.expired(q.cfg, old, false)
@@ -203,7 +209,7 @@ const reservedTries = 256
 func (w *Worker) allocateIn(q *Query4, r *Reply4, offer, offered bool) Reason {
 	conflicts := 0
 	for range reservedTries {
-		a, reason := w.pick(q, offered)
+		a, kind, reason := w.pick(q, offered)
 		if reason != ReasonOK {
 			return reason
 		}
@@ -211,8 +217,8 @@ func (w *Worker) allocateIn(q *Query4, r *Reply4, offer, offered bool) Reason {
 			q.cfg.Alloc.Unclaim(q.Subnet, a)
 			continue
 		}
-		w.exist.Version = 0
-		found := w.t.Get(a, &w.exist)
+		// A free address has no record; if it has one by now, Put says so.
+		found := kind != alloc.Free && w.t.Get(a, &w.exist)
 		over := found && isOffer(&w.exist)
 		reason = ReasonConflict
 		if !found || over || !leased(&w.exist, q.NowUnixS) {

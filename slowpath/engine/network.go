@@ -122,7 +122,13 @@ func (w *Worker) findByHWAddr(q *Query4, s *config.Subnet4) bool {
 	if s.MatchClientID {
 		cid = q.cid
 	}
-	return q.hw != nil && w.t.FindByHWAddr(q.Msg.HType(), q.hw, cid, s.ID, &w.cur)
+	switch {
+	case q.hw == nil:
+		return false
+	case cid != nil: // those with the identifier were looked for before
+		return w.t.FindWithoutClientID(q.Msg.HType(), q.hw, s.ID, &w.cur)
+	}
+	return w.t.FindByHWAddr(q.Msg.HType(), q.hw, nil, s.ID, &w.cur)
 }
 
 // inAllowedPool reports whether the address is in a pool of the link that the

@@ -8,7 +8,7 @@ import (
 // pick claims an address of the pools of the query's subnet that the client may
 // use: the next unused one, the pools in turn; with offered one that is only
 // offered.
-func (w *Worker) pick(q *Query4, offered bool) (dhcp4.IPv4, Reason) {
+func (w *Worker) pick(q *Query4, offered bool) (dhcp4.IPv4, alloc.Kind, Reason) {
 	s, set := q.Subnet, q.cfg.Alloc
 	n, pools := len(s.Pools), 0
 	turn := set.Turn(s)
@@ -24,10 +24,10 @@ func (w *Worker) pick(q *Query4, offered bool) (dhcp4.IPv4, Reason) {
 			pools++
 			if offered {
 				if a, ok := set.PickOffered(s, p); ok {
-					return a, ReasonOK
+					return a, alloc.Offered, ReasonOK
 				}
 			} else if a, kind := set.PickUnused(s, p, round == 1); kind != alloc.None {
-				return a, ReasonOK
+				return a, kind, ReasonOK
 			}
 		}
 		if offered || pools == 0 {
@@ -35,7 +35,7 @@ func (w *Worker) pick(q *Query4, offered bool) (dhcp4.IPv4, Reason) {
 		}
 	}
 	if pools == 0 {
-		return 0, ReasonNoPools
+		return 0, alloc.None, ReasonNoPools
 	}
-	return 0, ReasonPoolExhausted
+	return 0, alloc.None, ReasonPoolExhausted
 }

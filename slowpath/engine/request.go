@@ -90,7 +90,13 @@ func (w *Worker) grant(q *Query4, r *Reply4) Reason {
 	}
 
 	own := false
-	if w.t.Get(req, &w.exist) && leased(&w.exist, q.NowUnixS) {
+	found := have && w.cur.Addr == req
+	if found {
+		w.exist.CopyFrom(&w.cur)
+	} else {
+		found = w.t.Get(req, &w.exist)
+	}
+	if found && leased(&w.exist, q.NowUnixS) {
 		if !q.owns(&w.exist, q.matchCID()) {
 			return ReasonAddressInUse
 		}
@@ -128,7 +134,7 @@ func (w *Worker) grant(q *Query4, r *Reply4) Reason {
 	if have && w.cur.Addr == req && w.cur.State != lease.StateOffered {
 		reason = w.renew(q, r, false)
 	} else {
-		reason = w.take(q, r, req, false, true)
+		reason = w.takeExisting(q, r, req, found, false, true)
 	}
 	if reason == ReasonOK && goes {
 		w.drop(r, &w.tmp)

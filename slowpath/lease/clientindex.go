@@ -16,12 +16,15 @@ func (t *Table) cidHash(cid []byte, subnetID uint32) uint64 {
 	return slab.Mix(maphash.Bytes(t.cidSeed, cid) ^ uint64(subnetID)*0x9E3779B97F4A7C15)
 }
 
+// hwHash differs in its lowest bit for records with and without identifier, so
+// that both are in one cache line.
 func (t *Table) hwHash(htype uint8, hw []byte, withCID bool, subnetID uint32) uint64 {
-	k := uint64(subnetID)<<9 | uint64(htype)<<1
+	k := uint64(subnetID)<<8 | uint64(htype)
+	h := slab.Mix(maphash.Bytes(t.hwSeed, hw)^k*0x9E3779B97F4A7C15) &^ 3
 	if withCID {
-		k |= 1
+		return h | 2
 	}
-	return slab.Mix(maphash.Bytes(t.hwSeed, hw) ^ k*0x9E3779B97F4A7C15)
+	return h | 1
 }
 
 func (t *Table) addrHash(addr uint32) uint64 { return slab.Mix(uint64(addr) ^ t.addrSeed) }
@@ -90,6 +93,21 @@ func (t *Table) FindByHWAddr(htype uint8, hw, cid []byte, subnetID uint32, l *Le
 	n += copy(all[n:], b[:nb])
 	return t.choose(all[:n], clientKey{htype: htype, hw: hw, cid: cid, subnetID: subnetID}, l)
 }
+
+// FindWithoutClientID is FindByHWAddr for a client whose identifier
+// FindByClientID does not know in the subnet: only records without identifier
+// are left to be its own.
+func (t *Table) FindWithoutClientID(htype uint8, hw []byte, subnetID uint32, l *Lease4) bool {
+	if len(hw) == 0 || len(hw) > MaxHWAddrLen {
+		return false
+	}
+	var a [slab.MaxCandidates]uint32
+	n := t.byHW.Find(t.hwHash(htype, hw, false, subnetID), &a)
+	return t.choose(a[:n], clientKey{htype: htype, hw: hw, cid: noneAlike[:], subnetID: subnetID}, l)
+}
+
+// noneAlike is longer than any client identifier.
+var noneAlike [MaxClientIDLen + 1]byte
 
 // clientKey is what a look-up asks for; hw nil asks by client identifier.
 type clientKey struct {

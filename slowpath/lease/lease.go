@@ -47,7 +47,9 @@ const (
 )
 
 // Lease4 is one DHCPv4 lease as a value. It is large (arrays, not slices, so
-// that it owns its bytes and needs no allocation): pass it by pointer.
+// that it owns its bytes and needs no allocation): pass it by pointer. What the
+// arrays hold beyond their lengths is zero, which its methods and the table see
+// to, so that values can be compared with ==.
 type Lease4 struct {
 	Addr           dhcp4.IPv4
 	SubnetID       uint32
@@ -83,14 +85,27 @@ func (l *Lease4) Host() []byte { return l.Hostname[:l.HostnameLen] }
 // SetHW copies a hardware address; longer than MaxHWAddrLen is cut.
 func (l *Lease4) SetHW(htype uint8, hw []byte) {
 	l.HWType = htype
-	l.HWLen = uint8(copy(l.HWAddr[:], hw))
+	setArray(l.HWAddr[:], &l.HWLen, copy(l.HWAddr[:], hw))
 }
 
 // SetCID copies a client identifier; longer than MaxClientIDLen is cut.
-func (l *Lease4) SetCID(id []byte) { l.ClientIDLen = uint8(copy(l.ClientID[:], id)) }
+func (l *Lease4) SetCID(id []byte) {
+	setArray(l.ClientID[:], &l.ClientIDLen, copy(l.ClientID[:], id))
+}
 
 // SetHost copies a host name; longer than MaxHostnameLen is cut.
-func (l *Lease4) SetHost(name []byte) { l.HostnameLen = uint8(copy(l.Hostname[:], name)) }
+func (l *Lease4) SetHost(name []byte) {
+	setArray(l.Hostname[:], &l.HostnameLen, copy(l.Hostname[:], name))
+}
+
+// setArray makes n the length of what a holds and clears what it held beyond,
+// which is nearly always nothing.
+func setArray(a []byte, length *uint8, n int) {
+	if was := int(*length); was > n {
+		clear(a[n:was])
+	}
+	*length = uint8(n)
+}
 
 // CopyFrom makes l what o is. It copies only those octets of the arrays that
 // count, which are nearly always few; l == o is allowed.
@@ -98,10 +113,10 @@ func (l *Lease4) CopyFrom(o *Lease4) {
 	l.Addr, l.SubnetID, l.PoolID = o.Addr, o.SubnetID, o.PoolID
 	l.CLTTUnixS, l.ValidLifetimeS = o.CLTTUnixS, o.ValidLifetimeS
 	l.State, l.FQDNFwd, l.FQDNRev = o.State, o.FQDNFwd, o.FQDNRev
-	l.HWType, l.HWLen, l.ClientIDLen, l.HostnameLen = o.HWType, o.HWLen, o.ClientIDLen, o.HostnameLen
-	l.HWAddr = o.HWAddr
-	copy(l.ClientID[:o.ClientIDLen], o.ClientID[:])
-	copy(l.Hostname[:o.HostnameLen], o.Hostname[:])
+	l.HWType = o.HWType
+	l.HWAddr, l.HWLen = o.HWAddr, o.HWLen
+	l.SetCID(o.CID())
+	l.SetHost(o.Host())
 	l.UserContext, l.Version = o.UserContext, o.Version
 }
 

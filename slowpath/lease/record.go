@@ -137,8 +137,7 @@ func (s *shard) encode(i uint32, l *Lease4) {
 	slab.Split(r.inline[:], rest, len(hw)+len(cid), host)
 }
 
-// decode sets all of *l from record i; bytes behind the lengths are zero, so
-// that values can be compared with ==.
+// decode sets all of *l from record i.
 func (s *shard) decode(i uint32, l *Lease4) {
 	r := s.rec(i)
 	l.Addr = dhcp4.IPv4(r.addr)
@@ -150,20 +149,19 @@ func (s *shard) decode(i uint32, l *Lease4) {
 	l.FQDNFwd = r.flags&flagFwd != 0
 	l.FQDNRev = r.flags&flagRev != 0
 	l.HWType = r.hwType
-	l.HWLen, l.ClientIDLen, l.HostnameLen = r.hwLen, r.cidLen, r.hostLen
 	l.Version = r.version
 	l.UserContext = ""
 	if r.flags&flagContext != 0 {
 		l.UserContext = s.contexts[i]
 	}
 	rest := s.blobs.Bytes(r.rest)
-	hw, cid := int(r.hwLen), int(r.cidLen)
+	hw, cid, host := int(r.hwLen), int(r.cidLen), int(r.hostLen)
 	slab.Join(l.HWAddr[:hw], r.inline[:], rest, 0)
-	clear(l.HWAddr[hw:])
+	setArray(l.HWAddr[:], &l.HWLen, hw)
 	slab.Join(l.ClientID[:cid], r.inline[:], rest, hw)
-	clear(l.ClientID[cid:])
-	slab.Join(l.Hostname[:r.hostLen], r.inline[:], rest, hw+cid)
-	clear(l.Hostname[r.hostLen:])
+	setArray(l.ClientID[:], &l.ClientIDLen, cid)
+	slab.Join(l.Hostname[:host], r.inline[:], rest, hw+cid)
+	setArray(l.Hostname[:], &l.HostnameLen, host)
 }
 
 func clampS(t int64) uint32 { return uint32(min(max(t, 0), 1<<32-1)) }

@@ -27,6 +27,8 @@ type Commit struct {
 	// change was not journaled, which is so for StateOffered and for a nil
 	// Journal.
 	Pos uint64
+	// Covered: PutOver has copied what the replaced offer stood over.
+	Covered bool
 	// Version of the record after the change; of Delete, the deletion's own.
 	Version uint64
 }
@@ -204,15 +206,22 @@ func (t *Table) Covered(addr dhcp4.IPv4, l *Lease4) bool {
 // and reclamation, uncovers it at its old version; a Put of another state
 // replaces both. Any other record refuses an offer with ErrConflict.
 func (t *Table) Put(next *Lease4, expect uint64, j Journal) (Commit, error) {
+	return t.PutOver(next, expect, j, nil)
+}
+
+// PutOver is Put that copies the old record, which goes with the offer that stood
+// over it, into *under (if not nil) and says so in Commit.Covered. It never was
+// declined: no offer stands over those.
+func (t *Table) PutOver(next *Lease4, expect uint64, j Journal, under *Lease4) (Commit, error) {
 	h := t.addrHash(uint32(next.Addr))
 	s := t.shardOf(h)
 	s.mu.Lock()
-	c, err := s.put(next, h, expect, j)
+	c, err := s.put(next, h, expect, j, under)
 	s.mu.Unlock()
 	return c, err
 }
 
-func (s *shard) put(next *Lease4, h, expect uint64, j Journal) (Commit, error) {
+func (s *shard) put(next *Lease4, h, expect uint64, j Journal, under *Lease4) (Commit, error) {
 	t := s.t
 	next.HWLen = min(next.HWLen, MaxHWAddrLen)
 	p, i := s.findSlot(uint32(next.Addr), h)
@@ -260,6 +269,12 @@ func (s *shard) put(next *Lease4, h, expect uint64, j Journal) (Commit, error) {
 		c.Pos = pos
 	}
 	c.Version = next.Version
+	if under != nil && i != 0 && next.State != StateOffered {
+		if u := s.rec(i).under; u != 0 {
+			s.decode(u, under)
+			c.Covered = true
+		}
+	}
 	s.store(next, h, p, i, old, cover, false)
 	if s.obs != nil {
 		s.obs.LeaseChanged(old, next)
