@@ -105,10 +105,9 @@ func reclaimCycles(ctx context.Context, expired func() config.ExpiredProcessing,
 // a worker in want of addresses too.
 func (s *Server) countReclaimed(l *lease.Lease4) {
 	s.reclaimed.leases.Add(1)
-	s.subnets.count(l.SubnetID, stat.ReclaimedLeases)
+	s.subnets.reclaimed(l.SubnetID, l.Addr.Netip(), false, isDeclined(l.State))
 	if isDeclined(l.State) {
 		s.reclaimed.declined.Add(1)
-		s.subnets.count(l.SubnetID, stat.ReclaimedDeclinedAddresses)
 	}
 }
 

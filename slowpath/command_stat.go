@@ -62,9 +62,7 @@ func (s *Server) leaseStats(yield func(stat.Key, stat.Value)) {
 		put(stat.CumulativeAssignedAddresses, x.Cumulative)
 		put(stat.DeclinedAddresses, x.Declined)
 	}
-	s.subnets.each(func(subnet uint32, k stat.Counter, v uint64) {
-		yield(stat.Key{Kind: stat.Kind(k), Scope: stat.OfSubnet, Subnet: subnet}, stat.Of(v))
-	})
+	s.subnets.each(yield)
 	for _, k := range []stat.Kind{stat.AssignedAddresses, stat.CumulativeAssignedAddresses, stat.DeclinedAddresses} {
 		yield(stat.Key{Kind: k}, stat.Of(all[k]))
 	}

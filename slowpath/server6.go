@@ -271,10 +271,9 @@ func (x *server6) callouts(pipe *hooks.Pipeline) (c engine6.Callouts) {
 // countReclaimed counts a reclaimed lease, see Server.countReclaimed.
 func (x *server6) countReclaimed(l *lease6.Lease6) {
 	x.reclaimed.leases.Add(1)
-	x.subnets.count(l.SubnetID, stat.ReclaimedLeases6)
+	x.subnets.reclaimed(l.SubnetID, l.Addr.Netip(), l.Type == lease6.TypePD, isDeclined(l.State))
 	if isDeclined(l.State) {
 		x.reclaimed.declined.Add(1)
-		x.subnets.count(l.SubnetID, stat.ReclaimedDeclinedAddresses6)
 	}
 }
 
@@ -385,7 +384,5 @@ func (x *server6) leaseStats(yield func(stat.Key, stat.Value)) {
 	} {
 		yield(stat.Key{Kind: g.k}, stat.Of(g.v))
 	}
-	x.subnets.each(func(subnet uint32, k stat.Counter, v uint64) {
-		yield(stat.Key{Kind: stat.Kind(k), Scope: stat.OfSubnet, Subnet: subnet}, stat.Of(v))
-	})
+	x.subnets.each(yield)
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
 )
 
-// subnetKinds are the counters that Kea keeps for each subnet too (ST-014,
-// ST-023, ST-024).
+// subnetKinds4 and subnetKinds6 are the counters that Kea keeps for each subnet too (ST-014,
+// ST-023, ST-024); the last two are of reclaimed leases.
 var (
 	subnetKinds4 = []stat.Counter{
 		stat.V4AllocationFail, stat.V4AllocationFailSharedNetwork, stat.V4AllocationFailSubnet, stat.V4AllocationFailNoPools,
@@ -34,8 +34,12 @@ var subnetKind = func() (m [stat.NumCounters]uint8) {
 	return m
 }()
 
-// subnetCounts are the counters of one subnet.
-type subnetCounts [maxSubnetKinds]atomic.Uint64
+// subnetCounts are the counters of one subnet of a configuration. What counts is
+// behind pointers, which the next configuration's go on with.
+type subnetCounts struct {
+	kinds *[maxSubnetKinds]atomic.Uint64
+	pools poolCounters
+}
 
 // subnetCounters counts by subnet what seldom happens, on whatever worker.
 type subnetCounters struct {
@@ -46,34 +50,39 @@ type subnetCounters struct {
 // configure4 and configure6 take the subnets of a configuration; those that stay
 // go on counting.
 func (c *subnetCounters) configure4(d *config.Dhcp4) {
-	ids := make([]uint32, len(d.Subnets))
-	for i, s := range d.Subnets {
-		ids[i] = s.ID
-	}
-	c.configure(subnetKinds4, ids)
+	c.configure(subnetKinds4, len(d.Subnets), func(i int) (uint32, []poolRange) {
+		s := d.Subnets[i]
+		return s.ID, poolRanges4(s)
+	})
 }
 
 func (c *subnetCounters) configure6(d *config.Dhcp6) {
-	ids := make([]uint32, len(d.Subnets))
-	for i, s := range d.Subnets {
-		ids[i] = s.ID
-	}
-	c.configure(subnetKinds6, ids)
+	c.configure(subnetKinds6, len(d.Subnets), func(i int) (uint32, []poolRange) {
+		s := d.Subnets[i]
+		return s.ID, poolRanges6(s)
+	})
 }
 
-func (c *subnetCounters) configure(kinds []stat.Counter, ids []uint32) {
+func (c *subnetCounters) configure(kinds []stat.Counter, n int, subnet func(int) (id uint32, pools []poolRange)) {
 	if c.kinds == nil {
 		c.kinds = kinds // always the same; before anybody counts
 	}
-	next := make(map[uint32]*subnetCounts, len(ids))
+	next := make(map[uint32]*subnetCounts, n)
 	var old map[uint32]*subnetCounts
 	if p := c.byID.Load(); p != nil {
 		old = *p
 	}
-	for _, id := range ids {
-		if next[id] = old[id]; next[id] == nil {
-			next[id] = new(subnetCounts)
+	for i := range n {
+		id, pools := subnet(i)
+		x := &subnetCounts{}
+		if o := old[id]; o != nil {
+			x.kinds = o.kinds
+			x.pools.configure(pools, o.pools.byKey)
+		} else {
+			x.kinds = new([maxSubnetKinds]atomic.Uint64)
+			x.pools.configure(pools, nil)
 		}
+		next[id] = x
 	}
 	c.byID.Store(&next)
 }
@@ -81,22 +90,29 @@ func (c *subnetCounters) configure(kinds []stat.Counter, ids []uint32) {
 // count counts one, if there is such a subnet.
 func (c *subnetCounters) count(subnet uint32, k stat.Counter) {
 	i := subnetKind[k]
-	if p := c.byID.Load(); p != nil && i > 0 {
-		if x := (*p)[subnet]; x != nil {
-			x[i-1].Add(1)
-		}
+	if x := c.of(subnet); x != nil && i > 0 {
+		x.kinds[i-1].Add(1)
 	}
 }
 
-// each visits all counters of all subnets.
-func (c *subnetCounters) each(f func(subnet uint32, k stat.Counter, v uint64)) {
+// of is the subnet's counters, nil if there is no such subnet.
+func (c *subnetCounters) of(subnet uint32) *subnetCounts {
+	if p := c.byID.Load(); p != nil {
+		return (*p)[subnet]
+	}
+	return nil
+}
+
+// each visits all counters of all subnets and of their pools.
+func (c *subnetCounters) each(f func(stat.Key, stat.Value)) {
 	p := c.byID.Load()
 	if p == nil {
 		return
 	}
 	for id, x := range *p {
 		for i, k := range c.kinds {
-			f(id, k, x[i].Load())
+			f(stat.Key{Kind: stat.Kind(k), Scope: stat.OfSubnet, Subnet: id}, stat.Of(x.kinds[i].Load()))
 		}
+		x.pools.each(id, c.kinds, f)
 	}
 }

@@ -79,7 +79,7 @@ func (x *worker6) begin() {
 }
 
 func (x *worker6) end() {
-	x.stats.Publish()
+	x.stats.PublishAt(x.w.nowNs)
 	x.drops.publish()
 }
 
