@@ -162,12 +162,14 @@ func (p *pool) pickOffered() (dhcp4.IPv4, bool) {
 // pickUnused claims the next address that is free or has a stale record, in the
 // order of addresses as Kea's allocator does (V4-063, V4-071): from the hand to
 // the end, and with wrap from the beginning to the hand; a random pool from a
-// random point around. kind is kindFree or kindStale.
+// random point around. That point is never the pool's last address: Kea's
+// permutation never begins with it, so that of two addresses the first is first.
+// kind is kindFree or kindStale.
 func (p *pool) pickUnused(wrap bool) (addr dhcp4.IPv4, kind int, ok bool) {
 	size := p.size()
 	var start uint64
 	if p.random {
-		start = mix64(p.seed.Add(0x9E3779B97F4A7C15)) >> 32 * size >> 32
+		start = mix64(p.seed.Add(0x9E3779B97F4A7C15)) >> 32 * max(size-1, 1) >> 32
 		wrap = true
 	} else if start = p.next[kindFree].Load(); start >= size {
 		start = 0

@@ -202,17 +202,18 @@ func (p *pool) pick(kind int) (number, bool) {
 	return u, true
 }
 
-// below is a random unit.
+// below is a random unit, never the last of several: Kea's permutation never
+// begins with it.
 func (p *pool) below() number {
-	if p.last.hi == 0 && p.last.lo != ^uint64(0) {
-		hi, _ := bits.Mul64(p.rng.Uint64(), p.last.lo+1)
+	if p.last.hi == 0 {
+		hi, _ := bits.Mul64(p.rng.Uint64(), p.last.lo)
 		return number{0, hi}
 	}
-	// The bits that the last unit needs; at most every other one is too large.
+	// The bits that the last unit needs; about every other one is too large.
 	mask := ones(p.last.len())
 	for {
 		n := number{p.rng.Uint64() & mask.hi, p.rng.Uint64() & mask.lo}
-		if !p.last.less(n) {
+		if n.less(p.last) {
 			return n
 		}
 	}
