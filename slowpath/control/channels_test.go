@@ -36,7 +36,7 @@ func TestApplyKeepsOpensAndCloses(t *testing.T) {
 	}
 	c.Write([]byte(`"echo"}`))
 	buf := make([]byte, 100)
-	if n, err := c.Read(buf); err != nil || string(buf[:n]) != `{"result":0}` {
+	if n, err := c.Read(buf); err != nil || string(buf[:n]) != `{ "result": 0 }` {
 		t.Errorf("%s %v", buf[:n], err)
 	}
 	mustDo(t, cl, "echo", "")

@@ -19,7 +19,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
 )
 
 // Results of a command (CC-008).
@@ -72,25 +74,56 @@ func (r Response) encode() ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// encodeOrFail is encode, or the answer that it failed.
-func (r Response) encodeOrFail() []byte {
-	text, err := r.encode()
-	if err != nil {
+// appendOrFail appends what the channels send: the answer, or that it cannot be
+// written, octet by octet as Kea writes it.
+func (r Response) appendOrFail(b []byte) []byte {
+	s := spacer{out: b}
+	if err := r.space(&s); err != nil {
+		s = spacer{out: b}
 		// A plain text always encodes.
-		text, _ = Errorf("internal server error: answer cannot be written as JSON: %v", err).encode()
+		_ = Errorf("internal server error: answer cannot be written as JSON: %v", err).space(&s)
 	}
-	return text
+	return s.out
+}
+
+// space writes the answer in the order of Kea's map: arguments, result, text.
+func (r Response) space(s *spacer) error {
+	if raw, ok := r.Arguments.(json.RawMessage); ok && len(raw) == 0 {
+		r.Arguments = nil
+	}
+	s.Write([]byte{'{'})
+	if r.Arguments != nil {
+		s.Write([]byte(`"arguments":`))
+		if err := encodeTo(s, r.Arguments); err != nil {
+			return err
+		}
+		s.Write([]byte{','})
+	}
+	s.Write(strconv.AppendInt([]byte(`"result":`), int64(r.Result), 10))
+	if r.Text != "" {
+		s.Write([]byte(`,"text":`))
+		if err := encodeTo(s, r.Text); err != nil {
+			return err
+		}
+	}
+	s.Write([]byte{'}'})
+	return nil
 }
 
 // encode is json.Marshal without the escapes for HTML, which Kea does not write.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	if err := encodeTo(&b, v); err != nil {
 		return nil, err
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// encodeTo writes v and perhaps a line feed.
+func encodeTo(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }
 
 // Request is a command as received.

@@ -255,8 +255,7 @@ func (h *httpServer) answer(w http.ResponseWriter, r *http.Request, st *httpStat
 	} else {
 		resp = h.run(st, req, remote)
 	}
-	out := append([]byte{'['}, resp.encodeOrFail()...)
-	x.Status, x.Body = http.StatusOK, append(out, ']')
+	x.Status, x.Body = http.StatusOK, append(resp.appendOrFail([]byte("[ ")), " ]"...)
 	if hooks.HTTPResponse != nil {
 		hooks.HTTPResponse(x)
 	}
@@ -340,7 +339,7 @@ func discardBody(r *http.Request) {
 
 // fail answers an error of HTTP.
 func (h *httpServer) fail(w http.ResponseWriter, status int) {
-	h.write(w, status, Response{Result: status, Text: http.StatusText(status)}.encodeOrFail())
+	h.write(w, status, Response{Result: status, Text: http.StatusText(status)}.appendOrFail(nil))
 }
 
 func (h *httpServer) write(w http.ResponseWriter, status int, body []byte) {

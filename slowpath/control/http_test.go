@@ -51,27 +51,27 @@ func TestHTTP(t *testing.T) {
 		status                    int
 		want                      string
 	}{
-		{"command", "POST", js, `{"command":"echo","arguments":{"a":1}}`, 200, `[{"result":0,"arguments":{"a":1}}]`},
-		{"newline and comment", "POST", js, "// x\n{\"command\":\"echo\"}\n", 200, `[{"result":0}]`},
-		{"charset", "POST", "application/JSON; charset=utf-8", `{"command":"echo"}`, 200, `[{"result":0}]`},
-		{"failed", "POST", js, `{"command":"fail"}`, 200, `[{"result":1,"text":"no luck"}]`},
-		{"unknown", "POST", js, `{"command":"x"}`, 200, `[{"result":2,"text":"'x' command not supported."}]`},
-		{"bad key", "POST", js, `{"command":"echo","x":1}`, 200, `[{"result":1,"text":"Error during command processing: invalid command: unsupported parameter 'x'"}]`},
-		{"answer that is no JSON", "POST", js, `{"command":"odd"}`, 200, `[{"result":1,"text":"internal server error: answer cannot be written as JSON: json: unsupported type: func()"}]`},
-		{"service", "POST", js, `{"command":"echo","service":["dhcp4"]}`, 200, `[{"result":0}]`},
-		{"no service", "POST", js, `{"command":"echo","service":[]}`, 200, `[{"result":0}]`},
-		{"other service", "POST", js, `{"command":"echo","service":["dhcp6"]}`, 200, `[{"result":1,"text":"unsupported service 'dhcp6', expected 'dhcp4'"}]`},
-		{"two services", "POST", js, `{"command":"echo","service":["dhcp4","dhcp6"]}`, 200, `[{"result":1,"text":"service value has more than one item"}]`},
-		{"service no list", "POST", js, `{"command":"echo","service":"dhcp4"}`, 200, `[{"result":1,"text":"service value must be a list"}]`},
-		{"get", "GET", js, ``, 400, `{"result":400,"text":"Bad Request"}`},
-		{"put", "PUT", js, `{"command":"echo"}`, 400, `{"result":400,"text":"Bad Request"}`},
-		{"form", "POST", "application/x-www-form-urlencoded", `{"command":"echo"}`, 400, `{"result":400,"text":"Bad Request"}`},
-		{"no type", "POST", "", `{"command":"echo"}`, 400, `{"result":400,"text":"Bad Request"}`},
-		{"empty", "POST", js, ``, 400, `{"result":400,"text":"Bad Request"}`},
-		{"garbage", "POST", js, "\x00\x01", 400, `{"result":400,"text":"Bad Request"}`},
-		{"incomplete", "POST", js, `{"command":`, 400, `{"result":400,"text":"Bad Request"}`},
-		{"too deep", "POST", js, strings.Repeat("[", 900), 400, `{"result":400,"text":"Bad Request"}`},
-		{"too large", "POST", js, `{"command":"` + strings.Repeat("x", 2000), 413, `{"result":413,"text":"Request Entity Too Large"}`},
+		{"command", "POST", js, `{"command":"echo","arguments":{"a":1}}`, 200, `[ { "arguments": { "a": 1 }, "result": 0 } ]`},
+		{"newline and comment", "POST", js, "// x\n{\"command\":\"echo\"}\n", 200, `[ { "result": 0 } ]`},
+		{"charset", "POST", "application/JSON; charset=utf-8", `{"command":"echo"}`, 200, `[ { "result": 0 } ]`},
+		{"failed", "POST", js, `{"command":"fail"}`, 200, `[ { "result": 1, "text": "no luck" } ]`},
+		{"unknown", "POST", js, `{"command":"x"}`, 200, `[ { "result": 2, "text": "'x' command not supported." } ]`},
+		{"bad key", "POST", js, `{"command":"echo","x":1}`, 200, `[ { "result": 1, "text": "Error during command processing: invalid command: unsupported parameter 'x'" } ]`},
+		{"answer that is no JSON", "POST", js, `{"command":"odd"}`, 200, `[ { "result": 1, "text": "internal server error: answer cannot be written as JSON: json: unsupported type: func()" } ]`},
+		{"service", "POST", js, `{"command":"echo","service":["dhcp4"]}`, 200, `[ { "result": 0 } ]`},
+		{"no service", "POST", js, `{"command":"echo","service":[]}`, 200, `[ { "result": 0 } ]`},
+		{"other service", "POST", js, `{"command":"echo","service":["dhcp6"]}`, 200, `[ { "result": 1, "text": "unsupported service 'dhcp6', expected 'dhcp4'" } ]`},
+		{"two services", "POST", js, `{"command":"echo","service":["dhcp4","dhcp6"]}`, 200, `[ { "result": 1, "text": "service value has more than one item" } ]`},
+		{"service no list", "POST", js, `{"command":"echo","service":"dhcp4"}`, 200, `[ { "result": 1, "text": "service value must be a list" } ]`},
+		{"get", "GET", js, ``, 400, `{ "result": 400, "text": "Bad Request" }`},
+		{"put", "PUT", js, `{"command":"echo"}`, 400, `{ "result": 400, "text": "Bad Request" }`},
+		{"form", "POST", "application/x-www-form-urlencoded", `{"command":"echo"}`, 400, `{ "result": 400, "text": "Bad Request" }`},
+		{"no type", "POST", "", `{"command":"echo"}`, 400, `{ "result": 400, "text": "Bad Request" }`},
+		{"empty", "POST", js, ``, 400, `{ "result": 400, "text": "Bad Request" }`},
+		{"garbage", "POST", js, "\x00\x01", 400, `{ "result": 400, "text": "Bad Request" }`},
+		{"incomplete", "POST", js, `{"command":`, 400, `{ "result": 400, "text": "Bad Request" }`},
+		{"too deep", "POST", js, strings.Repeat("[", 900), 400, `{ "result": 400, "text": "Bad Request" }`},
+		{"too large", "POST", js, `{"command":"` + strings.Repeat("x", 2000), 413, `{ "result": 413, "text": "Request Entity Too Large" }`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			status, body, header := post(t, tc.method, cl.Target+"/any/path", tc.ctype, tc.body, nil)
@@ -102,7 +102,7 @@ func TestHTTPClient(t *testing.T) {
 		cl.User, cl.Password = u.name, u.password
 		a := mustDo(t, cl, "who", "")
 		if u.ok && (a.Result != 0 || !strings.HasPrefix(a.Text, "http:"+u.name+"@127.0.0.1:")) ||
-			!u.ok && string(a.Raw) != `{"result":401,"text":"Unauthorized"}` {
+			!u.ok && string(a.Raw) != `{ "result": 401, "text": "Unauthorized" }` {
 			t.Errorf("%s/%s: %s", u.name, u.password, a.Raw)
 		}
 	}
@@ -197,7 +197,7 @@ func TestHTTPHooks(t *testing.T) {
 		HTTPAuth: func(x *HTTPExchange) bool {
 			saw = fmt.Sprintf("%s %s %s", x.User, x.Header.Get("Content-Type"), x.Request)
 			if mode == "custom" {
-				x.Status, x.Body = 401, []byte(`{"result":401,"text":"who?"}`)
+				x.Status, x.Body = 401, []byte(`{ "result": 401, "text": "who?" }`)
 			}
 			return mode == ""
 		},
@@ -208,7 +208,7 @@ func TestHTTPHooks(t *testing.T) {
 	if a := mustDo(t, cl, "fail", ""); a.Text != "no way" || saw != `a application/json {"command":"fail"}` {
 		t.Errorf("%s, saw %s", a.Raw, saw)
 	}
-	for m, want := range map[string]string{"plain": `{"result":403,"text":"Forbidden"}`, "custom": `{"result":401,"text":"who?"}`} {
+	for m, want := range map[string]string{"plain": `{ "result": 403, "text": "Forbidden" }`, "custom": `{ "result": 401, "text": "who?" }`} {
 		mode = m
 		if a := mustDo(t, cl, "fail", ""); string(a.Raw) != want {
 			t.Errorf("%s: %s", m, a.Raw)

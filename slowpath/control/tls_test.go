@@ -134,7 +134,7 @@ func TestHTTPS(t *testing.T) {
 		t.Fatal(err)
 	}
 	cl.TLS = clientTLS(t, ca.file, foreign, foreignKey)
-	if a := mustDo(t, cl, "who", ""); string(a.Raw) != `{"result":401,"text":"Unauthorized"}` {
+	if a := mustDo(t, cl, "who", ""); string(a.Raw) != `{ "result": 401, "text": "Unauthorized" }` {
 		t.Errorf("%s", a.Raw)
 	}
 	cl.User, cl.Password = "admin", "s:cret"

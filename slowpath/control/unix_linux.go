@@ -70,7 +70,7 @@ func (ch *Channels) acceptUnix(ln *net.UnixListener, l *listener, stopping <-cha
 		if x == nil {
 			// It fits into the socket's buffer: this does not block.
 			c.SetWriteDeadline(time.Now().Add(time.Second))
-			c.Write([]byte(`{"result":1,"text":"too many connections"}`))
+			c.Write([]byte(`{ "result": 1, "text": "too many connections" }`))
 			c.Close()
 			continue
 		}
@@ -167,7 +167,7 @@ var errGone = errors.New("client is gone")
 // unix socket with unread input, such as a newline after the command, would turn
 // the end of the answer into a reset.
 func (ch *Channels) send(x *conn, c *net.UnixConn, resp Response) {
-	text := resp.encodeOrFail()
+	text := resp.appendOrFail(nil)
 	ch.conns.release(x)
 	c.SetWriteDeadline(time.Now().Add(ch.opt.sendTime(len(text))))
 	if _, err := c.Write(text); err != nil {

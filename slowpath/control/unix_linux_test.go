@@ -49,24 +49,24 @@ func TestUnix(t *testing.T) {
 		parts []string
 		want  string
 	}{
-		{"as Stork: no newline, no half-close", false, []string{`{"command":"echo","service":["dhcp4"],"arguments":{"a":"}"}}`}, `{"result":0,"arguments":{"a":"}"}}`},
-		{"as OPNsense: newline", false, []string{"{\"command\":\"echo\"}\n"}, `{"result":0}`},
-		{"newline by itself", false, []string{"{\"command\":\"echo\"}", "\n\n"}, `{"result":0}`},
-		{"as puppet: half-close", true, []string{`{"command":"fail"}`}, `{"result":1,"text":"no luck"}`},
-		{"in pieces", false, []string{"  ", "// hello\n", `{"com`, `mand":"ec`, `ho"`, "}"}, `{"result":0}`},
-		{"only one command", false, []string{`{"command":"echo"}{"command":"fail"}`}, `{"result":0}`},
-		{"service is ignored", false, []string{`{"command":"echo","service":"what"}`}, `{"result":0}`},
-		{"unknown", false, []string{`{"command":"nosuch"}`}, `{"result":2,"text":"'nosuch' command not supported."}`},
-		{"bad key", false, []string{`{"command":"echo","x":1}`}, `{"result":1,"text":"Error during command processing: invalid command: unsupported parameter 'x'"}`},
-		{"no json", false, []string{"hello"}, `{"result":1,"text":"invalid first character h"}`},
-		{"binary", false, []string{"\x00\xff\x16\x03\x01" + strings.Repeat("\x80", 500)}, `{"result":1,"text":"invalid first character 0x00"}`},
-		{"not quite json", false, []string{`{"command" "echo"}`}, `{"result":1,"text":"Error during command processing: parse command: invalid character '\"' after object key"}`},
-		{"incomplete", true, []string{`{"command":`}, `{"result":1,"text":"command is incomplete, discarded 11 bytes"}`},
+		{"as Stork: no newline, no half-close", false, []string{`{"command":"echo","service":["dhcp4"],"arguments":{"a":"}"}}`}, `{ "arguments": { "a": "}" }, "result": 0 }`},
+		{"as OPNsense: newline", false, []string{"{\"command\":\"echo\"}\n"}, `{ "result": 0 }`},
+		{"newline by itself", false, []string{"{\"command\":\"echo\"}", "\n\n"}, `{ "result": 0 }`},
+		{"as puppet: half-close", true, []string{`{"command":"fail"}`}, `{ "result": 1, "text": "no luck" }`},
+		{"in pieces", false, []string{"  ", "// hello\n", `{"com`, `mand":"ec`, `ho"`, "}"}, `{ "result": 0 }`},
+		{"only one command", false, []string{`{"command":"echo"}{"command":"fail"}`}, `{ "result": 0 }`},
+		{"service is ignored", false, []string{`{"command":"echo","service":"what"}`}, `{ "result": 0 }`},
+		{"unknown", false, []string{`{"command":"nosuch"}`}, `{ "result": 2, "text": "'nosuch' command not supported." }`},
+		{"bad key", false, []string{`{"command":"echo","x":1}`}, `{ "result": 1, "text": "Error during command processing: invalid command: unsupported parameter 'x'" }`},
+		{"no json", false, []string{"hello"}, `{ "result": 1, "text": "invalid first character h" }`},
+		{"binary", false, []string{"\x00\xff\x16\x03\x01" + strings.Repeat("\x80", 500)}, `{ "result": 1, "text": "invalid first character 0x00" }`},
+		{"not quite json", false, []string{`{"command" "echo"}`}, `{ "result": 1, "text": "Error during command processing: parse command: invalid character '\"' after object key" }`},
+		{"incomplete", true, []string{`{"command":`}, `{ "result": 1, "text": "command is incomplete, discarded 11 bytes" }`},
 		{"nothing", true, nil, ""},
-		{"too large", false, []string{`{"command":"` + strings.Repeat("x", 100_000)}, `{"result":1,"text":"command is too large"}`},
-		{"too deep", false, []string{strings.Repeat("[", 900)}, `{"result":1,"text":"command is nested deeper than 256 levels"}`},
-		{"panic", false, []string{`{"command":"boom"}`}, `{"result":1,"text":"internal server error: command failed"}`},
-		{"answer that is no JSON", false, []string{`{"command":"odd"}`}, `{"result":1,"text":"internal server error: answer cannot be written as JSON: json: unsupported type: func()"}`},
+		{"too large", false, []string{`{"command":"` + strings.Repeat("x", 100_000)}, `{ "result": 1, "text": "command is too large" }`},
+		{"too deep", false, []string{strings.Repeat("[", 900)}, `{ "result": 1, "text": "command is nested deeper than 256 levels" }`},
+		{"panic", false, []string{`{"command":"boom"}`}, `{ "result": 1, "text": "internal server error: command failed" }`},
+		{"answer that is no JSON", false, []string{`{"command":"odd"}`}, `{ "result": 1, "text": "internal server error: answer cannot be written as JSON: json: unsupported type: func()" }`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := talk(t, cfg.Path, tc.half, tc.parts...); got != tc.want {
@@ -110,13 +110,13 @@ func TestUnixRemote(t *testing.T) {
 func TestUnixSlowClients(t *testing.T) {
 	cfg := unixConfig(t)
 	ch, cl := serve(t, newRegistry(t, RegistryOptions{}), Options{ReceiveTimeout: 50 * time.Millisecond}, cfg)
-	const silent = `{"result":1,"text":"Connection over control channel timed out"}`
+	const silent = `{ "result": 1, "text": "Connection over control channel timed out" }`
 	eventually(t, "a partial command is discarded", func() bool {
 		got := talk(t, cfg.Path, false, `{"comm`)
 		if got == silent {
 			return false // it was too late: the machine is busy
 		}
-		if want := `{"result":1,"text":"Connection over control channel timed out, discarded partial command of 6 bytes"}`; got != want {
+		if want := `{ "result": 1, "text": "Connection over control channel timed out, discarded partial command of 6 bytes" }`; got != want {
 			t.Errorf("%s", got)
 		}
 		return true
@@ -230,7 +230,7 @@ func TestUnixAllBusy(t *testing.T) {
 	}
 	<-started
 	<-started
-	if got := talk(t, cfg.Path, true); got != `{"result":1,"text":"too many connections"}` {
+	if got := talk(t, cfg.Path, true); got != `{ "result": 1, "text": "too many connections" }` {
 		t.Errorf("%s", got)
 	}
 	if s := ch.Stats(); s.Refused != 1 || s.Evicted != 0 {
@@ -250,7 +250,7 @@ func TestUnixRequestsShareABudget(t *testing.T) {
 	defer c.Close()
 	c.Write([]byte(`{"command":"` + strings.Repeat("x", 90_000)))
 	eventually(t, "received", func() bool { return ch.conns.pending.Load() > 90_000 })
-	if got := talk(t, cfg.Path, false, `{"command":"`+strings.Repeat("y", 20_000)); got != `{"result":1,"text":"too many large commands at once"}` {
+	if got := talk(t, cfg.Path, false, `{"command":"`+strings.Repeat("y", 20_000)); got != `{ "result": 1, "text": "too many large commands at once" }` {
 		t.Errorf("%.200s", got)
 	}
 	mustDo(t, cl, "echo", "")
@@ -360,7 +360,7 @@ func TestClientErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answers := []string{"", "hello", `{"text":"x"}`, `[]`, `[{"result":0},{"result":0}]`, `{"result":"0"}`}
+	answers := []string{"", "hello", `{"text":"x"}`, `[]`, `[ { "result": 0 }, { "result": 0 } ]`, `{ "result": "0" }`}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for _, a := range answers {
