@@ -35,8 +35,8 @@ func (h hookLeases6) Lease(addr lease6.IPv6, l *lease6.Lease6) bool {
 // IA implements hooks.LeaseStore6.
 func (h hookLeases6) IA(t lease6.Type, duid []byte, iaid, subnetID uint32, l *lease6.Lease6) bool {
 	list := make([]lease6.Lease6, lease6.MaxPerIA)
-	for i := range list[:h.x.table.FindByIA(t, duid, iaid, list)] {
-		if list[i].State != lease.StateOffered && list[i].SubnetID == subnetID {
+	for i := range list[:h.x.table.FindByIA(t, duid, iaid, []uint32{subnetID}, list)] {
+		if list[i].State != lease.StateOffered {
 			*l = list[i]
 			shown(l)
 			return true

@@ -1,7 +1,9 @@
 package engine6
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
@@ -144,6 +146,45 @@ func TestAdaptiveLifetimes(t *testing.T) {
 	l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, pd(1)))
 	if x := l.ia(0).res[0]; x.ValidS != 2500 || x.PreferredS != 500 {
 		t.Errorf("%+v", x)
+	}
+}
+
+// Machines that were cloned have one DUID and one IAID, in as many networks as
+// there are of them. Each keeps what it has.
+func TestOneIdentityInManyNetworks(t *testing.T) {
+	const n = 30
+	var nets, own []string
+	for i := range n {
+		s := fmt.Sprintf(`{ "id": %d, "subnet": "2001:db8:%x::/48", "pools": [ { "pool": "2001:db8:%x::/64" } ] }`, i+1, i+1, i+1)
+		if i%3 == 0 {
+			own = append(own, s)
+		} else {
+			nets = append(nets, s)
+		}
+	}
+	// Two thirds of them in shared networks of ten subnets each.
+	l := newLab(t, `"valid-lifetime": 4000, "subnet6": [`+strings.Join(own, ",")+`], "shared-networks": [
+		{ "name": "a", "subnet6": [`+strings.Join(nets[:10], ",")+`] }, { "name": "b", "subnet6": [`+strings.Join(nets[10:], ",")+`] } ]`)
+	links := []string{"2001:db8:2::1", "2001:db8:1e::1"}
+	for i := 0; i < n; i += 3 {
+		links = append(links, fmt.Sprintf("2001:db8:%x::1", i+1))
+	}
+	has := map[string]string{}
+	for round := range 3 {
+		for _, link := range links {
+			a := l.sarr(1, relayed(link))
+			if round > 0 && a != has[link] {
+				t.Fatalf("round %d, link %s: got %s, had %s", round, link, a, has[link])
+			}
+			has[link] = a
+			if l.want(dhcp6.MsgReply, ask(dhcp6.MsgRenew, 1, na(1, a), relayed(link))); l.addr(0) != a || len(l.ia(0).res) != 1 {
+				t.Fatalf("round %d, link %s: renewed %s, had %s", round, link, l.addr(0), a)
+			}
+		}
+		l.now += 3000
+	}
+	if l.table.Len() != len(links) {
+		t.Errorf("%d leases on %d links", l.table.Len(), len(links))
 	}
 }
 

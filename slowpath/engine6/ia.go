@@ -212,11 +212,11 @@ func (a *ia) namedBefore(k int) bool {
 // state but offered and registered.
 func (w *Worker) existing(q *Query6) {
 	a := &w.ia
-	n := w.t.FindByIA(a.typ, q.duid, a.iaid, w.slots[:])
+	n := w.t.FindByIA(a.typ, q.duid, a.iaid, q.rules.link(), w.slots[:lease6.MaxPerIA])
 	for k := range n {
 		l := &w.slots[k]
 		switch {
-		case l.State == lease.StateRegistered || !q.rules.sameLink(q.cfg.byID[l.SubnetID]):
+		case l.State == lease.StateRegistered:
 		case l.State == lease.StateOffered:
 			if !a.haveOffered {
 				a.offered, a.haveOffered = dhcp6.IPv6(l.Addr), true

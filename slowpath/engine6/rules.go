@@ -32,6 +32,7 @@ type classRules struct {
 
 type subnetRules struct {
 	s            *config.Subnet6
+	ids          []uint32 // its own, see link
 	guard        []uint32
 	netGuard     []uint32
 	additional   []uint32
@@ -45,6 +46,7 @@ type subnetRules struct {
 
 type networkRules struct {
 	subnets    []*subnetRules
+	ids        []uint32 // of subnets
 	additional []uint32
 	scope      *scope
 }
@@ -81,6 +83,7 @@ func newRules(d *config.Dhcp6) *rules {
 			sr.netGuard = r.classes.Numbers(n.ClientClasses)
 			sr.network, sr.pos = nr, len(nr.subnets)
 			nr.subnets = append(nr.subnets, sr)
+			nr.ids = append(nr.ids, s.ID)
 		}
 		r.anyGuard = r.anyGuard || len(sr.guard)+len(sr.netGuard) > 0
 	}
@@ -103,6 +106,7 @@ func newRules(d *config.Dhcp6) *rules {
 func (r *rules) newSubnet(s *config.Subnet6) *subnetRules {
 	sr := &subnetRules{
 		s:            s,
+		ids:          []uint32{s.ID},
 		guard:        r.classes.Numbers(s.ClientClasses),
 		additional:   r.classes.Numbers(s.AdditionalClasses),
 		scope:        r.newScope(&s.Options),
@@ -177,9 +181,13 @@ func (s *subnetRules) nth(i int) *subnetRules {
 	return l[(s.pos+i)%len(l)]
 }
 
-// sameLink reports whether two subnets are one, or of one shared network.
-func (s *subnetRules) sameLink(o *subnetRules) bool {
-	return o != nil && (s == o || s.network != nil && s.network == o.network)
+// link are the ids of the subnets of its link: its own, or all of its shared
+// network.
+func (s *subnetRules) link() []uint32 {
+	if s.network != nil {
+		return s.network.ids
+	}
+	return s.ids
 }
 
 func (s *subnetRules) supports(c *ClassSet) bool {

@@ -3,6 +3,7 @@ package lease6
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
@@ -15,8 +16,8 @@ const golden = 0x9E3779B97F4A7C15
 
 func (t *Table) idHash(duid []byte) uint64 { return maphash.Bytes(t.idSeed, duid) }
 
-func iaHash(idHash uint64, typ Type, iaid uint32) uint64 {
-	return slab.Mix(idHash ^ (uint64(iaid)<<2|uint64(typ&3))*golden)
+func iaHash(idHash uint64, typ Type, iaid, subnetID uint32) uint64 {
+	return slab.Mix(slab.Mix(idHash^(uint64(iaid)<<2|uint64(typ&3))*golden) ^ uint64(subnetID))
 }
 
 func duidHash(idHash uint64) uint64 { return slab.Mix(idHash ^ golden>>1) }
@@ -27,7 +28,8 @@ func refOf(h uint64, i uint32) uint32 { return uint32(h>>56)<<shardShift | i }
 func filed(l *Lease6) bool { return l.State != lease.StateDeclined && l.DUIDLen > 0 }
 
 func sameClient(a, b *Lease6) bool {
-	return filed(a) == filed(b) && a.Type == b.Type && a.IAID == b.IAID && bytes.Equal(a.ID(), b.ID())
+	return filed(a) == filed(b) && a.Type == b.Type && a.IAID == b.IAID && a.SubnetID == b.SubnetID &&
+		bytes.Equal(a.ID(), b.ID())
 }
 
 // fileClient enters record i, whose value is l and whose address has hash h, into
@@ -45,7 +47,7 @@ func (s *shard) unfileClient(i uint32, l *Lease6, h uint64) {
 func (s *shard) eachClient(i uint32, l *Lease6, h uint64, do func(x *slab.ClientIndex, h uint64, ref uint32)) {
 	if filed(l) {
 		id := s.t.idHash(l.ID())
-		do(s.t.byIA, iaHash(id, l.Type, l.IAID), refOf(h, i))
+		do(s.t.byIA, iaHash(id, l.Type, l.IAID, l.SubnetID), refOf(h, i))
 		do(s.t.byDUID, duidHash(id), refOf(h, i))
 	}
 }
@@ -62,7 +64,7 @@ func (t *Table) read(ref uint32, duid []byte, ia *association, l *Lease6) bool {
 	}
 	r := s.rec(i)
 	if r.flags&(flagUsed|flagCovered) != flagUsed || r.state == lease.StateDeclined ||
-		ia != nil && (r.typ != ia.typ || r.iaid != ia.iaid) || !s.hasID(i, duid) {
+		ia != nil && !ia.has(r) || !s.hasID(i, duid) {
 		return false
 	}
 	s.decode(i, l)
@@ -70,31 +72,57 @@ func (t *Table) read(ref uint32, duid []byte, ia *association, l *Lease6) bool {
 }
 
 type association struct {
-	typ  Type
-	iaid uint32
+	typ     Type
+	iaid    uint32
+	subnets []uint32
 }
 
-// FindByIA copies into out the records of an identity association, latest change
-// first, and returns how many: of that type, DUID and IAID, in any subnet and
-// any state but declined, offers included. Of an association with more than
-// MaxPerIA records the newest are looked at; out need not be longer. Candidates
-// are read one after the other, each under its own shard's lock, so each result is
-// what it was a moment ago; Put's version check does the rest.
-func (t *Table) FindByIA(typ Type, duid []byte, iaid uint32, out []Lease6) int {
+func (a *association) has(r *record) bool {
+	return r.typ == a.typ && r.iaid == a.iaid && slices.Contains(a.subnets, r.subnetID)
+}
+
+// FindByIA copies into out the records of an identity association in some
+// subnets, those of a link, latest change first, and returns how many: of that
+// type, DUID and IAID, in any state but declined, offers included. Of an
+// association with more than MaxPerIA records in a subnet the newest are looked at;
+// out need not be longer. Candidates are read one after the other, each under its
+// own shard's lock, so each result is what it was a moment ago; Put's version
+// check does the rest.
+//
+// The cost is that of a look-up, or of one for each subnet if the DUID, or
+// another of the same 256th of all, has more than eight records.
+func (t *Table) FindByIA(typ Type, duid []byte, iaid uint32, subnets []uint32, out []Lease6) int {
 	if len(duid) == 0 || len(duid) > MaxDUIDLen {
 		return 0
 	}
 	var refs [slab.MaxCandidates]uint32
-	ia := association{typ, iaid}
+	ia := association{typ, iaid, subnets}
+	id := t.idHash(duid)
 	n := 0
-	for k := t.byIA.Find(iaHash(t.idHash(duid), typ, iaid), &refs) - 1; k >= 0 && n < len(out); k-- {
-		if t.read(refs[k], duid, &ia, &out[n]) {
-			n++
+	if len(subnets) > 1 {
+		if k, complete := t.byDUID.FindAll(duidHash(id), &refs); complete {
+			n = t.readIA(refs[:k], duid, &ia, out)
+			subnets = nil
 		}
+	}
+	for _, subnetID := range subnets {
+		k := t.byIA.Find(iaHash(id, typ, iaid, subnetID), &refs)
+		n += t.readIA(refs[:k], duid, &ia, out[n:])
 	}
 	for a := 1; a < n; a++ { // nearly always one or two
 		for b := a; b > 0 && out[b].Version > out[b-1].Version; b-- {
 			out[b], out[b-1] = out[b-1], out[b]
+		}
+	}
+	return n
+}
+
+// readIA copies into out what refs name of an association, the newest first, and
+// returns how many.
+func (t *Table) readIA(refs []uint32, duid []byte, ia *association, out []Lease6) (n int) {
+	for k := len(refs) - 1; k >= 0 && n < len(out); k-- {
+		if t.read(refs[k], duid, ia, &out[n]) {
+			n++
 		}
 	}
 	return n
@@ -111,8 +139,8 @@ func (t *Table) WalkDUID(duid []byte, yield func(l *Lease6) bool) {
 	}
 	var refs [slab.MaxCandidates]uint32
 	h := duidHash(t.idHash(duid))
-	n := t.byDUID.Find(h, &refs)
-	if !t.byDUID.Complete(h) {
+	n, complete := t.byDUID.FindAll(h, &refs)
+	if !complete {
 		t.search(&Filter{DUID: duid}, true, yield)
 		return
 	}

@@ -85,7 +85,8 @@ const (
 	// MaxRelayInfoLen is the most that is kept of what relays said, see
 	// AppendRelay.
 	MaxRelayInfoLen = 512
-	// MaxPerIA is how many records of one identity association FindByIA gives.
+	// MaxPerIA is how many records of one identity association in one subnet
+	// FindByIA finds.
 	MaxPerIA = 8
 )
 

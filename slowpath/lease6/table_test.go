@@ -165,7 +165,7 @@ func TestAssociations(t *testing.T) {
 		{TypePD, "duid", 1, []uint32{12, 11, 10}}, {TypeNA, "duid", 1, []uint32{20}}, {TypeNA, "duid", 2, []uint32{21}},
 		{TypePD, "duid", 2, nil}, {TypeNA, "dui", 1, nil}, {TypeNA, "", 1, nil}, {TypeNA, string(make([]byte, 200)), 1, nil},
 	} {
-		n := tab.FindByIA(c.typ, []byte(c.duid), c.iaid, out[:])
+		n := tab.FindByIA(c.typ, []byte(c.duid), c.iaid, subnets, out[:])
 		var got []uint32
 		for i := range out[:n] {
 			got = append(got, uint32(out[i].Addr[15]))
@@ -174,7 +174,7 @@ func TestAssociations(t *testing.T) {
 			t.Errorf("%v %q %d: %v, want %v", c.typ, c.duid, c.iaid, got, c.want)
 		}
 	}
-	if n := tab.FindByIA(TypePD, []byte("duid"), 1, out[:2]); n != 2 {
+	if n := tab.FindByIA(TypePD, []byte("duid"), 1, subnets, out[:2]); n != 2 {
 		t.Errorf("room for two: %d", n)
 	}
 	n := 0
@@ -201,13 +201,13 @@ func TestPiledUpClient(t *testing.T) {
 	if run := max(tab.byDUID.LongestRun(), tab.byIA.LongestRun()); run > 400 {
 		t.Errorf("a look-up may take %d steps", run)
 	}
-	if n := tab.FindByIA(TypeNA, []byte("greedy"), 0, out[:]); n != MaxPerIA || out[0].Addr != addrN(many-2) {
+	if n := tab.FindByIA(TypeNA, []byte("greedy"), 0, subnets, out[:]); n != MaxPerIA || out[0].Addr != addrN(many-2) {
 		t.Errorf("%d of association 0, first %v", n, out[0].Addr)
 	}
-	if n := tab.FindByIA(TypeNA, []byte("greedy"), 77, out[:]); n != 1 || out[0].Addr != addrN(77) {
+	if n := tab.FindByIA(TypeNA, []byte("greedy"), 77, subnets, out[:]); n != 1 || out[0].Addr != addrN(77) {
 		t.Errorf("%d of association 77", n)
 	}
-	if n := tab.FindByIA(TypeNA, []byte("other"), 1, out[:]); n != 1 {
+	if n := tab.FindByIA(TypeNA, []byte("other"), 1, subnets, out[:]); n != 1 {
 		t.Errorf("%d of the other client", n)
 	}
 	n := 0
@@ -242,7 +242,7 @@ func TestOfferOverStale(t *testing.T) {
 		if !tab.Get(addrN(1), &l) || l != *offer || !tab.Covered(addrN(1), &l) || l != *old || j.recs[addrN(1)] != *old {
 			t.Errorf("state %d: under an offer", st)
 		}
-		if tab.FindByIA(TypeNA, []byte("old"), 1, out[:]) != 0 || tab.FindByIA(TypeNA, []byte("new"), 2, out[:]) != 1 {
+		if tab.FindByIA(TypeNA, []byte("old"), 1, subnets, out[:]) != 0 || tab.FindByIA(TypeNA, []byte("new"), 2, subnets, out[:]) != 1 {
 			t.Errorf("state %d: look-up under an offer", st)
 		}
 		if n := tab.Page(IPv6{}, out[:]); n != 1 || out[0] != *old {
@@ -251,7 +251,7 @@ func TestOfferOverStale(t *testing.T) {
 		if c, err := tab.Delete(addrN(1), offer.Version, j); err != nil || c.Pos != 0 || !tab.Get(addrN(1), &l) || l != *old || tab.Len() != 1 {
 			t.Errorf("state %d: after the offer: %+v, %v", st, l, err)
 		}
-		if tab.FindByIA(TypeNA, []byte("old"), 1, out[:]) != 1 || tab.FindByIA(TypeNA, []byte("new"), 2, out[:]) != 0 {
+		if tab.FindByIA(TypeNA, []byte("old"), 1, subnets, out[:]) != 1 || tab.FindByIA(TypeNA, []byte("new"), 2, subnets, out[:]) != 0 {
 			t.Errorf("state %d: look-up after the offer", st)
 		}
 		mustPut(t, tab, offer, old.Version, j)
@@ -301,7 +301,7 @@ func TestLimitAndLoad(t *testing.T) {
 	var l Lease6
 	var out [1]Lease6
 	if !tab.Get(addrN(1), &l) || l.Version != 9 || tab.Get(addrN(2), &l) || tab.Len() != 2 || tab.Version() != 9 ||
-		tab.FindByIA(TypeNA, []byte("a"), 1, out[:]) != 0 || tab.FindByIA(TypeNA, []byte("c"), 3, out[:]) != 1 {
+		tab.FindByIA(TypeNA, []byte("a"), 1, subnets, out[:]) != 0 || tab.FindByIA(TypeNA, []byte("c"), 3, subnets, out[:]) != 1 {
 		t.Errorf("after load: %d records, version %d", tab.Len(), tab.Version())
 	}
 	tab.SetVersion(50)
@@ -403,7 +403,7 @@ func TestConcurrentOwners(t *testing.T) {
 					t.Errorf("took over a lease: %v", err)
 				}
 			}
-			for i := range out[:tab.FindByIA(TypeNA, []byte(duid), n, out[:])] {
+			for i := range out[:tab.FindByIA(TypeNA, []byte(duid), n, subnets, out[:])] {
 				if string(out[i].ID()) != duid || out[i].IAID != n {
 					t.Errorf("looked for %s %d, found %s %d", duid, n, out[i].ID(), out[i].IAID)
 				}
@@ -477,7 +477,7 @@ func TestNoAllocation(t *testing.T) {
 		tab.Put(&l, l.Version, &j)
 		l.CLTTUnixS += 1000
 		tab.Put(&l, l.Version, &j)
-		if !tab.Get(l.Addr, &got) || tab.FindByIA(l.Type, l.ID(), l.IAID, out[:]) != 1 {
+		if !tab.Get(l.Addr, &got) || tab.FindByIA(l.Type, l.ID(), l.IAID, subnets, out[:]) != 1 {
 			t.Fatal("not found")
 		}
 		tab.Delete(l.Addr, l.Version, &j)
@@ -577,7 +577,7 @@ func BenchmarkRenew(b *testing.B) {
 	b.ResetTimer()
 	for i := range b.N {
 		millionth(&l, i*7919%many)
-		if tab.FindByIA(l.Type, l.ID(), l.IAID, out[:]) != 1 {
+		if tab.FindByIA(l.Type, l.ID(), l.IAID, subnets, out[:]) != 1 {
 			b.Fatal("not found")
 		}
 		out[0].CLTTUnixS += 100

@@ -33,6 +33,9 @@ type twin struct {
 
 func newTwin() *twin { return &twin{map[IPv6]Lease6{}, map[IPv6]Lease6{}, map[string]bool{}} }
 
+// subnets are all that tests have.
+var subnets = []uint32{1, 2, 3}
+
 func iaText(l *Lease6) string { return fmt.Sprintf("%v %x %d", l.Type, l.ID(), l.IAID) }
 
 func (w *twin) set(l Lease6) {
@@ -249,7 +252,7 @@ func TestTwin(t *testing.T) {
 				break
 			}
 			var out [MaxPerIA]Lease6
-			n := tab.FindByIA(k.Type, k.ID(), k.IAID, out[:])
+			n := tab.FindByIA(k.Type, k.ID(), k.IAID, subnets, out[:])
 			want := w.sorted(func(l *Lease6) bool { return iaText(l) == iaText(k) })
 			if found += n; !slices.Equal(out[:n], want) {
 				t.Fatalf("step %d: %s has %d records, want %d", step, iaText(k), n, len(want))

@@ -185,9 +185,15 @@ func (c *clientShard) removeEntry(e clientSlot) bool {
 
 // Find copies candidates into out, oldest first, and returns how many.
 func (x *ClientIndex) Find(h uint64, out *[MaxCandidates]uint32) int {
+	n, _ := x.FindAll(h, out)
+	return n
+}
+
+// FindAll is Find; complete is false if some key like h, perhaps h itself, has
+// entries that are not given.
+func (x *ClientIndex) FindAll(h uint64, out *[MaxCandidates]uint32) (n int, complete bool) {
 	c := &x.shards[h>>56]
 	h32 := slotHash(h)
-	n := 0
 	c.mu.Lock()
 	x.settle(c)
 	if size := len(c.slots); size != 0 {
@@ -201,18 +207,9 @@ func (x *ClientIndex) Find(h uint64, out *[MaxCandidates]uint32) int {
 			}
 		}
 	}
+	complete = c.evicted == 0
 	c.mu.Unlock()
-	return n
-}
-
-// Complete is false if some key like h, perhaps h itself, has entries that Find
-// does not give.
-func (x *ClientIndex) Complete(h uint64) bool {
-	c := &x.shards[h>>56]
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	x.settle(c)
-	return c.evicted == 0
+	return n, complete
 }
 
 // Reserve makes an empty index large enough for n entries; parts that are not

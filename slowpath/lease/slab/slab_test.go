@@ -126,7 +126,7 @@ func TestClientIndexTwin(t *testing.T) {
 				t.Fatalf("step %d: found %d, which is not filed there", step, ref)
 			}
 		}
-		if x.Complete(h) && n != count[h] {
+		if _, complete := x.FindAll(h, &out); complete && n != count[h] {
 			t.Fatalf("step %d: found %d of %d, and says that is all", step, n, count[h])
 		}
 		if !crowded[h] && n != count[h] {
@@ -142,7 +142,7 @@ func TestClientIndexTwin(t *testing.T) {
 	for ref, h := range live {
 		x.Remove(h, ref)
 	}
-	if x.Len() != 0 || x.LongestRun() != 0 || !x.Complete(0) {
+	if _, complete := x.FindAll(0, &out); x.Len() != 0 || x.LongestRun() != 0 || !complete {
 		t.Errorf("%d entries are left", x.Len())
 	}
 	if bytes <= 0 {
