@@ -1,9 +1,6 @@
 package config
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // ReplaceName says when a name made from the address takes the place of the
 // client's own (DN-008).
@@ -40,101 +37,6 @@ type DDNS struct {
 	TTLPercent           float64 // 0: none
 
 	charSet, charReplacement string
-}
-
-// Sanitizer replaces what a name may not have (DN-009). It is immutable.
-type Sanitizer struct {
-	charSet, replacement string
-	// bad are the octets to replace where the pattern is one bracket
-	// expression, which is all that anybody uses; else pattern is used, and
-	// each replacement allocates.
-	bad     [256]bool
-	pattern *regexp.Regexp
-}
-
-// newSanitizer compiles a POSIX extended regular expression.
-func newSanitizer(charSet, replacement string) (*Sanitizer, error) {
-	re, err := regexp.CompilePOSIX(charSet)
-	if err != nil {
-		return nil, err
-	}
-	s := &Sanitizer{charSet: charSet, replacement: replacement}
-	if !isBracket(charSet) {
-		s.pattern = re
-	} else {
-		for b := range 128 {
-			s.bad[b] = re.Match([]byte{byte(b)})
-		}
-		// Beyond ASCII a set speaks of octets, as in Kea: they are in it only by
-		// negation.
-		for b := 128; b < 256; b++ {
-			s.bad[b] = strings.HasPrefix(charSet, "[^")
-		}
-	}
-	s.bad[0] = true
-	return s, nil
-}
-
-// isBracket says whether the pattern is one bracket expression of ASCII.
-func isBracket(p string) bool {
-	for i := range len(p) {
-		if p[i] >= 128 {
-			return false
-		}
-	}
-	if len(p) < 3 || p[0] != '[' {
-		return false
-	}
-	i := 1
-	if p[i] == '^' {
-		i++
-	}
-	if p[i] == ']' {
-		i++
-	}
-	for ; i < len(p); i++ {
-		switch {
-		case p[i] == ']':
-			return i == len(p)-1
-		case p[i] == '[' && i+1 < len(p) && strings.IndexByte(":.=", p[i+1]) >= 0:
-			end := strings.Index(p[i+2:], p[i+1:i+2]+"]")
-			if end < 0 {
-				return false
-			}
-			i += 2 + end + 1
-		}
-	}
-	return false
-}
-
-// Equal says whether both do the same; either may be nil.
-func (s *Sanitizer) Equal(o *Sanitizer) bool {
-	if s == nil || o == nil {
-		return s == o
-	}
-	return s.charSet == o.charSet && s.replacement == o.replacement
-}
-
-// Append appends name to dst with what it may not have replaced. No memory is
-// allocated for sets of characters, beyond what dst has no room for.
-func (s *Sanitizer) Append(dst, name []byte) []byte {
-	if s.pattern != nil {
-		b := s.pattern.ReplaceAllLiteral(name, []byte(s.replacement))
-		for _, c := range b {
-			if c != 0 {
-				dst = append(dst, c)
-			}
-		}
-		return dst
-	}
-	for _, c := range name {
-		if s.bad[c] {
-			dst = append(dst, s.replacement...)
-		} else {
-			dst = append(dst, c)
-		}
-	}
-	return dst
 }
 
 // ddnsDefaults are Kea's.
@@ -189,13 +91,28 @@ func (d *decoder) ddns(n *Node, outer DDNS) DDNS {
 	if set != nil || repl != nil || p.Sanitizer == nil && p.charSet != "" {
 		p.Sanitizer = nil
 		if p.charSet != "" {
-			var err error
-			if p.Sanitizer, err = newSanitizer(p.charSet, p.charReplacement); err != nil {
-				d.errorf(at(n, "hostname-char-set"), `"hostname-char-set" must be a regular expression: %v`, err)
-			}
+			p.Sanitizer = d.sanitizer(n, p.charSet, p.charReplacement)
 		}
 	}
 	return p
+}
+
+// sanitizer compiles a set of scope n, once for all scopes that give the same.
+func (d *decoder) sanitizer(n *Node, charSet, replacement string) *Sanitizer {
+	key := charSet + "\x00" + replacement
+	if s, ok := d.sanitizers[key]; ok {
+		return s
+	}
+	s, err := newSanitizer(charSet, replacement)
+	if err != nil {
+		d.errorf(at(n, "hostname-char-set", "hostname-char-replacement"), `"hostname-char-set" must be a POSIX extended regular expression: %v`, err)
+		return nil
+	}
+	if d.sanitizers == nil {
+		d.sanitizers = map[string]*Sanitizer{}
+	}
+	d.sanitizers[key] = s
+	return s
 }
 
 // ddnsTTL decodes what the time to live in DNS is made of (DN-010).

@@ -136,6 +136,8 @@ type decoder struct {
 	// all that are mentioned.
 	classes map[string]bool
 	numbers *classNames
+	// sanitizers are those compiled, by expression and replacement.
+	sanitizers map[string]*Sanitizer
 	// uniqueAddrs is ip-reservations-unique.
 	uniqueAddrs bool
 	// ddnsUpdates is dhcp-ddns.enable-updates.
