@@ -352,7 +352,11 @@ func (f *family) setConfig(args json.RawMessage) (*config.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return snap, f.s.applyLocked(snap)
+	if err := f.s.applyLocked(snap); err != nil {
+		return snap, err
+	}
+	f.s.recheckLeases(snap)
+	return snap, nil
 }
 
 func (f *family) configReload(_ context.Context, _ json.RawMessage) control.Response {

@@ -344,7 +344,7 @@ func (s *Server) openStore() error {
 		err = s.adoptLeaseFiles(journalAt, rec)
 	}
 	if err == nil {
-		err = s.checkLeases()
+		err = s.checkLeases(s.opt.Snapshot)
 	}
 	if err != nil {
 		s.store = nil

@@ -181,7 +181,19 @@ func needsRestart(old, new *config.Snapshot) error {
 func (s *Server) Apply(snap *config.Snapshot) error {
 	s.reload.Lock()
 	defer s.reload.Unlock()
-	return s.applyLocked(snap)
+	if err := s.applyLocked(snap); err != nil {
+		return err
+	}
+	s.recheckLeases(snap)
+	return nil
+}
+
+// recheckLeases is checkLeases for a configuration that is in force; the caller
+// holds reload.
+func (s *Server) recheckLeases(snap *config.Snapshot) {
+	if err := s.checkLeases(WithDhcp4(snap)); err != nil {
+		s.log.WithGroup("dhcpsrv").Error("PEREGRINE_LEASE_SANITY not all leases could be checked", "error", err)
+	}
 }
 
 // applyLocked is Apply for a caller that holds reload.

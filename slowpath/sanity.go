@@ -59,17 +59,22 @@ func (c *sanity) done() {
 }
 
 // checkLeases applies lease-checks to the leases that were loaded, before anybody
-// is served. What it changes is durable when it returns.
-func (s *Server) checkLeases() error {
+// is served, and again when another configuration is given, as Kea does, which
+// then reads its lease file anew. What it changes is durable when it returns; what
+// a client or a command changes meanwhile is left to them.
+func (s *Server) checkLeases(snap *config.Snapshot) error {
+	if s.store == nil {
+		return nil
+	}
 	t := &taker{w: s.store.NewWriter("lease-checks")}
 	defer t.w.Retire()
-	d := s.opt.Snapshot.Dhcp4
+	d := snap.Dhcp4
 	var err error
 	if c := (&sanity{mode: d.SanityChecks.LeaseChecks, log: s.log.WithGroup("dhcpsrv")}); d.LeaseDatabase.Persist && c.mode != "none" {
 		err = c.check4(s.table, d, t)
 	}
 	if x := s.six; err == nil && x != nil && x.persist {
-		d := s.opt.Snapshot.Dhcp6
+		d := snap.Dhcp6
 		if c := (&sanity{mode: d.LeaseChecks, log: s.opt.Log6.WithGroup("dhcpsrv")}); c.mode != "none" {
 			err = c.check6(x.table, d, t)
 		}
@@ -117,7 +122,7 @@ func (c *sanity) check4(table *lease.Table, d *config.Dhcp4, t *taker) error {
 				c.deleted++
 				err = t.put(func() (lease.Commit, error) { return table.Delete(l.Addr, l.Version, t.w) })
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, lease.ErrConflict) {
 				return fmt.Errorf("check lease %v: %w", l.Addr, err)
 			}
 		}
@@ -170,7 +175,7 @@ func (c *sanity) check6(table *lease6.Table, d *config.Dhcp6, t *taker) error {
 				c.deleted++
 				err = t.put(func() (lease.Commit, error) { return table.Delete(l.Addr, l.Version, t.w) })
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, lease.ErrConflict) {
 				return fmt.Errorf("check lease %v: %w", addr, err)
 			}
 		}

@@ -102,9 +102,24 @@ func TestLeaseChecks(t *testing.T) {
 				if l := strings.Join(kinds, " "); l != c.logged {
 					t.Errorf("logged %q, want %q", l, c.logged)
 				}
-				b = newBed(t, text("none", subnets(v6, 1, 9, 8)), Options{})
+				b = newBed(t, text("none", subnets(v6, 1, 9, 8)), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 				if got := shown(); got != c.want {
 					t.Errorf("after another start subnets of the leases %s, want %s", got, c.want)
+				}
+				// While it runs.
+				log.Reset()
+				if err := b.s.Apply(parse(t, text(c.mode, subnets(v6, 1, 9, 8)))); err != nil {
+					t.Fatal(err)
+				}
+				still := strings.Count(c.logged, "FAIL") - strings.Count(c.logged, "DISCARD") // of those that were left
+				if got, n := shown(), strings.Count(log.String(), "DHCPSRV_LEASE_SANITY_"); got != c.want || n != still {
+					t.Errorf("after a reload subnets of the leases %s, want %s; %d lines, want %d", got, c.want, n, still)
+				}
+				if err := b.s.Apply(parse(t, text("del", subnets(v6, 6, 7, 8)))); err != nil {
+					t.Fatal(err)
+				}
+				if n := b.s.table.Len() + b.s.table6.Len(); n != 0 {
+					t.Errorf("%d leases of subnets that are gone", n)
 				}
 				b.close()
 			})
