@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -96,7 +97,7 @@ func TestDhclient6(t *testing.T) {
 		// 10 s (RFC 8415 §18.2.4); until then it is time to ask anybody.
 		b.p.kill()
 		seen = len(p.text())
-		p.waitFor(&seen, `XMT: Renew on `+clientIf)
+		p.waitFor(&seen, `XMT: (Renew|Rebind) on `+clientIf)
 		b.again6()
 		p.waitFor(&seen, `event=REBIND6 (ip=`+addr+`|prefix=`+prefix+`)`)
 		p.waitFor(&seen, `event=(REBIND6|RENEW6) (ip=`+addr+`|prefix=`+prefix+`)`)
@@ -234,6 +235,15 @@ func (n *netNS) addresses6(t *testing.T, name string) (out []string) {
 	return out
 }
 
+func atoi(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func readFile(t *testing.T, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -318,7 +328,7 @@ func TestISCRelay6(t *testing.T) {
 	b.wantLeases6(1, 1)
 	b.p.kill()
 	seen = len(p.text())
-	p.waitFor(&seen, `XMT: Renew on `+clientIf)
+	p.waitFor(&seen, `XMT: (Renew|Rebind) on `+clientIf)
 	b.again6()
 	p.waitFor(&seen, `event=REBIND6 (ip=2001:db8:88::1:|prefix=2001:db8:9000:)`)
 	if n := b.stat6("subnet[88].assigned-nas"); n != 1 {
@@ -339,14 +349,21 @@ func TestPerfdhcp6(t *testing.T) {
 	b := newBed6(t)
 	perfdhcp := lookProgram(t, "perfdhcp", "kea-admin")
 	b.start6(b.newConf6("auto"))
-	// It answers for what comes within the drop time, which no busy machine needs.
 	p := spawn(t, b.cli, filepath.Join(b.dir, "perfdhcp.log"), perfdhcp, "-6", "-l", clientIf, "-e", "address-and-prefix",
 		"-r", "200", "-R", "100", "-n", "300", "-d", "20", "-W", "1000000")
-	if code := p.wait(); code != 0 {
+	// On a busy machine it is late, sends some more than it was told, and loses
+	// some answers, which is status 3.
+	if code := p.wait(); code != 0 && code != 3 {
 		t.Errorf("exit status %d\n%s", code, p.text())
 	}
-	if got := regexp.MustCompile(`received packets: (\d+)`).FindAllStringSubmatch(p.text(), -1); len(got) != 2 || got[0][1] != "300" || got[1][1] != "300" {
-		t.Errorf("it has %v, want 300 ADVERTISEs and 300 REPLYs\n%s", got, p.text())
+	got := regexp.MustCompile(`sent packets: (\d+)\s+received packets: (\d+)`).FindAllStringSubmatch(p.text(), -1)
+	for _, g := range got {
+		if sent, received := atoi(t, g[1]), atoi(t, g[2]); sent < 250 || received < sent*9/10 {
+			t.Errorf("%d packets sent, %d answered", sent, received)
+		}
+	}
+	if len(got) != 2 || t.Failed() {
+		t.Errorf("its report:\n%s", p.text())
 	}
 	if n := b.stat6("assigned-nas"); n == 0 || n > 100 || b.stat6("assigned-pds") != n {
 		t.Errorf("%d addresses and %d prefixes of 100 clients", n, b.stat6("assigned-pds"))
@@ -366,19 +383,19 @@ func TestDhcpgun6(t *testing.T) {
 		scenario string
 		more     []string
 	}{{"sarr", nil}, {"sarr", []string{"-e", "address-and-prefix"}}, {"renew6", nil}} {
-		args := append([]string{gun, "-6", "-A", "1", "-l", clientIf, "--xdp", "--scenario", x.scenario, "-R", "200", "-n", "200", "-r", "500", "-d", "20"}, x.more...)
+		// So many under way that no ring is too short, however busy the machine is.
+		args := append([]string{gun, "-6", "-A", "1", "-l", clientIf, "--xdp", "--scenario", x.scenario, "-R", "200", "-n", "200", "--window", "32", "-d", "60"}, x.more...)
 		p := spawn(t, b.cli, filepath.Join(b.dir, "dhcpgun.log"), append(args, serverIP6)...)
 		if code := p.wait(); code != 0 {
 			t.Errorf("%s: exit status %d\n%s", x.scenario, code, p.text())
 		}
 	}
-	// Each run has DUIDs of its own. A busy machine loses packets, and dhcpgun does
-	// not send them again: how many is not what is tested here.
-	if na, pd := b.stat6("assigned-nas"), b.stat6("assigned-pds"); na < 300 || na > 600 || pd < 100 || pd > 200 {
-		t.Errorf("%d addresses and %d prefixes are assigned, of 600 and 200", na, pd)
+	// Each run has DUIDs of its own.
+	if na, pd := b.stat6("assigned-nas"), b.stat6("assigned-pds"); na != 600 || pd != 200 {
+		t.Errorf("%d addresses and %d prefixes are assigned, want 600 and 200", na, pd)
 	}
-	if n := b.stat6("pkt6-renew-received"); n == 0 || n > 200 {
-		t.Errorf("%d RENEWs are counted, of 200", n)
+	if n := b.stat6("pkt6-renew-received"); n != 200 {
+		t.Errorf("%d RENEWs are counted, want 200", n)
 	}
 	b.p.terminate()
 }

@@ -107,7 +107,7 @@ func (c *crowd6) once(relay int, m *dhcpv6.Message, wait time.Duration) *dhcpv6.
 }
 
 // turn is one client's try to get leases or to keep them.
-func (c *crowd6) turn(relay int, client uint32, wait time.Duration) {
+func (c *crowd6) turn(relay int, client uint32, wait time.Duration) (answered bool) {
 	c.mu.Lock()
 	had := c.had[client]
 	c.mu.Unlock()
@@ -116,19 +116,19 @@ func (c *crowd6) turn(relay int, client uint32, wait time.Duration) {
 		s, err := dhcpv6.NewMessage(dhcpv6.WithClientID(duid6(client)), dhcpv6.WithIAID([4]byte{0, 0, 0, 1}),
 			dhcpv6.WithIAPD([4]byte{0, 0, 0, 1}))
 		if err != nil {
-			return
+			return false
 		}
 		a := c.once(relay, s, wait)
 		if a == nil || a.MessageType != dhcpv6.MessageTypeAdvertise {
-			return
+			return false
 		}
 		if m, err = dhcpv6.NewRequestFromAdvertise(a); err != nil {
-			return
+			return false
 		}
 	} else {
 		var err error
 		if m, err = dhcpv6.NewMessage(); err != nil {
-			return
+			return false
 		}
 		m.MessageType = dhcpv6.MessageTypeRenew
 		for _, o := range had.Options.Options {
@@ -140,9 +140,10 @@ func (c *crowd6) turn(relay int, client uint32, wait time.Duration) {
 	}
 	r := c.once(relay, m, wait)
 	if r == nil || r.MessageType != dhcpv6.MessageTypeReply {
-		return
+		return false
 	}
 	c.promised(client, r)
+	return true
 }
 
 // promised notes a REPLY.
@@ -171,7 +172,7 @@ func (c *crowd6) run(first, n uint32, seed uint64, stop <-chan struct{}) (join f
 	of := uint32(len(c.relays))
 	for g := range of {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(seed, uint64(g)))
+			r, wait := rand.New(rand.NewPCG(seed, uint64(g))), firstWait
 			for {
 				select {
 				case <-stop:
@@ -179,7 +180,7 @@ func (c *crowd6) run(first, n uint32, seed uint64, stop <-chan struct{}) (join f
 				default:
 				}
 				// Each goroutine has its own clients, so that a client is one at a time.
-				c.turn(int(g), (first/of+r.Uint32N(n/of))*of+g, 150*time.Millisecond)
+				wait = nextWait(wait, c.turn(int(g), (first/of+r.Uint32N(n/of))*of+g, wait))
 			}
 		})
 	}

@@ -36,9 +36,7 @@ func (b *bed) startAgent(sockets object) *process {
 		b.t.Fatal(err)
 	}
 	config := b.file("agent.json", string(text), 0o600)
-	b.t.Setenv("KEA_PIDFILE_DIR", b.dir)
-	b.t.Setenv("KEA_LOCKFILE_DIR", b.dir)
-	p := spawn(b.t, b.srv, filepath.Join(b.dir, "agent.log"), agent, "-c", config)
+	p := spawn(b.t, b.srv, filepath.Join(b.dir, "agent.log"), "/usr/bin/env", "KEA_PIDFILE_DIR="+b.dir, "KEA_LOCKFILE_DIR="+b.dir, agent, "-c", config)
 	seen := 0
 	p.waitFor(&seen, `CTRL_AGENT_STARTED|CTRL_AGENT_HTTP_SERVICE_STARTED`)
 	return p
@@ -65,6 +63,7 @@ func (b *bed) throughAgent(request string) (status int, answers []agentAnswer, b
 // and kea-shell as they do to Kea's own daemons, for both families of one
 // process.
 func TestControlAgent(t *testing.T) {
+	t.Parallel()
 	lookProgram(t, "kea-ctrl-agent", "kea-ctrl-agent")
 	shell := lookProgram(t, "kea-shell", "kea-ctrl-agent")
 	b := newBed6(t)
@@ -143,7 +142,7 @@ func TestControlAgent(t *testing.T) {
 // shell runs kea-shell in the server's namespace.
 func (b *bed) shell(shell, stdin string, args ...string) (r result) {
 	b.t.Helper()
-	cmd := exec.Command(shell, append([]string{"--host", "127.0.0.1", "--timeout", "30"}, args...)...)
+	cmd := exec.Command(shell, append([]string{"--host", "127.0.0.1", "--timeout", "90"}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out, errs strings.Builder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
@@ -155,6 +154,7 @@ func (b *bed) shell(shell, stdin string, args ...string) (r result) {
 
 // TestKeaShellWithoutAgent: kea-shell and Peregrine's own HTTP socket.
 func TestKeaShellWithoutAgent(t *testing.T) {
+	t.Parallel()
 	shell := lookProgram(t, "kea-shell", "kea-ctrl-agent")
 	b := newBed(t)
 	c := b.newConf("socket")
@@ -186,6 +186,7 @@ func TestKeaShellWithoutAgent(t *testing.T) {
 
 // TestStorkFindsTheServer: what Stork's agent looks at when it lists processes.
 func TestStorkFindsTheServer(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	b.write(b.newConf("socket"))
 	kea := program(t, "kea-dhcp4")

@@ -171,7 +171,7 @@ func (b *bed) ledger(frames float64, xdp bool) {
 		if received != sent+dropped || received != rx {
 			return false
 		}
-		return !xdp || steered == xskRx+xskLost && exits >= frames && exits <= frames+50
+		return !xdp || steered == xskRx+xskLost && exits >= frames-float64(b.lost()) && exits <= frames+50
 	}
 	for deadline := time.Now().Add(patience); !balanced(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -342,7 +342,7 @@ func TestHostileControlClients(t *testing.T) {
 	mac := netiotest.ClientMAC(1)
 	addr := w.lease(mac).View.YIAddr()
 	dial := func() net.Conn {
-		c, err := (&net.Dialer{Timeout: time.Second}).Dial("unix", b.socket)
+		c, err := (&net.Dialer{Timeout: patience}).Dial("unix", b.socket)
 		if err != nil {
 			return nil // refused: that is an answer, too
 		}
@@ -350,11 +350,14 @@ func TestHostileControlClients(t *testing.T) {
 	}
 	serves := func(what string) {
 		t.Helper()
-		if a := w.once(netiotest.Renew(mac, addr, serverIP), 5*time.Second); a == nil || a.View.Type() != dhcp4.MsgAck {
+		if a := w.once(netiotest.Renew(mac, addr, serverIP), patience); a == nil || a.View.Type() != dhcp4.MsgAck {
 			t.Errorf("%s: a renewal is not answered\n%s", what, b.why())
 		}
 	}
-	before := rssKiB(t, b.p.pid())
+	// What the Go heap has had from the system: resident memory holds the race
+	// detector's as well, which is several times that.
+	heapMiB := func() int { return int(b.metrics().sum("go_memstats_heap_sys_bytes")) >> 20 }
+	before := heapMiB()
 
 	// Too large, in every shape.
 	for _, junk := range []struct {
@@ -421,10 +424,10 @@ func TestHostileControlClients(t *testing.T) {
 		return len(l)
 	}
 	until(t, "connections to be closed", func() bool { return fds() < 100 })
-	if after := rssKiB(t, b.p.pid()); after > before+600<<10 {
-		t.Errorf("resident memory grew from %d to %d KiB", before, after)
+	if after := heapMiB(); before == 0 || after > before+600 {
+		t.Errorf("the heap grew from %d to %d MiB", before, after)
 	} else {
-		t.Logf("resident memory %d KiB before, %d KiB after", before, after)
+		t.Logf("heap of %d MiB before, %d MiB after", before, after)
 	}
 	b.p.terminate()
 }

@@ -29,6 +29,7 @@ func loadGenerator(t testing.TB) string {
 // address of somebody else or one that is reserved, and afterwards leases and
 // statistics agree.
 func TestChangesUnderLoad(t *testing.T) {
+	t.Parallel()
 	b := newBed(t)
 	c := b.newConf("auto")
 	c.dhcp4["hooks-libraries"] = hookLibraries("lease_cmds", "host_cmds", "subnet_cmds", "class_cmds", "stat_cmds")
@@ -47,7 +48,7 @@ func TestChangesUnderLoad(t *testing.T) {
 	report := filepath.Join(b.dir, "gun.json")
 	log := filepath.Join(b.dir, "gun.log")
 	gun := spawn(t, b.cli, log, loadGenerator(t), "-4", "-l", relayIP.String(), "-r", "250", "-R", fmt.Sprint(clients), "-n", fmt.Sprint(clients), "-n", fmt.Sprint(clients),
-		"-d", "20", "-d", "20", "-W", "20000000", "-u", "-x", "e", "--pools", "10.77.1.0-10.77.16.255", "--json", report, serverIP.String())
+		"-d", "60", "-d", "60", "-W", "20000000", "-u", "-x", "e", "--pools", "10.77.1.0-10.77.16.255", "--json", report, serverIP.String())
 
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -64,8 +65,10 @@ func TestChangesUnderLoad(t *testing.T) {
 			ran[name]++
 		}
 	}
-	if code := gun.wait(); code != 0 {
-		t.Errorf("dhcpgun: exit status %d\n%s", code, gun.text())
+	// What the wire itself loses on a busy machine is no fault of the server's.
+	lost := b.lost() + int(b.metrics().sum("peregrine_ring_dropped_packets_total"))
+	if code := gun.wait(); code != 0 && (code != 3 || lost == 0) {
+		t.Errorf("dhcpgun: exit status %d, %d packets lost\n%s", code, lost, gun.text())
 	}
 	t.Logf("%d commands, of them with effect: %v", done, ran)
 	for _, name := range []string{"subnet4-add", "subnet4-del", "subnet4-delta-add", "class-add", "class-del", "reservation-add", "reservation-del"} {
@@ -84,14 +87,13 @@ func TestChangesUnderLoad(t *testing.T) {
 	if err != nil || len(result.Exchanges) < 2 {
 		t.Fatalf("dhcpgun's report: %v in %.500s", err, text)
 	}
-	for i, x := range result.Exchanges[:2] {
-		if x.Sent != clients || x.Received != clients {
-			t.Errorf("exchange %d: %d sent, %d answered, want %d", i, x.Sent, x.Received, clients)
-		}
+	discover, request := result.Exchanges[0], result.Exchanges[1]
+	if missing := clients - int(request.Received); discover.Sent != clients || request.Sent != discover.Received || missing > lost {
+		t.Errorf("%d DISCOVERs sent, %d answered, %d REQUESTs sent, %d answered; the wire has lost %d", discover.Sent, discover.Received, request.Sent, request.Received, lost)
 	}
 	leases := b.leases()
-	if len(leases) != clients {
-		t.Errorf("%d leases of %d clients", len(leases), clients)
+	if n := uint64(len(leases)); n < request.Received || n > request.Sent {
+		t.Errorf("%d leases of %d clients, %d of which had their REQUEST answered", n, clients, request.Received)
 	}
 	for i := range kept {
 		if l, there := leases[keptAddr(i)]; there {
@@ -105,8 +107,8 @@ func TestChangesUnderLoad(t *testing.T) {
 		Set struct{ Rows [][]int64 } `json:"result-set"`
 	}
 	b.command("stat-lease4-get", object{"subnet-id": 1}, &table)
-	if len(table.Set.Rows) != 1 || table.Set.Rows[0][3] != clients {
-		t.Errorf("statistics of the subnet: %v, want %d assigned", table.Set.Rows, clients)
+	if len(table.Set.Rows) != 1 || table.Set.Rows[0][3] != int64(len(leases)) {
+		t.Errorf("statistics of the subnet: %v, want %d assigned", table.Set.Rows, len(leases))
 	}
 	b.p.terminate()
 	if bytes.Contains([]byte(b.p.text()), []byte("DATA RACE")) {

@@ -58,7 +58,7 @@ func (c *crowd) leaseOf(mac netiotest.MAC) (dhcp4.IPv4, bool) {
 
 // turn is one client's try to have or keep an address; a server that does not
 // answer is no fault here.
-func (c *crowd) turn(mac netiotest.MAC, wait time.Duration) {
+func (c *crowd) turn(mac netiotest.MAC, wait time.Duration) (answered bool) {
 	var a *netiotest.Answer
 	if had, ok := c.leaseOf(mac); ok {
 		a = c.w.once(netiotest.Renew(mac, had, serverIP), wait)
@@ -77,6 +77,22 @@ func (c *crowd) turn(mac netiotest.MAC, wait time.Duration) {
 			c.mu.Unlock()
 		}
 	}
+	return a != nil
+}
+
+// A client of a crowd waits for its answer for so long; when none comes, for
+// twice as long the next time.
+const (
+	firstWait = 150 * time.Millisecond
+	lastWait  = 3 * time.Second
+)
+
+// nextWait is how long to wait after a turn.
+func nextWait(wait time.Duration, answered bool) time.Duration {
+	if answered {
+		return max(wait/2, firstWait)
+	}
+	return min(2*wait, lastWait)
 }
 
 // run lets n clients (the row's first..first+n-1) take turns on several
@@ -86,7 +102,7 @@ func (c *crowd) run(first, n uint32, seed uint64, stop <-chan struct{}) (join fu
 	var wg sync.WaitGroup
 	for g := range uint32(goroutines) {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(seed, uint64(g)))
+			r, wait := rand.New(rand.NewPCG(seed, uint64(g))), firstWait
 			for {
 				select {
 				case <-stop:
@@ -94,7 +110,7 @@ func (c *crowd) run(first, n uint32, seed uint64, stop <-chan struct{}) (join fu
 				default:
 				}
 				// Each goroutine has its own clients, so that a client is one at a time.
-				c.turn(netiotest.ClientMAC(first+r.Uint32N(n/goroutines)*goroutines+g), 150*time.Millisecond)
+				wait = nextWait(wait, c.turn(netiotest.ClientMAC(first+r.Uint32N(n/goroutines)*goroutines+g), wait))
 			}
 		})
 	}
@@ -217,9 +233,9 @@ func TestDiskFull(t *testing.T) {
 	fillDisk(t, ballast)
 	// The journal may have some room left in its last page or what it has
 	// preallocated; clients use that up.
-	next := uint32(1000)
+	next, wait := uint32(1000), firstWait
 	until(t, "the disk to be felt", func() bool {
-		crowd.turn(netiotest.ClientMAC(next), 50*time.Millisecond)
+		wait = nextWait(wait, crowd.turn(netiotest.ClientMAC(next), wait))
 		next++
 		return up() == 0
 	})
@@ -244,9 +260,9 @@ func TestDiskFull(t *testing.T) {
 	if n := b.logs(`ERROR .*PEREGRINE_LEASE_STORE`); n != 1 {
 		t.Errorf("%d log lines about the full disk, want one\n%s", n, b.p.text())
 	}
-	if n := b.metrics().sum("peregrine_packets_dropped_total", `reason="journal-f`); n < 10 {
-		t.Errorf("%v packets dropped for want of a journal, want at least 10", n)
-	}
+	until(t, "10 packets to be dropped for want of a journal", func() bool {
+		return b.metrics().sum("peregrine_packets_dropped_total", `reason="journal-f`) >= 10
+	})
 
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)

@@ -35,9 +35,7 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 			}
 			b.addLink()
 			until(t, "the new interface to be served", func() bool { return b.mode() == m.inUse })
-			if status, text := b.ready(); status != 200 {
-				t.Errorf("readyz with the interface: %d %s", status, text)
-			}
+			until(t, "readyz to be 200", func() bool { status, _ := b.ready(); return status == 200 })
 			if s := b.socketStatus(); s.Status != "ready" {
 				t.Errorf("status-get with the interface: sockets %+v", s)
 			}

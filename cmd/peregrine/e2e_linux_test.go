@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +23,7 @@ import (
 	"path/filepath"
 	"regexp"
 	goruntime "runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,6 +42,18 @@ func TestMain(m *testing.M) {
 	if name := filepath.Base(os.Args[0]); name == "peregrine" || strings.HasPrefix(name, "kea-dhcp") {
 		os.Exit(run(name, os.Args[1:], os.Stdout, os.Stderr))
 	}
+	// The race detector waits for a second before a process ends, which would be
+	// most of what the hundreds of them take here.
+	if os.Getenv("GORACE") == "" {
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
+	// Most tests wait for their client's timers nearly all of the time.
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "8")
+	}
 	os.Exit(fastpathtest.Main(m.Run))
 }
 
@@ -54,7 +68,7 @@ const (
 
 	// patience is for what must happen; it is long because the machine may be
 	// busy, and costs nothing when all is well.
-	patience = 30 * time.Second
+	patience = 90 * time.Second
 )
 
 // program gives the program's path under a name.
@@ -167,6 +181,40 @@ func (n *netNS) down(t testing.TB, name string) {
 	if err := n.nl.LinkSetDown(n.link(t, name)); err != nil {
 		t.Fatalf("set %s down: %v", name, err)
 	}
+}
+
+// lost counts the frames that the bed's wire and its clients' UDP sockets have
+// dropped because whoever was to take them was not fast enough.
+func (b *bed) lost() int {
+	b.t.Helper()
+	n := uint64(0)
+	for _, l := range []netlink.Link{b.srv.link(b.t, serverIf), b.cli.link(b.t, clientIf)} {
+		s := l.Attrs().Statistics
+		n += s.TxDropped + s.RxDropped
+	}
+	err := b.cli.in(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/snmp")
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, line := range strings.Split(string(text), "\n") {
+			if fields := strings.Fields(line); len(fields) == 0 || fields[0] != "Udp:" {
+				continue
+			} else if names == nil {
+				names = fields
+			} else if i := slices.Index(names, "RcvbufErrors"); i > 0 && i < len(fields) {
+				more, err := strconv.ParseUint(fields[i], 10, 64)
+				n += more
+				return err
+			}
+		}
+		return errors.New("no Udp RcvbufErrors in net/snmp")
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return int(n)
 }
 
 func (n *netNS) addr(t testing.TB, name, cidr string, f func(netlink.Link, *netlink.Addr) error) {

@@ -10,7 +10,7 @@ import (
 
 // shortTimers makes clients renew after 2 s and rebind after 5 s.
 func (c *conf) shortTimers() {
-	c.dhcp4["valid-lifetime"], c.dhcp4["renew-timer"], c.dhcp4["rebind-timer"] = 60, 2, 5
+	c.dhcp4["valid-lifetime"], c.dhcp4["renew-timer"], c.dhcp4["rebind-timer"] = 600, 2, 5
 	c.dhcp4["cache-threshold"] = 0.0 // every renewal is stored
 }
 
@@ -110,7 +110,8 @@ mkdir -p /run/dhcpcd
 exec "$@"
 `
 
-func (b *bed) dhcpcd(log string) (p *process, path string) {
+// dhcpcd starts one with more lines of configuration.
+func (b *bed) dhcpcd(log string, more ...string) (p *process, path string) {
 	b.t.Helper()
 	dhcpcd := lookProgram(b.t, "dhcpcd", "dhcpcd5")
 	unshare := lookProgram(b.t, "unshare", "util-linux")
@@ -118,7 +119,7 @@ func (b *bed) dhcpcd(log string) (p *process, path string) {
 		b.t.Skip("dhcpcd keeps its state elsewhere than in /var/lib/dhcpcd")
 	}
 	conf := filepath.Join(b.dir, "dhcpcd.conf")
-	if err := os.WriteFile(conf, []byte("option subnet_mask, routers\nhostname modem\ntimeout 60\n"), 0o644); err != nil {
+	if err := os.WriteFile(conf, []byte("option subnet_mask, routers\nhostname modem\ntimeout 60\nnodelay\n"+strings.Join(more, "\n")+"\n"), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 	p = spawn(b.t, b.cli, filepath.Join(b.dir, log), unshare, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c", dhcpcdInside, "sh",
@@ -133,9 +134,9 @@ func TestDhcpcd(t *testing.T) {
 	c := b.newConf("auto")
 	c.shortTimers()
 	b.startWith(c)
-	p, _ := b.dhcpcd("dhcpcd.log")
+	p, _ := b.dhcpcd("dhcpcd.log", "noarp") // probing takes some seconds
 	seen := 0
-	addr := p.waitFor(&seen, clientIf+`: leased (10\.77\.\d+\.\d+) for 60 seconds`)[1]
+	addr := p.waitFor(&seen, clientIf+`: leased (10\.77\.\d+\.\d+) for 600 seconds`)[1]
 	first := b.waitLease(addr, "to be assigned", b.mine)
 	p.waitFor(&seen, clientIf+`: renewing lease of `+addr)
 	second := b.waitLease(addr, "to be renewed", func(l record, found bool) bool { return b.mine(l, found) && l.CLTT > first.CLTT })
