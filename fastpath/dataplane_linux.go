@@ -2,6 +2,7 @@ package fastpath
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,10 +36,16 @@ type Dataplane struct {
 	mu     sync.Mutex // guards everything below
 	opt    Options
 	closed bool
-	links  []linkInfo
-	ports  map[uint32]*port // by interface index
+	links  []Link
+	ports  map[uint32]*port // by index of the device
 	// failed holds why an interface that is selected is not served.
-	failed  map[uint32]*port
+	failed map[uint32]InterfaceStatus
+	// alone are interfaces that are served by UDP sockets of their own, though a
+	// device carries them.
+	alone map[uint32]bool
+	// any4 and any6 are the destinations that are ours on every interface.
+	any4    []uint32
+	any6    [][16]byte
 	nextCPU int
 	// objs is the XDP program, loaded when the first interface wants it.
 	objs    *bpf.Objects
@@ -59,7 +66,8 @@ func Start(ctx context.Context, opt Options) (*Dataplane, error) {
 		opt:    opt,
 		done:   make(chan struct{}),
 		ports:  map[uint32]*port{},
-		failed: map[uint32]*port{},
+		failed: map[uint32]InterfaceStatus{},
+		alone:  map[uint32]bool{},
 	}
 	// Before the first look, so that no change falls in between.
 	w, err := watchLinks()
@@ -137,50 +145,44 @@ func (d *Dataplane) Close() error {
 // reconcile makes what is served equal to what is there and wanted. The error
 // joins what could not be done.
 func (d *Dataplane) reconcile() error {
-	links, err := listLinks()
+	links, err := d.opt.Links.Links()
 	if err != nil {
 		d.opt.Log.Error("PEREGRINE_INTERFACES_NOT_FOLLOWED changes of interfaces are not noticed any more", "error", err)
 		return err
 	}
 	before := d.links
 	d.links = links
-	same := slices.EqualFunc(before, links, func(a, b linkInfo) bool { return sameInterface(a.Interface, b.Interface) })
+	same := slices.EqualFunc(before, links, sameLink)
 	if (!same || !d.told) && d.opt.OnInterfaces != nil {
 		d.opt.OnInterfaces(published(links))
 	}
 	d.told = true
 
 	var errs []error
+	d.any4, d.any6 = anyAddrs(links)
+	if !same {
+		errs = append(errs, d.setAnyAddrs())
+	}
+	for i := range d.alone {
+		if l := find(links, i); l == nil || !d.opt.selects(&l.Interface) {
+			delete(d.alone, i)
+		}
+	}
+	plan := d.plan()
 	for i, p := range d.ports {
 		l := find(links, i)
-		why := ""
-		switch {
-		case l == nil:
-			why = "the interface is gone"
-		case l.Name != p.link.Name:
-			why = "the interface was renamed to " + l.Name
-		case !d.opt.selects(&l.Interface):
-			why = "the interface is not configured any more"
-		case !p.serves(d.opt.families(&l.Interface)):
-			why = "other address families are served on it"
-		case p.queues > 0 && l.rxQueues != p.queues:
-			why = fmt.Sprintf("the interface has %d queues, not %d", l.rxQueues, p.queues)
-		case p.attached != nil && l.xdpProgram == 0:
-			why = "the XDP program was detached"
-		case p.attached != nil && len(d.vlansOver(i)) > 0:
-			why = "a VLAN interface over it is served as well"
-		case p.underVLAN && len(d.vlansOver(i)) == 0:
-			why = "no VLAN interface over it is served any more"
-		}
-		if why != "" {
+		if why := d.outdated(p, l, plan[i]); why != "" {
 			p.close()
 			delete(d.ports, i)
 			d.opt.Log.Info("PEREGRINE_INTERFACE_CLOSED", "interface", p.link.Name, "reason", why)
 			continue
 		}
 		p.link.Interface = l.Interface
-		if !same {
-			if err := p.setAddrs(); err != nil {
+		changed, err := d.update(p, plan[i])
+		errs = append(errs, err)
+		if changed || !same || p.tagged != d.opt.ServeTagged {
+			p.tagged = d.opt.ServeTagged
+			if err := p.setTables(); err != nil {
 				d.opt.Log.Error("PEREGRINE_INTERFACE_ADDRESSES cannot tell the XDP program the addresses of an interface", "interface", p.link.Name, "error", err)
 				errs = append(errs, err)
 			}
@@ -191,30 +193,162 @@ func (d *Dataplane) reconcile() error {
 			delete(d.failed, i)
 		}
 	}
-	for i := range links {
-		l := &links[i]
-		if d.ports[l.Index] != nil || !d.opt.selects(&l.Interface) || !l.Up {
-			continue
-		}
-		p, err := d.openPort(*l)
-		if err != nil {
-			errs = append(errs, err)
-			if old := d.failed[l.Index]; old == nil || !slices.Equal(old.reasons, p.reasons) {
-				d.opt.Log.Error("DHCP4_OPEN_SOCKET_FAIL interface is not served", "interface", l.Name, "reasons", strings.Join(p.reasons, "; "))
-			}
-			d.failed[l.Index] = p
-			continue
-		}
-		delete(d.failed, l.Index)
-		d.ports[l.Index] = p
-		st := p.status()
-		d.opt.Log.Info("PEREGRINE_INTERFACE_SERVED", "interface", l.Name, "mode", st.Mode, "zero-copy", st.ZeroCopy,
-			"queues", st.Queues, "workers", st.Sockets, "reasons", strings.Join(st.Reasons, "; "))
+	again, err := d.openPlanned(plan)
+	errs = append(errs, err)
+	if again {
+		_, err := d.openPlanned(d.plan())
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-func find(links []linkInfo, index uint32) *linkInfo {
+// outdated says why a port cannot go on, "" if it can. l is its device now, nil if
+// gone; members are what it is to carry.
+func (d *Dataplane) outdated(p *port, l *Link, members []*Link) string {
+	switch {
+	case l == nil:
+		return "the interface is gone"
+	case l.Name != p.link.Name:
+		return "the interface was renamed to " + l.Name
+	case len(members) == 0 && !p.waits():
+		return "the interface is not configured any more"
+	case p.queues > 0 && l.RXQueues != p.queues:
+		return fmt.Sprintf("the interface has %d queues, not %d", l.RXQueues, p.queues)
+	case p.attached != nil && l.XDPProgram == 0:
+		return "the XDP program was detached"
+	case p.attached != nil && p.tagsLost && len(d.vlansOver(l.Index)) > 0:
+		return "there is a VLAN interface over it, whose tags XDP does not see"
+	case p.noXDP && len(d.vlansOver(l.Index)) == 0:
+		return "there is no VLAN interface over it any more"
+	}
+	four, six := false, false
+	for _, m := range members {
+		f, s := d.opt.families(&m.Interface)
+		four, six = four || f, six || s
+	}
+	for i, x := range p.members {
+		if p.isDown(i) {
+			four, six = four || x.four, six || x.six
+		}
+	}
+	if four != p.four || six != p.six {
+		return "other address families are served on it"
+	}
+	return ""
+}
+
+// isDown says whether a member is only down for now: it keeps its place.
+func (p *port) isDown(index uint32) bool {
+	l := find(p.d.links, index)
+	return l != nil && !l.Up && l.Name == p.members[index].link.Name && p.d.opt.selects(&l.Interface)
+}
+
+// waits says whether the port has members that are down for now.
+func (p *port) waits() bool {
+	for i := range p.members {
+		if p.isDown(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// update makes the port's members those wanted, and reports whether any came, went
+// or changed.
+func (d *Dataplane) update(p *port, want []*Link) (changed bool, err error) {
+	var errs []error
+	for i, x := range p.members {
+		if p.isDown(i) {
+			continue
+		}
+		at := slices.IndexFunc(want, func(l *Link) bool { return l.Index == i })
+		if at >= 0 {
+			four, six := d.opt.families(&want[at].Interface)
+			if want[at].Name == x.link.Name && four == x.four && six == x.six {
+				x.link.Interface = want[at].Interface
+				continue
+			}
+		}
+		errs = append(errs, x.closeGuards())
+		delete(p.members, i)
+		changed = true
+		if i != p.link.Index {
+			d.opt.Log.Info("PEREGRINE_INTERFACE_CLOSED", "interface", x.link.Name, "reason", "the interface is gone, or not configured any more")
+		}
+	}
+	for _, l := range want {
+		if p.members[l.Index] != nil {
+			continue
+		}
+		four, six := d.opt.families(&l.Interface)
+		x := &member{link: *l, four: four, six: six}
+		if err := x.openGuards(&d.opt); err != nil {
+			errs = append(errs, x.closeGuards(), d.fail(*l, []string{err.Error()}, err))
+			continue
+		}
+		p.members[l.Index] = x
+		changed = true
+		delete(d.failed, l.Index)
+		d.served(p, x)
+	}
+	return changed, errors.Join(errs...)
+}
+
+// fail keeps and logs why an interface is not served, unless that is known.
+func (d *Dataplane) fail(l Link, reasons []string, err error) error {
+	if old, ok := d.failed[l.Index]; !ok || !slices.Equal(old.Reasons, reasons) {
+		d.opt.Log.Error("DHCP4_OPEN_SOCKET_FAIL interface is not served", "interface", l.Name, "reasons", strings.Join(reasons, "; "))
+	}
+	d.failed[l.Index] = InterfaceStatus{Name: l.Name, Index: l.Index, Reasons: reasons}
+	return err
+}
+
+// served logs that an interface is served from now on.
+func (d *Dataplane) served(p *port, x *member) {
+	st := p.status(x)
+	attrs := []any{"interface", st.Name, "mode", st.Mode, "zero-copy", st.ZeroCopy, "queues", st.Queues, "workers", st.Sockets,
+		"reasons", strings.Join(st.Reasons, "; ")}
+	if st.Device != "" {
+		attrs = append(attrs, "device", st.Device)
+	}
+	d.opt.Log.Info("PEREGRINE_INTERFACE_SERVED", attrs...)
+}
+
+// openPlanned opens the devices of the plan that are not served. again says that
+// there is a new plan: a device has UDP sockets only, so each of its members goes
+// by itself.
+func (d *Dataplane) openPlanned(plan map[uint32][]*Link) (again bool, err error) {
+	var errs []error
+	for i := range d.links {
+		l := &d.links[i]
+		members := plan[l.Index]
+		if len(members) == 0 || d.ports[l.Index] != nil {
+			continue
+		}
+		p, err := d.openPort(*l, members)
+		if errors.Is(err, errAlone) {
+			for _, m := range members {
+				d.alone[m.Index] = true
+			}
+			again = true
+			continue
+		}
+		if err != nil {
+			for _, m := range members {
+				errs = append(errs, d.fail(*m, p.reasons, err))
+			}
+			continue
+		}
+		d.ports[l.Index] = p
+		for _, m := range members {
+			delete(d.failed, m.Index)
+			d.served(p, p.members[m.Index])
+		}
+	}
+	return again, errors.Join(errs...)
+}
+
+func find(links []Link, index uint32) *Link {
 	for i := range links {
 		if links[i].Index == index {
 			return &links[i]
@@ -223,16 +357,16 @@ func find(links []linkInfo, index uint32) *linkInfo {
 	return nil
 }
 
-// vlansOver are the VLANs of interface parent that are served by an interface of
-// their own.
-func (d *Dataplane) vlansOver(parent uint32) []uint16 {
-	var out []uint16
-	for i := range d.links {
-		if l := &d.links[i]; l.parent == parent && l.vlan != 0 && d.opt.selects(&l.Interface) {
-			out = append(out, l.vlan)
-		}
+// setAnyAddrs tells the program the addresses that are ours on every interface.
+func (d *Dataplane) setAnyAddrs() error {
+	if d.objs == nil {
+		return nil
 	}
-	return out
+	a4 := make([][4]byte, len(d.any4))
+	for i, a := range d.any4 {
+		binary.BigEndian.PutUint32(a4[i][:], a)
+	}
+	return errors.Join(d.objs.SetAddrs4(bpf.AnyInterface, a4), d.objs.SetAddrs6(bpf.AnyInterface, d.any6))
 }
 
 // loadProgram loads the XDP program unless it is loaded. A failure is remembered
@@ -242,7 +376,7 @@ func (d *Dataplane) loadProgram() error {
 		return d.objsErr
 	}
 	objs, err := bpf.Load(bpf.Options{
-		MaxInterfaces: 1024, MaxSockets: maxSockets, MaxAddrs: 65536,
+		MaxInterfaces: maxInterfaces, MaxVLANs: maxInterfaces, MaxSockets: maxSockets, MaxAddrs: 65536,
 		Port4: d.opt.Port4, Port6: d.opt.Port6,
 	})
 	if err == nil {
@@ -259,6 +393,11 @@ func (d *Dataplane) loadProgram() error {
 		return err
 	}
 	d.objs = objs
+	if err := d.setAnyAddrs(); err != nil {
+		d.unloadProgram()
+		d.objsErr = err
+		return err
+	}
 	return nil
 }
 
@@ -312,7 +451,8 @@ func (d *Dataplane) Apply(opt Options) error {
 			delete(d.ports, i)
 		}
 		d.unloadProgram()
-		d.failed = map[uint32]*port{}
+		d.failed = map[uint32]InterfaceStatus{}
+		d.alone = map[uint32]bool{}
 	} else if d.objs != nil && opt.Limits != d.opt.Limits {
 		if err := d.objs.SetLimits(opt.Limits); err != nil {
 			return err
@@ -355,10 +495,12 @@ func (d *Dataplane) Status() []InterfaceStatus {
 	defer d.mu.Unlock()
 	var out []InterfaceStatus
 	for _, p := range d.ports {
-		out = append(out, p.status())
+		for _, x := range p.members {
+			out = append(out, p.status(x))
+		}
 	}
-	for _, p := range d.failed {
-		out = append(out, p.status())
+	for _, s := range d.failed {
+		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b InterfaceStatus) int {
 		if a.Name < b.Name {

@@ -33,11 +33,13 @@ var (
 
 // echo answers every packet with its mirror image and counts by worker.
 type echo struct {
-	n atomic.Uint64
+	n    atomic.Uint64
+	last atomic.Uint32 // interface of the last packet
 }
 
 func (e *echo) HandleBatch(pkts []netio.Packet, _ int64) {
 	for i := range pkts {
+		e.last.Store(pkts[i].IfIndex)
 		fastpathtest.Echo(pkts[i].Data)
 		pkts[i].Action = netio.Send
 	}
@@ -327,7 +329,7 @@ func TestOddFrames(t *testing.T) {
 			}
 			v, w := pair(t, 1)
 			// The raw socket's frames must keep their tags in line.
-			r := mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Mode: mode, WorkersPerQueue: 2})
+			r := mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Mode: mode, WorkersPerQueue: 2, ServeTagged: true})
 			q := func(dst [4]byte) []byte {
 				return fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, dst, 3, 4)
 			}
@@ -395,7 +397,7 @@ func TestTagsReturn(t *testing.T) {
 				fastpathtest.RequireXDP(t)
 			}
 			v, _ := pair(t, 1)
-			mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Mode: mode, WorkersPerQueue: 1})
+			mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Mode: mode, WorkersPerQueue: 1, ServeTagged: true})
 			conns, err := netio.OpenPacket(netio.PacketOptions{IfIndex: v.Client.Index, Port4: 67}, 1)
 			if err != nil {
 				t.Fatal(err)
@@ -542,57 +544,6 @@ func lastUp(r *rig, name string) (n int) {
 		}
 	}
 	return n
-}
-
-// A VLAN interface that is served gets its VLAN's frames, whatever serves the
-// interface below; each frame is served once.
-func TestVLANInterface(t *testing.T) {
-	fastpathtest.RequireXDP(t)
-	v, w := pair(t, 1)
-	vlan := v.Server.Name + ".5"
-	r := mustRig(t, fastpath.Options{Interfaces: []string{fastpath.AllInterfaces}, WorkersPerQueue: 1})
-	if st := statusOf(t, r, v.Server.Name); st.Mode != fastpath.ModeNative {
-		t.Fatalf("before: %+v", st)
-	}
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.ParentIndex = vlan, int(v.Server.Index)
-	link := &netlink.Vlan{LinkAttrs: attrs, VlanId: 5}
-	if err := netlink.LinkAdd(link); err != nil {
-		t.Skipf("no VLAN interfaces here: %v", err)
-	}
-	if err := netlink.LinkSetUp(link); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(50 * time.Millisecond)
-	if st := statusOf(t, r, vlan); st.Mode != "" {
-		t.Errorf("served without an address: %+v", st)
-	}
-	fastpathtest.AddAddr(t, vlan, "192.0.2.1/24")
-	waitFor(t, "both served", func() bool {
-		return statusOf(t, r, vlan).Mode != "" && statusOf(t, r, v.Server.Name).Mode == fastpath.ModePacket
-	})
-	by := func(prefix string) (n uint64) {
-		for _, ws := range r.d.Workers() {
-			if strings.HasPrefix(ws.Info.Name, prefix+"/") {
-				n += ws.Conn.RxPackets
-			}
-		}
-		return n
-	}
-	q := fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, server, 3, 4)
-	w.Send(t, q)
-	w.Send(t, tagged(q, 0x8100_0005))
-	w.Send(t, tagged(q, 0x8100_0006)) // no interface of its own
-	waitFor(t, "three packets", func() bool { return by(vlan)+by(v.Server.Name) >= 3 })
-	time.Sleep(10 * time.Millisecond)
-	if a, b := by(vlan), by(v.Server.Name); a != 1 || b != 2 {
-		t.Errorf("VLAN interface got %d, the one below %d; want 1 and 2", a, b)
-	}
-	if err := netlink.LinkDel(link); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, "native again", func() bool { return statusOf(t, r, v.Server.Name).Mode == fastpath.ModeNative })
-	exchange(t, v, w, 5)
 }
 
 func TestApply(t *testing.T) {

@@ -17,9 +17,11 @@
 // the UDP socket alone is in use; elsewhere they are counted, by the program as
 // passed (reason fragment) and by the packet socket as refused.
 //
-// A tagged frame is served on the interface it came in on, tag and all, unless a
-// VLAN interface over it is served as well: then it is left to that. Only a packet
-// socket can leave it, so such a lower interface is not served with XDP.
+// A VLAN interface is served from the device below it, by that device's program
+// and sockets: its frames are known by their tags there, and answered with the same
+// tags. The device itself need not be served. Frames of other VLANs are left to the
+// stack (but see Options.ServeTagged). Tags of VLAN 0 carry only a priority and do
+// not count. Where there are only UDP sockets, a VLAN interface has its own.
 package fastpath
 
 import (
@@ -78,6 +80,11 @@ type Options struct {
 	Interfaces6 []string
 	// Port4 and Port6 are the server's UDP ports. 0 means the default.
 	Port4, Port6 uint16
+	// ServeTagged serves a tagged frame of a VLAN that has no interface on the
+	// interface it came in on, and answers with its tags.
+	ServeTagged bool
+	// Links lists the interfaces there are. nil means Kernel.
+	Links LinkTable
 	// UDPOnly uses UDP sockets and nothing else (Kea's dhcp-socket-type udp). It
 	// goes with ModeAuto and ModeSocket and serves IPv4.
 	UDPOnly bool
@@ -120,7 +127,8 @@ type Options struct {
 type WorkerInfo struct {
 	// Name is unique among the workers running: "eth0/2.1" is the second socket
 	// of queue 2, "eth0/packet.0" and "eth0/udp.0" are sockets.
-	Name    string
+	Name string
+	// IfName and IfIndex are the device's.
 	IfName  string
 	IfIndex uint32
 	// Kind is "xsk", "packet" or "udp".
@@ -141,8 +149,11 @@ type InterfaceStatus struct {
 	Mode Mode
 	// ZeroCopy is the mode AF_XDP really uses, as the kernel says.
 	ZeroCopy bool
+	// Device is the interface whose program and sockets serve this one, where that
+	// is another: a VLAN interface's.
+	Device string
 	// Queues is the number of receive queues with AF_XDP sockets, Sockets the
-	// number of workers, all kinds together.
+	// number of workers, all kinds together, of the device.
 	Queues, Sockets int
 	// Reasons say why nothing better is in use, one for each way tried.
 	Reasons []string
@@ -198,6 +209,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.Interfaces, o.Interfaces6 = slices.Clone(o.Interfaces), slices.Clone(o.Interfaces6)
 	o.CPUs = slices.Clone(o.CPUs)
+	if o.Links == nil {
+		o.Links = Kernel{}
+	}
 	return o, nil
 }
 
@@ -225,7 +239,7 @@ func (o *Options) families(i *netio.Interface) (four, six bool) {
 // the loaded program were made with.
 func (o *Options) rebuilds(n *Options) bool {
 	return o.Mode != n.Mode || o.Enable4 != n.Enable4 || o.Enable6 != n.Enable6 ||
-		o.Port4 != n.Port4 || o.Port6 != n.Port6 || o.UDPOnly != n.UDPOnly ||
+		o.Port4 != n.Port4 || o.Port6 != n.Port6 || o.UDPOnly != n.UDPOnly || o.Links != n.Links ||
 		o.WorkersPerQueue != n.WorkersPerQueue || o.Workers != n.Workers || !slices.Equal(o.CPUs, n.CPUs) ||
 		o.SpinNs != n.SpinNs || o.NapNs != n.NapNs || o.MaxHeld != n.MaxHeld || o.HoldTimeoutNs != n.HoldTimeoutNs ||
 		o.BusyPollUs != n.BusyPollUs || o.BusyPollBudget != n.BusyPollBudget ||

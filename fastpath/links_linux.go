@@ -11,23 +11,38 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-dhcp/peregrine/bpf"
 	"github.com/peregrine-dhcp/peregrine/fastpath/xsk"
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
 )
 
-// linkInfo is an interface with what only this package needs to know.
-type linkInfo struct {
+// Link is an interface as the dataplane sees it.
+type Link struct {
 	netio.Interface
-	rxQueues int
-	// xdpProgram is the identifier of the XDP program attached, 0 if none.
-	xdpProgram uint32
-	// parent and vlan are set for a VLAN interface.
-	parent uint32
-	vlan   uint16
+	// RXQueues is how many receive queues it has, at least 1.
+	RXQueues int
+	// XDPProgram is the identifier of the XDP program attached, 0 if none.
+	XDPProgram uint32
+	// Parent is the index of the interface below, for a VLAN interface whose
+	// parent is in this network namespace; otherwise 0. Tag is what its frames
+	// carry there.
+	Parent uint32
+	Tag    bpf.Tag
 }
 
-// listLinks reads all interfaces with their addresses, by index.
-func listLinks() ([]linkInfo, error) {
+// LinkTable lists the interfaces there are.
+type LinkTable interface {
+	// Links returns all interfaces with their addresses, by ascending index. The
+	// caller may keep the list.
+	Links() ([]Link, error)
+}
+
+// Kernel is the LinkTable of the network namespace of the calling thread, by
+// netlink and ethtool.
+type Kernel struct{}
+
+// Links implements LinkTable.
+func (Kernel) Links() ([]Link, error) {
 	var links []netlink.Link
 	var addrs []netlink.Addr
 	var err error
@@ -49,35 +64,38 @@ func listLinks() ([]linkInfo, error) {
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
-	out := make([]linkInfo, 0, len(links))
+	out := make([]Link, 0, len(links))
 	for _, l := range links {
 		a := l.Attrs()
-		i := linkInfo{Interface: netio.Interface{
+		i := Link{Interface: netio.Interface{
 			Index:    uint32(a.Index),
 			Name:     a.Name,
 			MTU:      a.MTU,
 			Up:       a.Flags&net.FlagUp != 0,
 			Loopback: a.Flags&net.FlagLoopback != 0,
-		}, rxQueues: max(1, a.NumRxQueues)}
+		}, RXQueues: max(1, a.NumRxQueues)}
 		if len(a.HardwareAddr) == 6 {
 			copy(i.MAC[:], a.HardwareAddr)
 		}
 		if a.Xdp != nil && a.Xdp.Attached {
-			i.xdpProgram = max(1, a.Xdp.ProgId)
+			i.XDPProgram = max(1, a.Xdp.ProgId)
 		}
-		if v, ok := l.(*netlink.Vlan); ok {
-			i.parent, i.vlan = uint32(a.ParentIndex), uint16(v.VlanId)
+		if v, ok := l.(*netlink.Vlan); ok && a.NetNsID < 0 {
+			i.Parent, i.Tag = uint32(a.ParentIndex), bpf.Tag{TPID: uint16(v.VlanProtocol), VID: uint16(v.VlanId)}
+			if i.Tag.TPID == 0 {
+				i.Tag.TPID = unix.ETH_P_8021Q
+			}
 		}
 		// What the driver says is what is in use; the number in the link is what
 		// was allocated.
 		if n, err := xsk.RXQueues(a.Name); err == nil && n > 0 {
-			i.rxQueues = n
+			i.RXQueues = n
 		}
 		out = append(out, i)
 	}
-	slices.SortFunc(out, func(a, b linkInfo) int { return int(a.Index) - int(b.Index) })
+	slices.SortFunc(out, func(a, b Link) int { return int(a.Index) - int(b.Index) })
 	for _, a := range addrs {
-		at, ok := slices.BinarySearchFunc(out, uint32(a.LinkIndex), func(i linkInfo, x uint32) int { return int(i.Index) - int(x) })
+		at, ok := slices.BinarySearchFunc(out, uint32(a.LinkIndex), func(i Link, x uint32) int { return int(i.Index) - int(x) })
 		if !ok || a.IPNet == nil {
 			continue
 		}
@@ -92,7 +110,7 @@ func listLinks() ([]linkInfo, error) {
 }
 
 // published is what others see of the list.
-func published(links []linkInfo) []netio.Interface {
+func published(links []Link) []netio.Interface {
 	out := make([]netio.Interface, len(links))
 	for i := range links {
 		out[i] = links[i].Interface
@@ -100,46 +118,15 @@ func published(links []linkInfo) []netio.Interface {
 	return out
 }
 
+// sameLink says whether nothing changed that others are told of, or that decides
+// who carries a frame.
+func sameLink(a, b Link) bool {
+	return a.Parent == b.Parent && a.Tag == b.Tag && sameInterface(a.Interface, b.Interface)
+}
+
 func sameInterface(a, b netio.Interface) bool {
 	return a.Index == b.Index && a.Name == b.Name && a.MAC == b.MAC && a.MTU == b.MTU && a.Up == b.Up &&
 		a.Loopback == b.Loopback && slices.Equal(a.Addrs4, b.Addrs4) && slices.Equal(a.Addrs6, b.Addrs6)
-}
-
-// destinations4 are the IPv4 destinations taken on interface on: every address of
-// this machine (it answers to all of them on every interface, and a relay may know
-// it by one on a loopback), and the interface's own subnet broadcasts.
-func destinations4(links []linkInfo, on uint32) []uint32 {
-	var out []uint32
-	for i := range links {
-		l := &links[i]
-		for _, p := range l.Addrs4 {
-			if p.Addr>>24 == 127 && l.Index != on {
-				continue
-			}
-			out = append(out, p.Addr)
-			if b, ok := p.Broadcast(); ok && l.Index == on {
-				out = append(out, b)
-			}
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// destinations6 is destinations4 for IPv6; link-local addresses belong to their
-// interface.
-func destinations6(links []linkInfo, on uint32) [][16]byte {
-	var out [][16]byte
-	for i := range links {
-		l := &links[i]
-		for _, p := range l.Addrs6 {
-			if linkLocal := p.Addr[0] == 0xFE && p.Addr[1]&0xC0 == 0x80; (linkLocal || l.Loopback) && l.Index != on {
-				continue
-			}
-			out = append(out, p.Addr)
-		}
-	}
-	return out
 }
 
 // watcher turns netlink notifications into one kind of event: something changed.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf/link"
@@ -20,6 +21,9 @@ import (
 // maxSockets is the size of the XSKMAP, over all interfaces.
 const maxSockets = 4096
 
+// maxInterfaces is the most interfaces that XDP serves, VLAN interfaces included.
+const maxInterfaces = 8192
+
 // worker is one Loop and what it runs on.
 type worker struct {
 	info    WorkerInfo
@@ -28,40 +32,66 @@ type worker struct {
 	loop    *netio.Loop
 }
 
-// port is one interface being served. The Dataplane's mutex guards it.
+// member is an interface that a port serves.
+type member struct {
+	link Link
+	// four and six are the families it is served for.
+	four, six bool
+	guards    []*netio.PortGuard
+}
+
+// port is one device being served, for itself or for VLAN interfaces over it, or
+// both. The Dataplane's mutex guards it.
 type port struct {
 	d        *Dataplane
-	link     linkInfo
+	link     Link
 	mode     Mode
 	zeroCopy bool
 	queues   int // receive queues with AF_XDP sockets
 	reasons  []string
-	// underVLAN says that XDP was not used for the sake of VLAN interfaces.
-	underVLAN bool
+	// members are the interfaces it carries, by index.
+	members map[uint32]*member
+	// four and six are the families of its members together.
+	four, six bool
+	tagged    bool // ServeTagged when its tables were set
+	// tagsLost says that the device takes tags out of frames where XDP does not
+	// see them; noXDP that XDP was not used because of that.
+	tagsLost, noXDP bool
+	// stripping are the features to turn on again in the end.
+	stripping []string
 
 	attached link.Link
-	inTable  bool // the program's tables know the interface
+	config   bpf.InterfaceConfig // but for the families
+	inTable  map[uint32]bool     // members that the program's tables have
+	vlansSet bool
 	base     uint32
 	sockets  uint32 // entries of the XSKMAP from base on
 
 	xqueues []*xsk.Queue
 	packets []*netio.PacketConn
 	udp     []*netio.UDPConn
-	guards  []*netio.PortGuard
-	// four and six are the families it was opened for.
-	four, six bool
-	workers   []*worker
+	table   atomic.Pointer[netio.Members] // of the AF_XDP sockets
+	workers []*worker
 
 	ctx    context.Context // ends the workers
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-// openPort serves an interface in the best way that works and is allowed. The
-// port is returned also with an error, closed, for what it says in reasons.
-func (d *Dataplane) openPort(l linkInfo) (*port, error) {
-	p := &port{d: d, link: l}
-	p.four, p.six = d.opt.families(&l.Interface)
+// errAlone says that a device can only be served by UDP sockets, which each of its
+// members has to have by itself.
+var errAlone = errors.New("VLAN interfaces have UDP sockets of their own")
+
+// openPort serves a device with these members in the best way that works and is
+// allowed. The port is returned also with an error, closed, for what it says in
+// reasons.
+func (d *Dataplane) openPort(l Link, members []*Link) (*port, error) {
+	p := &port{d: d, link: l, members: map[uint32]*member{}, inTable: map[uint32]bool{}}
+	for _, m := range members {
+		four, six := d.opt.families(&m.Interface)
+		p.members[m.Index] = &member{link: *m, four: four, six: six}
+		p.four, p.six = p.four || four, p.six || six
+	}
 	type way struct {
 		mode Mode
 		open func() error
@@ -76,7 +106,7 @@ func (d *Dataplane) openPort(l linkInfo) (*port, error) {
 		err := fmt.Errorf("serve %s in mode %s: a loopback interface has UDP sockets only", l.Name, d.opt.Mode)
 		p.reasons = append(p.reasons, err.Error())
 		return p, err
-	case l.Loopback, d.opt.UDPOnly:
+	case l.Loopback, d.opt.UDPOnly, d.alone[l.Index]:
 		ways = []way{udp}
 	case d.opt.Mode == ModeNative:
 		ways = []way{native}
@@ -138,12 +168,12 @@ func (p *port) openXDP(mode Mode) error {
 	if err := d.loadProgram(); err != nil {
 		return err
 	}
-	if id := p.link.xdpProgram; id != 0 {
+	if id := p.link.XDPProgram; id != 0 {
 		return fmt.Errorf("another XDP program (id %d) is attached; it is left alone", id)
 	}
-	if vids := d.vlansOver(p.link.Index); len(vids) > 0 {
-		p.underVLAN = true
-		return fmt.Errorf("VLAN %d has an interface of its own that is served; the XDP program would take its frames", vids[0])
+	if err := p.keepTags(); err != nil {
+		p.noXDP = true
+		return err
 	}
 	// First, so that the port is known to be ours before anything is attached.
 	if err := p.openGuards(); err != nil {
@@ -158,7 +188,7 @@ func (p *port) openXDP(mode Mode) error {
 	if err != nil {
 		return fmt.Errorf("attach XDP program: %w", err)
 	}
-	queues := p.link.rxQueues
+	queues := p.link.RXQueues
 	perQueue := d.workersPerQueue(queues)
 	p.sockets = uint32(queues * perQueue)
 	var ok bool
@@ -167,6 +197,7 @@ func (p *port) openXDP(mode Mode) error {
 		return fmt.Errorf("find room for %d sockets: the table has %d for all interfaces", queues*perQueue, maxSockets)
 	}
 	o := &d.opt
+	p.table.Store(p.netioMembers())
 	p.zeroCopy = true
 	for q := range queues {
 		xo := xsk.Options{
@@ -190,7 +221,8 @@ func (p *port) openXDP(mode Mode) error {
 			if err != nil {
 				return err
 			}
-			if err := p.newWorker(s, info, pressure.Set); err != nil {
+			conn := &tagConn{Socket: s, members: &p.table}
+			if err := p.newWorker(conn, info, pressure.Set); err != nil {
 				return err
 			}
 			if err := d.objs.SetSocket(index, s.FD()); err != nil {
@@ -205,14 +237,8 @@ func (p *port) openXDP(mode Mode) error {
 	if err := p.openPacketSockets(1); err != nil {
 		return err
 	}
-	p.inTable = true
-	if err := p.setAddrs(); err != nil {
-		return err
-	}
-	return d.objs.SetInterface(p.link.Index, bpf.InterfaceConfig{
-		Base: p.base, Queues: uint32(queues), SocketsPerQueue: uint32(perQueue),
-		Enabled4: p.four, Enabled6: p.six, Tagged: true,
-	})
+	p.config = bpf.InterfaceConfig{Base: p.base, Queues: uint32(queues), SocketsPerQueue: uint32(perQueue)}
+	return p.setTables()
 }
 
 // queueReleaseTime is how long a queue that is busy is tried again.
@@ -228,6 +254,31 @@ func openQueue(o xsk.Options) (*xsk.Queue, error) {
 			return q, err
 		}
 	}
+}
+
+// keepTags sees to it that VLAN tags are still in the frames when XDP gets them:
+// many devices take them out before. Without VLAN interfaces that is tolerated
+// where it cannot be changed.
+func (p *port) keepTags() error {
+	var errs []error
+	for _, f := range []string{xsk.FeatureStripCTag, xsk.FeatureStripSTag} {
+		changed, err := xsk.SetFeature(p.link.Name, f, false)
+		if err != nil {
+			errs = append(errs, err)
+		} else if changed {
+			p.stripping = append(p.stripping, f)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	p.tagsLost = true
+	err := fmt.Errorf("VLAN tags are taken out before XDP sees them: %w", errors.Join(errs...))
+	if len(p.d.vlansOver(p.link.Index)) > 0 {
+		return err
+	}
+	p.reasons = append(p.reasons, err.Error())
+	return nil
 }
 
 // openPacket serves with AF_PACKET sockets alone.
@@ -253,10 +304,9 @@ func (p *port) openPacketSockets(n int) error {
 		return err
 	}
 	// Before the workers: they must not answer what belongs to another host.
-	if err := p.setAddrs(); err != nil {
-		return err
-	}
+	table := p.netioMembers()
 	for i, c := range p.packets {
+		c.SetMembers(table)
 		info := WorkerInfo{Name: fmt.Sprintf("%s/packet.%d", p.link.Name, i), Kind: "packet", Index: i}
 		if err := p.newWorker(c, info, nil); err != nil {
 			return err
@@ -265,31 +315,49 @@ func (p *port) openPacketSockets(n int) error {
 	return nil
 }
 
-// serves says whether the port was opened for these families.
-func (p *port) serves(four, six bool) bool { return p.four == four && p.six == six }
-
-// openGuards takes the server's UDP ports of the interface.
+// openGuards takes the server's UDP ports of all members.
 func (p *port) openGuards() error {
-	if p.four {
-		g, err := netio.OpenPortGuard(p.d.opt.Port4, p.link.Name)
-		if err != nil {
+	for _, x := range p.members {
+		if err := x.openGuards(&p.d.opt); err != nil {
 			return err
 		}
-		p.guards = append(p.guards, g)
-	}
-	if p.six {
-		g, err := netio.OpenPortGuard6(p.d.opt.Port6, p.link.Name, p.link.Index)
-		if err != nil {
-			return err
-		}
-		p.guards = append(p.guards, g)
 	}
 	return nil
+}
+
+// openGuards takes the server's UDP ports of the interface.
+func (x *member) openGuards(o *Options) error {
+	if x.four {
+		g, err := netio.OpenPortGuard(o.Port4, x.link.Name)
+		if err != nil {
+			return err
+		}
+		x.guards = append(x.guards, g)
+	}
+	if x.six {
+		g, err := netio.OpenPortGuard6(o.Port6, x.link.Name, x.link.Index)
+		if err != nil {
+			return err
+		}
+		x.guards = append(x.guards, g)
+	}
+	return nil
+}
+
+func (x *member) closeGuards() (err error) {
+	for _, g := range x.guards {
+		err = errors.Join(err, g.Close())
+	}
+	x.guards = nil
+	return err
 }
 
 // openUDP serves with UDP sockets.
 func (p *port) openUDP() error {
 	o := &p.d.opt
+	if p.members[p.link.Index] == nil || len(p.members) > 1 {
+		return errAlone
+	}
 	if !p.four {
 		return errors.New("UDP sockets serve IPv4, which is not enabled")
 	}
@@ -308,27 +376,40 @@ func (p *port) openUDP() error {
 	return nil
 }
 
-// setAddrs tells packet sockets and program which destinations are ours.
-func (p *port) setAddrs() error {
-	d4 := destinations4(p.d.links, p.link.Index)
-	d6 := destinations6(p.d.links, p.link.Index)
-	skip := p.d.vlansOver(p.link.Index)
+// setTables tells packet sockets, AF_XDP sockets and program which frames are ours
+// and whose. Members that are there no more have left p.members.
+func (p *port) setTables() error {
+	table := p.netioMembers()
 	for _, c := range p.packets {
-		c.SetAddrs4(d4)
-		c.SetAddrs6(d6)
-		c.SetSkipVLANs(skip)
+		c.SetMembers(table)
 	}
-	if !p.inTable {
+	if p.attached == nil {
 		return nil
 	}
-	a4 := make([][4]byte, len(d4))
-	for i, a := range d4 {
-		binary.BigEndian.PutUint32(a4[i][:], a)
+	p.table.Store(table)
+	objs := p.d.objs
+	var errs []error
+	for i := range p.inTable {
+		if p.members[i] == nil {
+			errs = append(errs, objs.DeleteInterface(i))
+			delete(p.inTable, i)
+		}
 	}
-	return errors.Join(
-		p.d.objs.SetAddrs4(p.link.Index, a4),
-		p.d.objs.SetAddrs6(p.link.Index, d6),
-	)
+	for i, x := range p.members {
+		own4, own6 := ownAddrs(&x.link)
+		a4 := make([][4]byte, len(own4))
+		for j, a := range own4 {
+			binary.BigEndian.PutUint32(a4[j][:], a)
+		}
+		c := p.config
+		c.Enabled4, c.Enabled6 = x.four, x.six
+		c.Tagged = i == p.link.Index && p.d.opt.ServeTagged
+		p.inTable[i] = true
+		errs = append(errs, objs.SetAddrs4(i, a4), objs.SetAddrs6(i, own6), objs.SetInterface(i, c))
+	}
+	p.vlansSet = true
+	errs = append(errs, objs.SetVLANs(p.link.Index, p.d.vlansOver(p.link.Index)))
+	return errors.Join(errs...)
 }
 
 // close stops serving. The program is told first, so that packets go to the stack
@@ -340,9 +421,13 @@ func (p *port) close() {
 			d.opt.Log.Warn("PEREGRINE_INTERFACE_CLOSE an interface was not closed cleanly", "interface", p.link.Name, "error", err)
 		}
 	}
-	if p.inTable {
-		warn(d.objs.DeleteInterface(p.link.Index))
-		p.inTable = false
+	for i := range p.inTable {
+		warn(d.objs.DeleteInterface(i))
+		delete(p.inTable, i)
+	}
+	if p.vlansSet {
+		warn(d.objs.SetVLANs(p.link.Index, nil))
+		p.vlansSet = false
 	}
 	if p.attached != nil {
 		warn(p.attached.Close())
@@ -375,18 +460,29 @@ func (p *port) close() {
 		warn(c.Close())
 	}
 	p.udp = nil
-	for _, g := range p.guards {
-		warn(g.Close())
+	for _, x := range p.members {
+		warn(x.closeGuards())
 	}
-	p.guards = nil
+	for _, f := range p.stripping {
+		// The device may be gone, which is no trouble.
+		if _, err := xsk.SetFeature(p.link.Name, f, true); err != nil && !errors.Is(err, unix.ENODEV) {
+			warn(err)
+		}
+	}
+	p.stripping, p.tagsLost = nil, false
 	p.mode, p.zeroCopy, p.queues = "", false, 0
 }
 
-func (p *port) status() InterfaceStatus {
-	return InterfaceStatus{
-		Name: p.link.Name, Index: p.link.Index, Mode: p.mode, ZeroCopy: p.zeroCopy && p.queues > 0,
+// status says how a member is served.
+func (p *port) status(x *member) InterfaceStatus {
+	s := InterfaceStatus{
+		Name: x.link.Name, Index: x.link.Index, Mode: p.mode, ZeroCopy: p.zeroCopy && p.queues > 0,
 		Queues: p.queues, Sockets: len(p.workers), Reasons: append([]string(nil), p.reasons...),
 	}
+	if x.link.Index != p.link.Index {
+		s.Device = p.link.Name
+	}
+	return s
 }
 
 // workersPerQueue is how many workers each of an interface's queues gets.
@@ -394,12 +490,7 @@ func (d *Dataplane) workersPerQueue(queues int) int {
 	if n := d.opt.WorkersPerQueue; n > 0 {
 		return n
 	}
-	served := 0
-	for i := range d.links {
-		if d.opt.selects(&d.links[i].Interface) {
-			served++
-		}
-	}
+	served := len(d.plan())
 	total := d.opt.Workers
 	if total == 0 {
 		total = runtime.NumCPU()

@@ -67,7 +67,7 @@ func TestOddFrames6(t *testing.T) {
 				fastpathtest.RequireXDP(t)
 			}
 			v, w := pair6(t, 1)
-			r := mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Mode: mode, Enable6: true, WorkersPerQueue: 2})
+			r := mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Mode: mode, Enable6: true, WorkersPerQueue: 2, ServeTagged: true})
 			q := func() []byte { return solicit(v, "ff02::1:2") }
 			otherPort := q()
 			otherPort[57]++

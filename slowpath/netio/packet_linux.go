@@ -28,17 +28,16 @@ type PacketOptions struct {
 // on the interface to answer. It needs CAP_NET_RAW.
 //
 // It takes broadcast, the groups of DHCPv6 servers, and what is addressed to one of
-// our addresses (SetAddrs4, SetAddrs6): frames that are only passing through a
-// router belong to somebody else.
+// our addresses (SetMembers): frames that are only passing through a router belong
+// to somebody else. A frame that belongs to a VLAN interface is received as that
+// interface's, by its index; what is sent leaves with the tags that stand in it.
 // Fragments are refused and counted: they arrive here one by one, and the
 // kernel's reassembled copy goes to UDP sockets only, where it could not be told
 // from a packet that has been answered already.
 type PacketConn struct {
 	datagrams
 
-	addrs4   atomic.Pointer[[]uint32]
-	addrs6   atomic.Pointer[[][16]byte]
-	skipVLAN atomic.Pointer[[64]uint64]
+	members atomic.Pointer[Members]
 }
 
 var _ Conn = (*PacketConn)(nil)
@@ -47,8 +46,8 @@ var _ Conn = (*PacketConn)(nil)
 const vlanRoom = 4
 
 // OpenPacket opens n PacketConns that share the interface's packets: the kernel
-// divides clients among them by their chaddr (PACKET_FANOUT). Until SetAddrs4
-// and SetAddrs6 they take only broadcast and multicast.
+// divides clients among them by their chaddr (PACKET_FANOUT). Until SetMembers
+// they take only broadcast and multicast, of the families of opt, tagged or not.
 func OpenPacket(opt PacketOptions, n int) (conns []*PacketConn, err error) {
 	if n < 1 || n > 256 {
 		return nil, fmt.Errorf("open packet sockets: %d wanted, 1 to 256 possible", n)
@@ -120,6 +119,9 @@ func openPacket(opt PacketOptions) (c *PacketConn, err error) {
 	c = new(PacketConn)
 	c.room, c.nameLen = vlanRoom, unix.SizeofSockaddrLinklayer
 	c.received, c.prepare, c.drops = c.frame, c.whole, c.statistics
+	c.members.Store(&Members{
+		Device: Member{IfIndex: opt.IfIndex, Four: opt.Port4 != 0, Six: opt.Port6 != 0}, Tagged: true,
+	})
 	if err := c.init(fd, opt.IfIndex, opt.Slots); err != nil {
 		return nil, err
 	}
@@ -169,42 +171,33 @@ func setBuffer(fd, force, plain, size int) {
 	}
 }
 
+// SetMembers says which interface each frame belongs to and which destinations
+// are ours. Safe from any goroutine.
+func (c *PacketConn) SetMembers(m *Members) { c.members.Store(m) }
+
 // SetAddrs4 sets the IPv4 destinations taken beside 255.255.255.255: addresses
-// of this machine and its subnets' broadcast addresses. Safe from any goroutine.
+// of this machine and its subnets' broadcast addresses. For a socket without VLAN
+// interfaces; not at the same time as the other setters.
 func (c *PacketConn) SetAddrs4(addrs []uint32) {
-	s := slices.Clone(addrs)
-	slices.Sort(s)
-	c.addrs4.Store(&s)
+	m := *c.members.Load()
+	m.Addrs4 = slices.Sorted(slices.Values(addrs))
+	c.members.Store(&m)
 }
 
-// SetAddrs6 sets the IPv6 destinations taken beside ff02::1:2 and ff05::1:3:
-// addresses of this machine. Safe from any goroutine.
+// SetAddrs6 sets the IPv6 destinations taken beside ff02::1:2 and ff05::1:3, as
+// SetAddrs4 does.
 func (c *PacketConn) SetAddrs6(addrs [][16]byte) {
-	s := slices.Clone(addrs)
-	slices.SortFunc(s, compare6)
-	c.addrs6.Store(&s)
+	m := *c.members.Load()
+	m.Addrs6 = slices.SortedFunc(slices.Values(addrs), compare6)
+	c.members.Store(&m)
 }
 
 func compare6(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }
-
-// SetSkipVLANs sets the VLAN identifiers whose frames are left to an interface of
-// their own. Safe from any goroutine.
-func (c *PacketConn) SetSkipVLANs(vids []uint16) {
-	var set [64]uint64
-	for _, v := range vids {
-		set[v&0xFFF>>6] |= 1 << (v & 63)
-	}
-	c.skipVLAN.Store(&set)
-}
 
 // frame makes a packet of message i, with its tag, if it is for us.
 func (c *PacketConn) frame(i int, p *Packet) bool {
 	n := int(c.rx.hdrs[i].n)
 	if n < 14+20+8 {
-		return false
-	}
-	// struct sockaddr_ll: sll_pkttype is its octet 10.
-	if t := c.rx.names[i][10]; t != unix.PACKET_HOST && t != unix.PACKET_BROADCAST && t != unix.PACKET_MULTICAST {
 		return false
 	}
 	buf := c.mem.at(c.slot[i])
@@ -215,56 +208,45 @@ func (c *PacketConn) frame(i int, p *Packet) bool {
 		binary.BigEndian.PutUint16(buf[14:], tci)
 		data = buf[:vlanRoom+n]
 	}
-	skip := c.skipVLAN.Load()
-	l3 := 14
-	typ := binary.BigEndian.Uint16(data[12:])
-	for tags := 0; typ == unix.ETH_P_8021Q || typ == unix.ETH_P_8021AD; tags++ {
-		if tags == 2 || len(data) < l3+4+20+8 {
-			return false
-		}
-		if vid := binary.BigEndian.Uint16(data[l3:]) & 0xFFF; tags == 0 && skip != nil && skip[vid>>6]&(1<<(vid&63)) != 0 {
-			return false
-		}
-		typ = binary.BigEndian.Uint16(data[l3+2:])
-		l3 += 4
+	m := c.members.Load()
+	who, l3, typ := m.Find(data)
+	if who == nil {
+		return false
 	}
-	if typ == unix.ETH_P_IP {
+	// struct sockaddr_ll: sll_pkttype is its octet 10. A VLAN interface may have a
+	// MAC address of its own; to the device such frames are for another host.
+	switch c.rx.names[i][10] {
+	case unix.PACKET_HOST, unix.PACKET_BROADCAST, unix.PACKET_MULTICAST:
+	case unix.PACKET_OTHERHOST:
+		if who == &m.Device || [6]byte(data) != who.MAC {
+			return false
+		}
+	default:
+		return false
+	}
+	switch typ {
+	case unix.ETH_P_IP:
+		if !who.Four || len(data) < l3+20+8 {
+			return false
+		}
 		if binary.BigEndian.Uint16(data[l3+6:])&0x3FFF != 0 {
 			return false // a fragment
 		}
-		if dst := binary.BigEndian.Uint32(data[l3+16:]); dst != 0xFFFFFFFF && !contains(c.addrs4.Load(), dst) {
+		if !m.ours4(who, binary.BigEndian.Uint32(data[l3+16:])) {
 			return false
 		}
+	case unix.ETH_P_IPV6:
+		if !who.Six || len(data) < l3+40+8 {
+			return false
+		}
+		if !m.ours6(who, [16]byte(data[l3+24:])) || data[l3+6] == unix.IPPROTO_FRAGMENT {
+			return false
+		}
+	default:
+		return false
 	}
-	if typ == unix.ETH_P_IPV6 {
-		if len(data) < l3+40+8 {
-			return false
-		}
-		if dst := [16]byte(data[l3+24:]); dst != relaysAndServers && dst != servers && !contains6(c.addrs6.Load(), dst) {
-			return false
-		}
-		if data[l3+6] == unix.IPPROTO_FRAGMENT {
-			return false
-		}
-	}
-	p.Data, p.IfIndex = data, c.ifIndex
+	p.Data, p.IfIndex = data, who.IfIndex
 	return true
-}
-
-func contains6(addrs *[][16]byte, a [16]byte) bool {
-	if addrs == nil {
-		return false
-	}
-	_, ok := slices.BinarySearchFunc(*addrs, a, compare6)
-	return ok
-}
-
-func contains(addrs *[]uint32, a uint32) bool {
-	if addrs == nil {
-		return false
-	}
-	_, ok := slices.BinarySearch(*addrs, a)
-	return ok
 }
 
 // auxVLAN finds the tag in PACKET_AUXDATA.
