@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -65,9 +64,8 @@ func (d *decoder) params(n *Node, outer *Params) Params {
 	}
 	if v := n.Get("cache-threshold"); v != nil {
 		p.CacheThreshold = n.real("cache-threshold", p.CacheThreshold)
-		if math.IsNaN(p.CacheThreshold) || p.CacheThreshold < 0 || p.CacheThreshold > 1 {
-			// Kea takes such values as "off" (V4-073).
-			d.warnf(v, "cache-threshold %v is outside of 0 to 1: lease caching is off", p.CacheThreshold)
+		if !(p.CacheThreshold >= 0 && p.CacheThreshold < 1) {
+			d.errorf(v, `"cache-threshold" must be at least 0, which turns lease caching off, and below 1, not %s`, describe(v))
 		}
 	}
 	p.CacheMaxAgeS = n.int("cache-max-age", p.CacheMaxAgeS)
@@ -120,6 +118,10 @@ func (d *decoder) triplet(n *Node) (t Triplet, set bool) {
 	default:
 		t.Default = n.u32("max-valid-lifetime", 0)
 	}
+	if t.Default == 0 {
+		d.errorf(at(n, "valid-lifetime", "min-valid-lifetime", "max-valid-lifetime"), `"valid-lifetime" must not be 0: a lease that lasts no time is nobody's`)
+		return t, false
+	}
 	t.Min, t.Max = n.u32("min-valid-lifetime", t.Default), n.u32("max-valid-lifetime", t.Default)
 	if t.Min > t.Default {
 		d.errorf(at(n, "min-valid-lifetime"), "min-valid-lifetime %d must not be above valid-lifetime %d", t.Min, t.Default)
@@ -147,8 +149,10 @@ func (d *decoder) lifetimes(n *Node, p *Params) {
 	if !p.maxSet {
 		v.Max = v.Default
 	}
-	if v.Default == 0 {
-		d.errorf(at(n, "valid-lifetime"), `"valid-lifetime" must not be 0`)
+	if v.Default == 0 { // Kea takes it, and then gives the address to the next client, too
+		if x := n.Get("valid-lifetime"); x != nil {
+			d.errorf(x, `"valid-lifetime" must not be 0: a lease that lasts no time is nobody's`)
+		}
 		return
 	}
 	given := n.Get("valid-lifetime") != nil || n.Get("min-valid-lifetime") != nil || n.Get("max-valid-lifetime") != nil
