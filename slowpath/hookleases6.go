@@ -91,8 +91,19 @@ func (h hookLeases6) journal(w *leasestore.Writer) lease6.Journal {
 	return w
 }
 
+// checkContext applies extended-info-checks to a lease that somebody else has
+// made.
+func (x *server6) checkContext(l *lease6.Lease6, checks string) {
+	text, err := leasefile.CheckContext6(l.UserContext, checks)
+	if err != nil {
+		x.root().WithGroup("dhcpsrv").Error(fmt.Sprintf("DHCPSRV_LEASE6_EXTENDED_INFO_SANITY_FAIL extended info for lease %v failed checks (%v)", l.Addr, err))
+	}
+	l.UserContext = text
+}
+
 // Put implements hooks.LeaseStore6.
 func (h hookLeases6) Put(ctx context.Context, next *lease6.Lease6, expect uint64) error {
+	h.x.checkContext(next, h.x.runtime.Load().snapshot.Dhcp6.ExtendedInfoChecks)
 	leasefile.SetUserContext6(next, next.UserContext)
 	if n := len(next.UserContext); n > leasestore.MaxUserContext {
 		return fmt.Errorf("user context has %d octets, more than %d", n, leasestore.MaxUserContext)

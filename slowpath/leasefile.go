@@ -151,7 +151,7 @@ func (s *Server) adoption() *adoption {
 }
 
 func (x *server6) adoption() *adoption {
-	in := lease6.NewTable(lease6.Options{})
+	in, checks := lease6.NewTable(lease6.Options{}), x.s.opt.Snapshot.Dhcp6.ExtendedInfoChecks
 	return &adoption{
 		log: x.root().WithGroup("dhcpsrv"), maxRowErrors: x.s.opt.Snapshot.Dhcp6.LeaseDatabase.MaxRowErrors,
 		load: func(path string, o leasefile.LoadOptions) (*leasefile.Loaded, error) {
@@ -166,6 +166,10 @@ func (x *server6) adoption() *adoption {
 						return true
 					}
 					expect = old.Version
+				}
+				if l.UserContext != "" {
+					x.checkContext(l, checks)
+					leasefile.SetUserContext6(l, leasefile.UserContext6(l))
 				}
 				if err = t.put(func() (lease.Commit, error) { return x.table.Put(l, expect, t.w) }); err != nil {
 					err = fmt.Errorf("%v: %w", l.Addr, err)

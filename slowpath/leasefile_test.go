@@ -161,6 +161,9 @@ func TestKeasDHCPv6LeasesAreTakenOverAndMirrored(t *testing.T) {
 	four := fmt.Sprintf(`{ "lease-database": { "type": "memfile", "name": %q } }`, filepath.Join(dir, "kea-leases4.csv"))
 	newBed(t, fmt.Sprintf(`{ "Dhcp4": %s, "Dataplane": { "lease-directory": %q } }`, four, filepath.Join(dir, "leases")), Options{}).close()
 	text := fmt.Sprintf("%s\n2001:db8:1::100,00:03:00:01:02:00:00:00:00:09,4000,%d,1,3000,0,7,128,0,0,,,0,,,,0\n", leasefile.Header6, time.Now().Unix()+3000)
+	// What Kea before 2.3.2 kept of relays.
+	text += fmt.Sprintf("2001:db8:1::101,00:03:00:01:02:00:00:00:00:0a,4000,%d,1,3000,0,8,128,0,0,,,0,%s,,,0\n", time.Now().Unix()+3000,
+		strings.ReplaceAll(`{"ISC":{"relays":[{"hop":0,"link":"2001:db8:1::1","options":"0x00250005000000017a","peer":"fe80::1"}]}}`, ",", "&#x2c"))
 	if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
 		t.Fatal(err)
 	}
@@ -182,10 +185,13 @@ func TestKeasDHCPv6LeasesAreTakenOverAndMirrored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"2001:db8:1::100,", addr + ",", "2001:db8:8000:"} {
+	for _, want := range []string{"2001:db8:1::100,", "2001:db8:1::101,", addr + ",", "2001:db8:8000:"} {
 		if !strings.Contains(string(data), "\n"+want) {
 			t.Errorf("the new file lacks %q:\n%s", want, data)
 		}
+	}
+	if !strings.Contains(string(data), `"relay-info":[{`) || !strings.Contains(string(data), `"remote-id":"000000017A"`) || strings.Contains(string(data), `"relays"`) {
+		t.Errorf("what relays said is not in today's form:\n%s", data)
 	}
 }
 
