@@ -53,6 +53,7 @@ func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 	o := fastpath.Options{
 		Mode: fastpath.Mode(x.Mode), Enable4: slowpath.HasDhcp4(snap), Enable6: snap.Dhcp6 != nil, Port4: p.port, Port6: p.port6, UDPOnly: d.SocketUDP,
 		WorkersPerQueue: x.WorkersPerQueue, SpinNs: int64(x.SpinUs) * 1000, NapNs: napNs, BusyPollUs: x.BusyPollUs,
+		ServeTagged: x.ServeUnknownVLANs,
 		Limits: bpf.Limits{
 			Client: rate(x.Limits.ClientPerS, x.Limits.ClientBurst), Relay: rate(x.Limits.RelayPerS, x.Limits.RelayBurst),
 			NewClients: rate(x.Limits.NewClientsPerS, 0), DiscoverPerCPU: rate(x.Limits.DiscoverPerS, 0),
@@ -217,6 +218,7 @@ type interfaceJSON struct {
 	Name     string `json:"name"`
 	Mode     string `json:"mode"`
 	ZeroCopy bool   `json:"zero-copy"`
+	Device   string `json:"device,omitempty"` // that carries a VLAN interface
 	Queues   int    `json:"queues"`
 	Sockets  int    `json:"sockets"`
 	Reason   string `json:"reason,omitempty"`
@@ -233,7 +235,7 @@ func (p *plane) status() any {
 	out := []interfaceJSON{}
 	if dp := p.dataplane(); dp != nil {
 		for _, i := range dp.Status() {
-			out = append(out, interfaceJSON{Name: i.Name, Mode: modeName(i), ZeroCopy: i.ZeroCopy, Queues: i.Queues, Sockets: i.Sockets,
+			out = append(out, interfaceJSON{Name: i.Name, Mode: modeName(i), ZeroCopy: i.ZeroCopy, Device: i.Device, Queues: i.Queues, Sockets: i.Sockets,
 				Reason: strings.Join(i.Reasons, "; ")})
 		}
 	}

@@ -106,6 +106,7 @@ func withExtension(f []byte, typ byte) []byte {
 func TestWire6(t *testing.T) {
 	t.Parallel()
 	eachMode6(t, func(t *testing.T, b *bed, c *conf6) {
+		c.dataplane["unknown-vlans"] = "serve"
 		b.start6(c)
 		if got, want := b.mode(), wantMode(&conf{dataplane: c.dataplane}); got != want {
 			t.Errorf("served in mode %q, want %q", got, want)

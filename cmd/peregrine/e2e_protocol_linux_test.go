@@ -83,6 +83,7 @@ func lastOption(msg []byte, code byte) bool {
 func TestTags(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, b *bed, c *conf) {
+		c.dataplane["unknown-vlans"] = "serve"
 		b.startWith(c)
 		w := b.newWire()
 		for i, vids := range [][]uint16{{}, {100}, {4094}, {200, 300}} {

@@ -198,6 +198,7 @@ func (d *decoder) dataplane(n *Node, db *LeaseDatabase) Dataplane {
 		WorkersPerQueue:   int(n.int("workers-per-queue", 0)),
 		BusyPollUs:        int(n.int("busy-poll-us", 0)),
 		SpinUs:            int(n.int("spin-us", 20)),
+		ServeUnknownVLANs: n.str("unknown-vlans", "pass") == "serve",
 		MetricsAddress:    n.str("metrics-address", ""),
 		Sync:              SyncMode(n.str("sync", string(SyncGroup))),
 		SnapshotIntervalS: 3600,

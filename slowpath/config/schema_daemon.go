@@ -137,6 +137,7 @@ var scopeDataplane = func() *scope {
 		integer("workers-per-queue", "0", 0, 16),
 		integer("busy-poll-us", "0", 0, 10000),
 		integer("spin-us", "20", 0, 100000),
+		oneOf("unknown-vlans", `"pass"`, "pass", "serve"),
 		str("metrics-address", `""`),
 		oneOf("sync", `"group"`, "group", "none"),
 		integer("snapshot-interval", "3600", 0, 7*86400),

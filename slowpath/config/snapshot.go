@@ -53,6 +53,7 @@ type Dataplane struct {
 	WorkersPerQueue   int      // "workers-per-queue": sockets per NIC queue, 1..16; 0 (default) chooses by cores
 	BusyPollUs        int      // "busy-poll-us": SO_BUSY_POLL, 0 off (default)
 	SpinUs            int      // "spin-us": how long a worker polls empty rings before it sleeps, default 20
+	ServeUnknownVLANs bool     // "unknown-vlans" is "serve"; default "pass"
 	MetricsAddress    string   // "metrics-address": host:port, "" (default) serves none
 	Sync              SyncMode // "sync"
 	SnapshotIntervalS int      // "snapshot-interval": seconds between lease snapshots, default 3600 (lfc-interval of lease-database if given), 0 only at journal-size
