@@ -496,7 +496,7 @@ func TestPinned(t *testing.T) {
 // A display sees progress, also of the preload.
 func TestTick(t *testing.T) {
 	o := options(Renew)
-	o.Rate, o.Exchanges[0], o.Tick = 1000, 300, 10*time.Millisecond
+	o.Rate, o.Exchanges[0], o.Tick = 1000, 1000, 10*time.Millisecond
 	o.Clients = 1000 // more than the preload has under way at a time
 	phases := map[bool]int{}
 	var last Snapshot

@@ -613,7 +613,7 @@ func TestDatagram(t *testing.T) {
 			d := conns.List[0].(*datagram)
 			o.LocalAddr, o.ServerAddr, o.LocalPort = 0x7F000001, 0x7F000001, d.port
 			o.ServerPort = uint16(far.LocalAddr().(*net.UDPAddr).Port)
-			o.Window = 32 // what fits the far socket's buffer however slow its reader is
+			o.Rate, o.Window = 0, 32 // what fits the far socket's buffer however slow its reader is
 			g, err := New(o, conns.List)
 			if err == nil {
 				err = g.Run()
@@ -686,6 +686,7 @@ func TestXDP6(t *testing.T) {
 		wg.Go(func() { s.serve(far.List[0], stop) })
 		o := options6(SARR)
 		o.Exchanges[0], o.Clients, o.Prefixes, o.VLANs = 1000, 1000, true, vlans
+		o.Rate, o.Window = 0, 64 // the veth's ring takes 256 frames
 		o.LocalMAC, o.IfIndex = k.MAC, uint32(k.Index)
 		g, err := New(o, near.List)
 		if err == nil {

@@ -379,18 +379,19 @@ func TestDhcpgun6(t *testing.T) {
 	b.cli.addAddr(t, clientIf, "2001:db8:77::2/64")
 	b.start6(b.newConf6("auto"))
 	gun := loadGenerator(t)
-	for _, x := range []struct {
+	for i, x := range []struct {
 		scenario string
 		more     []string
 	}{{"sarr", nil}, {"sarr", []string{"-e", "address-and-prefix"}}, {"renew6", nil}} {
 		// So many under way that no ring is too short, however busy the machine is.
-		args := append([]string{gun, "-6", "-A", "1", "-l", clientIf, "--xdp", "--scenario", x.scenario, "-R", "200", "-n", "200", "--window", "32", "-d", "60"}, x.more...)
+		args := append([]string{gun, "-6", "-A", "1", "-l", clientIf, "--xdp", "--scenario", x.scenario, "-R", "200", "-n", "200", "--window", "32", "-d", "60",
+			"-b", fmt.Sprintf("mac=02:0c:0%d:00:00:00", i)}, x.more...)
 		p := spawn(t, b.cli, filepath.Join(b.dir, "dhcpgun.log"), append(args, serverIP6)...)
 		if code := p.wait(); code != 0 {
 			t.Errorf("%s: exit status %d\n%s", x.scenario, code, p.text())
 		}
 	}
-	// Each run has DUIDs of its own.
+	// Each run has clients of its own.
 	if na, pd := b.stat6("assigned-nas"), b.stat6("assigned-pds"); na != 600 || pd != 200 {
 		t.Errorf("%d addresses and %d prefixes are assigned, want 600 and 200", na, pd)
 	}
