@@ -106,6 +106,16 @@ var hookCommandDocs = map[string][][3]string{
 		{"lease6-update", "as `lease6-add`, and `force-create`", "replaces a lease"},
 		{"lease6-wipe", "`subnet-id` (optional)", "removes all leases of a subnet, or of all"},
 		{"lease6-write", "`filename`", "writes the leases into a CSV file in the data directory"},
+		{"sflq-pool4-del", "`start-address`, `end-address`, `force`", "1: no pools of the allocator `shared-flq`, which needs a lease database"},
+		{"sflq-pool4-get-all", "", "1, as `sflq-pool4-del`"},
+		{"sflq-pool4-get-by-range", "`start-address`, `end-address`", "1, as `sflq-pool4-del`"},
+		{"sflq-pool4-get-by-subnet", "`subnet-id`", "1, as `sflq-pool4-del`"},
+		{"sflq-pool4-rebuild", "`start-address`, `end-address`", "1, as `sflq-pool4-del`"},
+		{"sflq-pool6-del", "`start-address`, `end-address`, `force`", "1: no pools of the allocator `shared-flq`, which needs a lease database"},
+		{"sflq-pool6-get-all", "", "1, as `sflq-pool6-del`"},
+		{"sflq-pool6-get-by-range", "`start-address`, `end-address`", "1, as `sflq-pool6-del`"},
+		{"sflq-pool6-get-by-subnet", "`subnet-id`", "1, as `sflq-pool6-del`"},
+		{"sflq-pool6-rebuild", "`start-address`, `end-address`", "1, as `sflq-pool6-del`"},
 	},
 }
 

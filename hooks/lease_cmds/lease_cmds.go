@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
@@ -52,10 +53,10 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 	if unknown != nil {
 		return unknown
 	}
-	for _, c := range append(commands4[:len(commands4):len(commands4)], commands6...) {
+	for _, c := range slices.Concat(commands4, commands6, commandsSFLQ) {
 		env.Command(hooks.Command{Name: c.name, Mutates: c.mutates, Run: func(ctx context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
 			cl := &call{ctx, lib, env.LeaseStore4(), env.LeaseStore6(), env.Configuration(), arguments.Parse(args)}
-			if v6 := strings.HasPrefix(c.name, "lease6-"); v6 && cl.leases6 == nil || !v6 && cl.leases == nil {
+			if strings.HasPrefix(c.name, "lease6-") && cl.leases6 == nil || strings.HasPrefix(c.name, "lease4-") && cl.leases == nil {
 				return otherFamily(c)
 			}
 			r, err := c.run(cl)

@@ -182,6 +182,13 @@ func (r *Registry) Names() []string {
 	return names
 }
 
+// Mutates says whether a command can change state, so that it is audited; ok is
+// false if there is no such command.
+func (r *Registry) Mutates(name string) (mutates, ok bool) {
+	c, ok := r.find(r.hooks.Load(), name)
+	return c.Mutates, ok
+}
+
 func (r *Registry) find(s *hookSet, name string) (Command, bool) {
 	if c, ok := s.byName[name]; ok {
 		return c, true
