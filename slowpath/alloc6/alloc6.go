@@ -31,6 +31,8 @@ type Set struct {
 	subnets []*subnet // ascending id
 	byID    map[uint32]*subnet
 	na, pd  family
+	// registered is how many registered addresses there are in all.
+	registered counter
 }
 
 // family is all pools of addresses, or all of prefixes.

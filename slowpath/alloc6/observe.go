@@ -159,6 +159,7 @@ func (a *Set) count(l *lease6.Lease6, d uint64) {
 			p.declined.Add(d)
 		}
 	case lease.StateRegistered:
+		a.registered.Add(d)
 		n.registered.Add(d)
 		p.registered.Add(d)
 	case lease.StateOffered:

@@ -112,6 +112,10 @@ func (a *Set) PDOccupancy(s *config.Subnet6, addr lease6.IPv6, length uint8, all
 	return float64(busy) / float64(total.Lo)
 }
 
+// Registered is how many addresses of the configuration's subnets are registered
+// by their clients (RFC 9686).
+func (a *Set) Registered() uint64 { return a.registered.number() }
+
 // number is the counter's value; during the walk of SetObserver a decrement may
 // be seen before its increment, which must not look like 2^64-1.
 func (c *counter) number() uint64 {

@@ -184,7 +184,9 @@ func (w *Worker) allocateMatch(q *Query6, r *Reply6, hint dhcp6.IPv6, length uin
 	if !hint.IsZero() {
 		reason = w.takeNamed(q, r, first, hint, length, m)
 	}
-	if reason == ReasonAddressInUse && a.haveOffered && a.offered != hint {
+	// Who was offered something and asks for something else does not want that,
+	// as Kea takes it.
+	if reason == ReasonAddressInUse && a.haveOffered && a.offered != hint && (a.offer || hint.IsZero()) {
 		reason = w.takeNamed(q, r, first, a.offered, length, m)
 	}
 	if reason != ReasonAddressInUse {

@@ -1,6 +1,7 @@
 package engine6
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
@@ -110,6 +111,50 @@ func TestAddrRegister(t *testing.T) {
 	}
 	l = newLab(t, `"allow-address-registration": false, `+simple)
 	l.silent(ReasonRegisterDisabled, q)
+}
+
+// Whatever lifetime a client claims, its registration ends some day; and nobody
+// fills the table with addresses that he makes up.
+func TestRegistrationBounds(t *testing.T) {
+	l := newLab(t, simple) // leases of 4000 s
+	register := func(addr string, preferredS, validS uint32) *query {
+		a := ip(addr)
+		return ask(dhcp6.MsgAddrRegInform, 1, with(dhcp6.OptIAAddr, a[:], u32(preferredS, validS)), from(addr))
+	}
+	const month = 30 * 86400
+	for _, c := range []struct {
+		addr                             string
+		preferredS, validS, wantP, wantV uint32
+	}{
+		{"2001:db8:1::77", 500, 600, 500, 600}, // in the pool
+		{"2001:db8:1::78", 5000, 6000, 4000, 4000},
+		{"2001:db8:1:1::1", 5000, 6000, 5000, 6000},
+		{"2001:db8:1:1::2", month, month, month, month},
+		{"2001:db8:1:1::3", 5000, dhcp6.InfiniteLifetime, 5000, month},
+		{"2001:db8:1:1::4", dhcp6.InfiniteLifetime, dhcp6.InfiniteLifetime, month, month},
+	} {
+		l.want(dhcp6.MsgAddrRegReply, register(c.addr, c.preferredS, c.validS))
+		if x := l.lease(c.addr); x == nil || x.PreferredLifetimeS != c.wantP || x.ValidLifetimeS != c.wantV {
+			t.Errorf("%s with %d and %d: %+v", c.addr, c.preferredS, c.validS, x)
+		}
+		// RFC 9686 §4.3: the reply has the client's option as it came.
+		if b := l.answer.Option(dhcp6.OptIAAddr); len(b) != 24 || !bytes.Equal(b[16:], u32(c.preferredS, c.validS)) {
+			t.Errorf("%s: the reply has %x", c.addr, b)
+		}
+	}
+	l.w.maxRegistered = 7
+	l.want(dhcp6.MsgAddrRegReply, register("2001:db8:1:1::5", 1, 1000))
+	l.silent(ReasonRegisterFull, register("2001:db8:1:1::6", 1, 1000))
+	l.want(dhcp6.MsgAddrRegReply, register("2001:db8:1:1::5", 2, 2000)) // again
+	l.sarr(9)
+	l.now += 4000
+	l.w.Reclaim(l.now, 0, false, nil)
+	l.want(dhcp6.MsgAddrRegReply, register("2001:db8:1:1::6", 1, 1000))
+	l.now += month + 1
+	l.w.Reclaim(l.now, 0, true, nil)
+	if n := l.table.Len(); n != 0 || l.eng.Config().Alloc.Registered() != 0 {
+		t.Errorf("%d records are left", n)
+	}
 }
 
 func TestExpireAndRecover(t *testing.T) {

@@ -258,6 +258,7 @@ func (e *Engine) NewWorker(j lease6.Journal) *Worker {
 	w := &Worker{}
 	w.e, w.t, w.j = e, e.leases, j
 	w.cfg = e.Config()
+	w.maxRegistered = maxRegistered
 	// Once: a method value made per query would allocate.
 	w.allowed, w.pdAllowed = w.subnetAllowed, w.pdPoolAllowed
 	return w

@@ -42,6 +42,7 @@ const (
 	ReasonRegisterInUse     // the address is leased
 	ReasonRegisterReserved  // the address is reserved
 	ReasonRegisterRefused   // an addr6_register callout said Drop
+	ReasonRegisterFull      // too many addresses are registered
 
 	// NumReasons is how many there are.
 	NumReasons
@@ -97,6 +98,7 @@ var reasons = [NumReasons]reasonInfo{
 	ReasonRegisterInUse:     {"register-in-use", statRFC},
 	ReasonRegisterReserved:  {"register-reserved", statRFC},
 	ReasonRegisterRefused:   {"register-refused", ""},
+	ReasonRegisterFull:      {"register-full", statFailed},
 }
 
 // String is the label of metrics, stable across releases.

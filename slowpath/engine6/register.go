@@ -6,6 +6,19 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
+const (
+	// maxRegisteredS bounds how long a registration is kept, unless the subnet's
+	// max-valid-lifetime, which bounds it for the addresses of pools, is greater:
+	// the lifetime that routers advertise if nobody
+	// tells them another (RFC 4861 §6.2.1). Clients refresh a registration when four
+	// fifths of the lifetime are over, or every four hours if it is infinite (RFC
+	// 9686 §4.6), so none is lost by it that somebody wants.
+	maxRegisteredS = 30 * 24 * 3600
+	// maxRegistered is how many addresses can be registered: who makes them up as
+	// he goes takes no memory, nor room in the table, away from leases.
+	maxRegistered = 4 << 20
+)
+
 // register takes note of an address that its client has made itself (RFC 9686,
 // V6-015).
 func (w *Worker) register(q *Query6, r *Reply6) Reason {
@@ -70,13 +83,21 @@ func (w *Worker) registerOnce(q *Query6, r *Reply6, x *dhcp6.Resource) Reason {
 	w.fill(q, next, x.Addr, 128)
 	next.RelayInfoLen = 0
 	next.PoolID = 0
-	next.PreferredLifetimeS, next.ValidLifetimeS = x.PreferredS, x.ValidS
+	longest := max(q.Subnet.Valid.Max, q.Subnet.Valid.Default)
+	if q.rules.poolOf(lease6.TypeNA, x.Addr) == nil {
+		longest = max(longest, maxRegisteredS)
+	}
+	next.ValidLifetimeS = min(x.ValidS, longest)
+	next.PreferredLifetimeS = min(x.PreferredS, next.ValidLifetimeS)
 	next.State = lease.StateRegistered
 	var version uint64
 	if found {
 		version = old.Version
 	}
 	registered := found && old.State == lease.StateRegistered
+	if !registered && q.cfg.Alloc.Registered() >= w.maxRegistered {
+		return ReasonRegisterFull
+	}
 	if f := q.cfg.Callouts.AddrRegister; f != nil {
 		before := old
 		if !registered {

@@ -185,6 +185,8 @@ type workerState struct {
 	classFailures uint64
 
 	reclaimed ReclaimCounts
+	// maxRegistered is maxRegistered but for tests.
+	maxRegistered uint64
 	// nothingDueAt is the time at which reclaimForSpace found nothing last.
 	nothingDueAt int64
 }
