@@ -73,6 +73,9 @@ func (s *Server) checkLeases(snap *config.Snapshot) error {
 	if c := (&sanity{mode: d.SanityChecks.LeaseChecks, log: s.log.WithGroup("dhcpsrv")}); d.LeaseDatabase.Persist && c.mode != "none" {
 		err = c.check4(s.table, d, t)
 	}
+	if err == nil && d.LeaseDatabase.Persist {
+		err = checkExtendedInfo4(s.table, d.SanityChecks.ExtendedInfoChecks, s.log.WithGroup("dhcpsrv"), t)
+	}
 	if x := s.six; err == nil && x != nil && x.persist {
 		d := snap.Dhcp6
 		if c := (&sanity{mode: d.LeaseChecks, log: s.opt.Log6.WithGroup("dhcpsrv")}); c.mode != "none" {

@@ -106,7 +106,7 @@ func TestConfigGetDefaults(t *testing.T) {
 		"shared-networks": "[]", "option-def": "[]", "hooks-libraries": "[]", "reservations": "[]",
 		"host-reservation-identifiers": `["hw-address","duid","circuit-id","client-id"]`,
 		"multi-threading":              `{"enable-multi-threading":true,"packet-queue-size":64,"thread-pool-size":0}`,
-		"sanity-checks":                `{"lease-checks":"warn"}`,
+		"sanity-checks":                `{"extended-info-checks":"fix","lease-checks":"warn"}`,
 		"dhcp-queue-control":           `{"capacity":64,"enable-queue":false,"queue-type":"kea-ring4"}`,
 		"expired-leases-processing":    `{"flush-reclaimed-timer-wait-time":25,"hold-reclaimed-time":3600,"max-reclaim-leases":100,"max-reclaim-time":250,"reclaim-timer-wait-time":10,"unwarned-reclaim-cycles":5}`,
 		"subnet4": `[{"4o6-interface":"","4o6-interface-id":"","4o6-subnet":"","allocator":"iterative","cache-threshold":0.25,"calculate-tee-times":false,"id":1,"interface":"",` +

@@ -241,10 +241,12 @@ var scopeConfigControl = newScope("config-control", []key{
 	integer("config-fetch-wait-time", "30", 0, 65535),
 }, withContext())
 
-var scopeSanity = newScope("sanity-checks", []key{
-	oneOf("lease-checks", `"warn"`, "none", "warn", "fix", "fix-del", "del"),
-	later(unset(str("extended-info-checks", "")), `"fix"`),
-})
+// newSanityScope is sanity-checks with what a family does of extended-info-checks.
+func newSanityScope(info key) *scope {
+	return newScope("sanity-checks", []key{oneOf("lease-checks", `"warn"`, "none", "warn", "fix", "fix-del", "del"), info})
+}
+
+var scopeSanity = newSanityScope(oneOf("extended-info-checks", `"fix"`, "none", "fix", "strict", "pedantic"))
 
 // newQueueControlScope is dhcp-queue-control with its default queue type.
 func newQueueControlScope(queue string) *scope {
