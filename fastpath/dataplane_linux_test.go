@@ -665,7 +665,6 @@ func TestOptionsRefused(t *testing.T) {
 		"result mode":        func(o *fastpath.Options) { o.Mode = fastpath.ModePacket },
 		"workers":            func(o *fastpath.Options) { o.WorkersPerQueue = 1000 },
 		"udp only by native": func(o *fastpath.Options) { o.UDPOnly, o.Mode = true, fastpath.ModeNative },
-		"udp only by v6":     func(o *fastpath.Options) { o.UDPOnly, o.Enable4, o.Enable6 = true, false, true },
 	} {
 		o := ok
 		change(&o)

@@ -85,8 +85,8 @@ type Options struct {
 	ServeTagged bool
 	// Links lists the interfaces there are. nil means Kernel.
 	Links LinkTable
-	// UDPOnly uses UDP sockets and nothing else (Kea's dhcp-socket-type udp). It
-	// goes with ModeAuto and ModeSocket and serves IPv4.
+	// UDPOnly uses UDP sockets and nothing else (Kea's dhcp-socket-type udp), for
+	// both families. It goes with ModeAuto and ModeSocket.
 	UDPOnly bool
 	// WorkersPerQueue is how many workers share a receive queue. 0 chooses so
 	// that all queues of all interfaces together have about Workers of them, and
@@ -126,12 +126,12 @@ type Options struct {
 // WorkerInfo identifies a worker.
 type WorkerInfo struct {
 	// Name is unique among the workers running: "eth0/2.1" is the second socket
-	// of queue 2, "eth0/packet.0" and "eth0/udp.0" are sockets.
+	// of queue 2, "eth0/packet.0", "eth0/udp.0" and "eth0/udp6.0" are sockets.
 	Name string
 	// IfName and IfIndex are the device's.
 	IfName  string
 	IfIndex uint32
-	// Kind is "xsk", "packet" or "udp".
+	// Kind is "xsk", "packet", "udp" or "udp6".
 	Kind string
 	// Queue and Index say which socket it is: of which queue, and which of those
 	// sharing it.
@@ -191,9 +191,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.UDPOnly && (o.Mode == ModeNative || o.Mode == ModeGeneric) {
 		errs = append(errs, fmt.Errorf("mode %s and UDP sockets only exclude each other", o.Mode))
-	}
-	if o.UDPOnly && !o.Enable4 {
-		errs = append(errs, errors.New("UDP sockets serve IPv4, which is not enabled"))
 	}
 	if o.WorkersPerQueue < 0 || o.WorkersPerQueue > maxWorkersPerQueue {
 		errs = append(errs, fmt.Errorf("%d workers per queue, want 0 to %d", o.WorkersPerQueue, maxWorkersPerQueue))

@@ -69,7 +69,7 @@ type port struct {
 
 	xqueues []*xsk.Queue
 	packets []*netio.PacketConn
-	udp     []*netio.UDPConn
+	udp     []netio.Conn
 	table   atomic.Pointer[netio.Members] // of the AF_XDP sockets
 	workers []*worker
 
@@ -358,17 +358,38 @@ func (p *port) openUDP() error {
 	if p.members[p.link.Index] == nil || len(p.members) > 1 {
 		return errAlone
 	}
-	if !p.four {
-		return errors.New("UDP sockets serve IPv4, which is not enabled")
-	}
 	n := p.d.workersPerQueue(1)
-	var err error
-	p.udp, err = netio.OpenUDP(netio.UDPOptions{Port: o.Port4, Device: p.link.Name}, n)
-	if err != nil {
-		return err
+	if p.four {
+		conns, err := netio.OpenUDP(netio.UDPOptions{Port: o.Port4, Device: p.link.Name}, n)
+		if err != nil {
+			return err
+		}
+		for _, c := range conns {
+			p.udp = append(p.udp, c)
+		}
+		if err := p.newUDPWorkers("udp", p.udp); err != nil {
+			return err
+		}
 	}
-	for i, c := range p.udp {
-		info := WorkerInfo{Name: fmt.Sprintf("%s/udp.%d", p.link.Name, i), Kind: "udp", Index: i}
+	if p.six {
+		conns, err := netio.OpenUDP6(netio.UDP6Options{
+			Port: o.Port6, Device: p.link.Name, IfIndex: p.link.Index, Groups: !p.link.Loopback,
+		}, n)
+		if err != nil {
+			return err
+		}
+		have := len(p.udp)
+		for _, c := range conns {
+			p.udp = append(p.udp, c)
+		}
+		return p.newUDPWorkers("udp6", p.udp[have:])
+	}
+	return nil
+}
+
+func (p *port) newUDPWorkers(kind string, conns []netio.Conn) error {
+	for i, c := range conns {
+		info := WorkerInfo{Name: fmt.Sprintf("%s/%s.%d", p.link.Name, kind, i), Kind: kind, Index: i}
 		if err := p.newWorker(c, info, nil); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package fastpath_test
 import (
 	"bytes"
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"os"
 	"testing"
@@ -110,6 +111,70 @@ func TestOddFrames6(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// UDP sockets serve both families where nothing else does: multicast of the two
+// groups, unicast to every address, fragments put together by the kernel.
+func TestUDP6(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		v, w := pair6(t, 1)
+		other := fastpathtest.NewVeth(t, 1) // whose groups are not this interface's
+		r := mustRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, UDPOnly: true, Enable6: true, WorkersPerQueue: workers})
+		if st := statusOf(t, r, v.Server.Name); st.Mode != fastpath.ModeUDP || st.Sockets != 2*workers {
+			t.Fatalf("status is %+v", st)
+		}
+		w2 := fastpathtest.OpenWire(t, other.Client)
+		plain := solicit(v, "ff02::1:2")
+		badSum := solicit(v, "ff02::1:2")
+		badSum[60]++
+		for _, tc := range []struct {
+			name  string
+			w     *fastpathtest.Wire
+			frame []byte
+			want  uint64
+		}{
+			{"ff02::1:2", w, plain, 1},
+			{"ff05::1:3", w, solicit(v, "ff05::1:3"), 1},
+			{"global address", w, solicit(v, "2001:db8::1"), 1},
+			{"link-local address", w, solicit(v, "fe80::1"), 1},
+			{"another host", w, solicit(v, "2001:db8::2"), 0},
+			{"all nodes", w, solicit(v, "ff02::1"), 0},
+			{"wrong checksum", w, badSum, 0},
+			{"destination options", w, extended(plain, 60), 1},
+			{"another interface", w2, solicit(other, "ff02::1:2"), 0},
+			{"IPv4", w, fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, server, 3, 4), 1},
+			{"ff02::1:2 again", w, plain, 1},
+		} {
+			before := r.handled()
+			tc.w.Send(t, tc.frame)
+			deadline := shortly
+			if tc.want > 0 {
+				deadline = fastpathtest.Patience
+			}
+			for end := time.Now().Add(deadline); time.Now().Before(end) && r.handled()-before < 1; {
+				time.Sleep(time.Millisecond)
+			}
+			time.Sleep(5 * time.Millisecond) // a second one would come now
+			if got := r.handled() - before; got != tc.want {
+				t.Errorf("%d workers, %s: handled %d times, want %d", workers, tc.name, got, tc.want)
+			}
+		}
+		r.d.Close()
+	}
+	// Of IPv6 alone.
+	v, w := pair6(t, 1)
+	r := mustRig(t, fastpath.Options{Interfaces: []string{"none"}, Interfaces6: []string{v.Server.Name, "lo"}, UDPOnly: true, Enable6: true, WorkersPerQueue: 1})
+	if st := statusOf(t, r, v.Server.Name); st.Mode != fastpath.ModeUDP || st.Sockets != 1 {
+		t.Errorf("status is %+v", st)
+	}
+	w.Send(t, solicit(v, "ff02::1:2"))
+	waitFor(t, "a SOLICIT", func() bool { return r.handled() == 1 })
+	c, err := net.ListenPacket("udp4", "0.0.0.0:67")
+	if err != nil {
+		t.Errorf("the port of DHCPv4 is taken though only DHCPv6 is served: %v", err)
+	} else {
+		c.Close()
 	}
 }
 

@@ -208,3 +208,26 @@ func steerFilter(n int) []unix.SockFilter {
 		{Code: unix.BPF_RET | unix.BPF_A},
 	}
 }
+
+// steerFilter6 chooses one of n sockets of a SO_REUSEPORT group by the last octets
+// of the peer-address of a RELAY-FORW, else of the source address. It sees the UDP
+// payload.
+func steerFilter6(n int) []unix.SockFilter {
+	const (
+		relayForw = 12
+		peerTail  = 2 + 16 + 12
+		netHeader = 0xFFF00000 // SKF_NET_OFF: from the IPv6 header on
+		srcTail   = 8 + 12
+	)
+	return []unix.SockFilter{
+		{Code: ldB, K: 0},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: relayForw, Jt: 0, Jf: 2},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: peerTail},
+		{Code: unix.BPF_JMP | unix.BPF_JA, K: 1},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: netHeader + srcTail},
+		{Code: unix.BPF_ALU | unix.BPF_MUL | unix.BPF_K, K: 0x9E3779B1},
+		{Code: unix.BPF_ALU | unix.BPF_RSH | unix.BPF_K, K: 16},
+		{Code: unix.BPF_ALU | unix.BPF_MOD | unix.BPF_K, K: uint32(n)},
+		{Code: unix.BPF_RET | unix.BPF_A},
+	}
+}

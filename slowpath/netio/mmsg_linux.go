@@ -19,8 +19,8 @@ type mmsghdr struct {
 }
 
 const (
-	nameLen = 32 // sockaddr_in and sockaddr_ll fit
-	ctrlLen = 64 // one IP_PKTINFO or PACKET_AUXDATA message fits
+	nameLen = 32 // sockaddr_in, sockaddr_in6 and sockaddr_ll fit
+	ctrlLen = 64 // one IP_PKTINFO, IPV6_PKTINFO or PACKET_AUXDATA message fits
 )
 
 // mmsgBatch is the headers of up to BatchSize messages of one part each.

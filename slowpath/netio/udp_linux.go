@@ -31,8 +31,7 @@ type UDPOptions struct {
 //
 // Fragmented datagrams arrive reassembled. A client that has no address yet can
 // only be reached by broadcast: the kernel would ask for it with ARP. It needs no
-// privilege on a port above 1023. It serves IPv4; the DHCPv6 sockets, which join
-// ff02::1:2 and ff05::1:3, will stand beside it.
+// privilege on a port above 1023. It serves IPv4; UDP6Conn stands beside it.
 type UDPConn struct {
 	datagrams
 	port uint16
@@ -187,36 +186,14 @@ var (
 // OpenPortGuard6 takes the port on the device of that index for IPv6, and joins
 // the groups of DHCPv6 servers there as long as it is open: without that the
 // interface, or a switch that follows MLD, need not pass on what is sent to them.
-func OpenPortGuard6(port uint16, device string, ifIndex uint32) (_ *PortGuard, err error) {
-	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+func OpenPortGuard6(port uint16, device string, ifIndex uint32) (*PortGuard, error) {
+	fd, err := bindUDP6([16]byte{}, port, device, ifIndex, false, dropAll())
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	defer func() {
-		if err != nil {
-			unix.Close(fd)
-		}
-	}()
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
-		return nil, fmt.Errorf("set IPV6_V6ONLY: %w", err)
-	}
-	if err := unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, device); err != nil {
-		return nil, fmt.Errorf("bind udp socket to device %s: %w", device, err)
-	}
-	if err := attachFilter(fd, dropAll()); err != nil {
 		return nil, err
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet6{Port: int(port)}); err != nil {
-		if errors.Is(err, unix.EADDRINUSE) {
-			return nil, fmt.Errorf("bind udp port %d on %s for IPv6: another DHCP server or relay has it: %w", port, device, err)
-		}
-		return nil, fmt.Errorf("bind udp port %d on %s for IPv6: %w", port, device, err)
-	}
-	for _, g := range [][16]byte{relaysAndServers, servers} {
-		m := &unix.IPv6Mreq{Multiaddr: g, Interface: ifIndex}
-		if err := unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, m); err != nil {
-			return nil, fmt.Errorf("join %s on %s: %w", net.IP(g[:]), device, err)
-		}
+	if err := joinGroups6(fd, device, ifIndex); err != nil {
+		unix.Close(fd)
+		return nil, err
 	}
 	return &PortGuard{fd: fd}, nil
 }
