@@ -17,20 +17,28 @@ type iface struct {
 	// addrs6 are its IPv6 addresses, linkLocal the first of them that is one.
 	addrs6    [][16]byte
 	linkLocal [16]byte
+	all       *ifaces // that it is one of
 }
 
 // ifaces is an immutable list, swapped whole when an interface changes.
 type ifaces struct {
 	list  []iface
 	local []dhcp4.IPv4 // of all interfaces
+	// byIndex is nil where there are few: then a scan beats a map.
+	byIndex map[uint32]*iface
+	isLocal map[dhcp4.IPv4]struct{} // of local
 }
+
+// fewIfaces is up to how many interfaces are looked for by a scan. A server with
+// VLAN interfaces may have thousands.
+const fewIfaces = 16
 
 // newIfaces takes the interfaces of the machine. serves says which of them a
 // family serves.
 func newIfaces(in []netio.Interface, serves func(v stat.Family, name string) bool) *ifaces {
-	x := &ifaces{list: make([]iface, 0, len(in))}
+	x := &ifaces{list: make([]iface, 0, len(in)), isLocal: map[dhcp4.IPv4]struct{}{}}
 	for _, n := range in {
-		f := iface{index: n.Index, name: n.Name, mac: n.MAC, serve4: serves(stat.V4, n.Name), serve6: serves(stat.V6, n.Name)}
+		f := iface{index: n.Index, name: n.Name, mac: n.MAC, serve4: serves(stat.V4, n.Name), serve6: serves(stat.V6, n.Name), all: x}
 		for _, a := range n.Addrs4 {
 			f.addrs = append(f.addrs, dhcp4.IPv4(a.Addr))
 		}
@@ -43,12 +51,23 @@ func newIfaces(in []netio.Interface, serves func(v stat.Family, name string) boo
 		x.local = append(x.local, f.addrs...)
 		x.list = append(x.list, f)
 	}
+	for _, a := range x.local {
+		x.isLocal[a] = struct{}{}
+	}
+	if len(x.list) > fewIfaces {
+		x.byIndex = make(map[uint32]*iface, len(x.list))
+		for i := range x.list {
+			x.byIndex[x.list[i].index] = &x.list[i]
+		}
+	}
 	return x
 }
 
-// find returns the interface, nil if it is not known (any more). There are few;
-// a scan beats a map.
+// find returns the interface, nil if it is not known (any more).
 func (x *ifaces) find(index uint32) *iface {
+	if x.byIndex != nil {
+		return x.byIndex[index]
+	}
 	for i := range x.list {
 		if x.list[i].index == index {
 			return &x.list[i]
@@ -57,8 +76,9 @@ func (x *ifaces) find(index uint32) *iface {
 	return nil
 }
 
-// addrFor is the address of the interface that answers a packet sent to dst: dst
-// itself if it is the interface's, else its first address, 0 if it has none.
+// addrFor is the address that answers a packet sent to dst: dst itself if it is
+// the interface's or another's of this machine (a relay may know the server by one
+// of a loopback), else the interface's first address, 0 if it has none.
 func (f *iface) addrFor(dst dhcp4.IPv4) dhcp4.IPv4 {
 	for _, a := range f.addrs {
 		if a == dst {
@@ -68,17 +88,21 @@ func (f *iface) addrFor(dst dhcp4.IPv4) dhcp4.IPv4 {
 	if len(f.addrs) == 0 {
 		return 0
 	}
+	if dst != 0xFFFFFFFF {
+		if _, ok := f.all.isLocal[dst]; ok {
+			return dst
+		}
+	}
 	return f.addrs[0]
 }
 
-// addr6For is the address of the interface that answers a packet sent to dst:
-// dst itself if it is the interface's, else its link-local address, as what is
-// sent to a multicast address is answered from the link; zero if it has none.
+// addr6For is the address that answers a packet sent to dst: dst itself if that is
+// no group, for then it is ours, or it would not have been taken; else the
+// interface's link-local address, as what is sent to a group is answered from the
+// link; zero if it has none.
 func (f *iface) addr6For(dst [16]byte) [16]byte {
-	for _, a := range f.addrs6 {
-		if a == dst {
-			return a
-		}
+	if dst[0] != 0xff {
+		return dst
 	}
 	if f.linkLocal == ([16]byte{}) && len(f.addrs6) > 0 {
 		return f.addrs6[0]
