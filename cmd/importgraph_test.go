@@ -56,6 +56,7 @@ var rules = []rule{
 	{"slowpath/hoststore", []string{"slowpath/leasestore"}, []string{"net", "log/slog"}, "the store keeps texts and decides nothing"},
 	{"slowpath/leasefile", []string{"slowpath/lease", "slowpath/lease6", "slowpath/dhcp4", "slowpath/dhcp6"}, []string{"net", "log/slog"}, "a lease file is rows and a table"},
 	{"slowpath/class", []string{"slowpath/dhcp4", "slowpath/dhcp6"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
+	{"slowpath/control/controltest", nil, nil, "test support that knows commands alone"},
 	{"slowpath/control", []string{"slowpath/stat"}, nil, "the channel carries commands; the server owns them"},
 	{"slowpath/metric", []string{"slowpath", "slowpath/*", "hooks", "hooks/all"}, nil, "metrics read the server"},
 	{"slowpath", []string{"slowpath/*", "hooks", "hooks/all"}, nil, "the server knows no dataplane"},

@@ -1,116 +1,223 @@
 package slowpath
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
-	"github.com/peregrine-dhcp/peregrine/slowpath/alloc"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
+	"github.com/peregrine-dhcp/peregrine/slowpath/control/controltest"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio/netiotest"
 )
 
-// randomCommand is a command that changes something, mostly right.
-func randomCommand(r *rand.Rand) string {
-	id := 2 + r.IntN(5)
-	subnet := fmt.Sprintf(`{"id":%d,"subnet":"192.0.%d.0/24","pools":[{"pool":"192.0.%d.0/26"}]}`, id, id, id)
-	name := fmt.Sprintf("class%d", r.IntN(5))
-	addr := fmt.Sprintf("10.67.200.%d", r.IntN(20))
-	mac := fmt.Sprintf("1a:1b:1c:1d:1e:%02x", r.IntN(20))
-	target := []string{"memory", "database", "all", "default"}[r.IntN(4)]
-	commands := []string{
-		`{"command":"subnet4-add","arguments":{"subnet4":[` + subnet + `]}}`,
-		`{"command":"subnet4-update","arguments":{"subnet4":[` + subnet + `]}}`,
-		fmt.Sprintf(`{"command":"subnet4-delta-add","arguments":{"subnet4":[{"id":%d,"subnet":"192.0.%d.0/24","pools":[{"pool":"192.0.%d.128/26"}]}]}}`, id, id, id),
-		fmt.Sprintf(`{"command":"subnet4-del","arguments":{"id":%d}}`, id),
-		`{"command":"network4-add","arguments":{"shared-networks":[{"name":"net"}]}}`,
-		fmt.Sprintf(`{"command":"network4-subnet-add","arguments":{"name":"net","id":%d}}`, id),
-		`{"command":"network4-del","arguments":{"name":"net"}}`,
-		`{"command":"class-add","arguments":{"client-classes":[{"name":"` + name + `","test":"pkt4.mac == 0x02c100000001"}]}}`,
-		`{"command":"class-del","arguments":{"name":"` + name + `"}}`,
-		`{"command":"reservation-add","arguments":{"reservation":{"subnet-id":1,"hw-address":"` + mac + `","ip-address":"` + addr + `"},"operation-target":"` + target + `"}}`,
-		`{"command":"reservation-del","arguments":{"subnet-id":1,"ip-address":"` + addr + `","operation-target":"` + target + `"}}`,
-		`{"command":"reservation-get-page","arguments":{"limit":10}}`,
-		`{"command":"lease4-add","arguments":{"ip-address":"` + addr + `","hw-address":"` + mac + `"}}`,
-		`{"command":"lease4-update","arguments":{"ip-address":"` + addr + `","hw-address":"` + mac + `","force-create":true,"state":` + fmt.Sprint(r.IntN(4)) + `}}`,
-		`{"command":"lease4-del","arguments":{"ip-address":"` + addr + `"}}`,
-		`{"command":"lease4-get-by-hw-address","arguments":{"hw-address":"` + mac + `"}}`,
-		`{"command":"lease4-get-page","arguments":{"from":"start","limit":50}}`,
-		`{"command":"stat-lease4-get"}`,
+// commandLoad is how long the tests that give random commands do so: a few
+// seconds, or what PEREGRINE_COMMAND_LOAD says (such as 30s).
+func commandLoad(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("PEREGRINE_COMMAND_LOAD")
+	if text == "" {
+		return 5 * time.Second
 	}
-	return commands[r.IntN(len(commands))]
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
-// TestCommandsBesideService: while several give random commands, every client is
-// answered, and afterwards the numbers are those of a slow recount.
+// run is how controltest gives a family commands.
+func (f *family) run(command string, args any) (result int, text string, arguments json.RawMessage, err error) {
+	var raw json.RawMessage
+	if args != nil {
+		if raw, err = json.Marshal(args); err != nil {
+			return 0, "", nil, err
+		}
+	}
+	r := f.registry.Run(context.Background(), &control.Call{Command: command, Arguments: raw})
+	if r.Arguments != nil {
+		arguments, err = json.Marshal(r.Arguments)
+	}
+	return r.Result, r.Text, arguments, err
+}
+
+// TestCommandsBesideService: 50 clients give random commands of every library to
+// both families. Meanwhile every DHCP client is answered, and afterwards leases,
+// indexes, statistics and hosts are those of a slow recount, also after a restart.
 func TestCommandsBesideService(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	b := newBed(t, testConfig(t.TempDir(), librariesKey("lease_cmds", "class_cmds", "stat_cmds", "host_cmds", "subnet_cmds", "limits"), ""), hookOptions())
-	defer b.close()
-	const givers, each = 4, 60
+	dir := t.TempDir()
+	names := []string{"lease_cmds", "class_cmds", "stat_cmds", "host_cmds", "host_cache", "subnet_cmds", "perfmon"}
+	four := fmt.Sprintf(`{ "interfaces-config": { "interfaces": [ "dhcp0" ] }, "lease-database": { "type": "memfile", "persist": true }, "valid-lifetime": 3600, %s
+		"subnet4": [ { "id": 1, "subnet": "10.67.0.0/16", "pools": [ { "pool": "10.67.1.0 - 10.67.1.255" } ] } ] }`, librariesKey(append(names, "limits")...))
+	text := testConfig6(dir, four, librariesKey(names...), true)
+	b := newBed(t, text, hookOptions())
+	closed := false
+	defer func() {
+		if !closed {
+			b.close()
+		}
+	}()
+	fields := map[*family]*controltest.Field{
+		b.s.family: {Family: 4, SubnetID: 1, Subnet: "10.67.0.0/16", Addrs: 20, Addr: func(i int) string { return fmt.Sprintf("10.67.200.%d", i) }, Wipe: true, Files: true},
+		b.s.six.family: {Family: 6, SubnetID: 1, Subnet: "2001:db8:1::/64", Addrs: 20, Addr: func(i int) string { return fmt.Sprintf("2001:db8:1::c:%x", i) },
+			Wipe: true, Files: true},
+	}
+	const givers = 50
+	end := time.Now().Add(commandLoad(t))
 	var wg sync.WaitGroup
-	results := make([]map[int]int, givers)
+	var mu sync.Mutex
+	did, had := map[string]int{}, map[string]int{}
 	for g := range givers {
-		results[g] = map[int]int{}
+		f := b.s.family
+		if g%2 == 1 {
+			f = b.s.six.family
+		}
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(g)))
-			for range each {
-				text := randomCommand(r)
-				res := b.command(text)
-				results[g][res.Result]++
-				if res.Result == control.ResultUnsupported || res.Result == control.ResultFatal {
-					t.Errorf("%s: %d %s", text, res.Result, res.Text)
+			for time.Now().Before(end) {
+				name, args := fields[f].Random(r)
+				result, answer, _, err := f.run(name, args)
+				if err != nil || result == control.ResultUnsupported || result == control.ResultFatal || strings.Contains(answer, "internal") {
+					t.Errorf("%s %v: %d %s, %v", name, args, result, answer, err)
 				}
+				mu.Lock()
+				had[name]++
+				if result == control.ResultSuccess {
+					did[name]++
+				}
+				mu.Unlock()
 			}
 		})
 	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	n := uint32(0)
-	for running := true; running; n++ {
+	// A client of each family at a time, on workers of their own; what is not
+	// answered fails the test.
+	six := &bed{t: t, s: b.s, w: b.s.NewWorker("six"), now: b.now, woke: make(chan struct{}, 1)}
+	six.w.Attach(func() {
 		select {
-		case <-done:
-			running = false
+		case six.woke <- struct{}{}:
 		default:
 		}
-		mac := netiotest.ClientMAC(n % 100)
-		b.lease(mac) // fails the test if there is no answer
-	}
-	ok := 0
-	for _, m := range results {
-		ok += m[control.ResultSuccess]
-	}
-	t.Logf("%d exchanges beside %d commands, %d of them successful", n, givers*each, ok)
-	if ok < givers*each/10 {
-		t.Errorf("only %d commands did anything", ok)
-	}
-	type counts struct{ assigned, declined uint64 }
-	want := map[uint32]counts{}
-	b.s.table.Walk(func(l *lease.Lease4) bool {
-		c := want[l.SubnetID]
-		if l.State == lease.StateDefault || l.State == lease.StateDeclined {
-			c.assigned++
-		}
-		if l.State == lease.StateDeclined {
-			c.declined++
-		}
-		want[l.SubnetID] = c
-		return true
 	})
-	b.s.Alloc().EachSubnet(func(x *alloc.SubnetStats) {
-		if w := want[x.SubnetID]; x.Assigned != w.assigned || x.Declined != w.declined {
-			t.Errorf("subnet %d: %d assigned, %d declined, want %+v", x.SubnetID, x.Assigned, x.Declined, w)
+	clients6 := make([]*client6, 100)
+	for i := range clients6 {
+		clients6[i] = newClient6(six, byte(i))
+	}
+	n6 := 0
+	wg.Go(func() {
+		for ; time.Now().Before(end); n6++ {
+			clients6[n6%len(clients6)].lease()
 		}
 	})
-	var l struct{ Hosts []map[string]any }
-	const get = `{"command":"reservation-get-all","arguments":{"subnet-id":1,"operation-target":"database"}}`
-	if b.command(get).Result == control.ResultSuccess {
-		b.arguments(get, &l)
+	n4 := uint32(0)
+	for ; time.Now().Before(end); n4++ {
+		b.lease(netiotest.ClientMAC(n4 % 100))
 	}
-	if len(l.Hosts) != b.s.hosts.set.Len() {
-		t.Errorf("%d hosts are listed, %d are looked up", len(l.Hosts), b.s.hosts.set.Len())
+	wg.Wait()
+	if err := six.w.Close(); err != nil {
+		t.Error(err)
+	}
+	total := 0
+	for _, n := range had {
+		total += n
+	}
+	t.Logf("%d and %d exchanges beside %d commands, with success %v", n4, n6, total, did)
+	if t.Failed() {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(had)) {
+		if had[name] > 200 && did[name] == 0 {
+			t.Errorf("%s was never done in %d tries", name, had[name])
+		}
+	}
+	recount(t, b)
+	b.close()
+	b = newBed(t, text, hookOptions())
+	recount(t, b)
+	b.close()
+	closed = true
+}
+
+// recount checks leases, indexes, statistics and hosts of a server at rest.
+func recount(t *testing.T, b *bed) {
+	t.Helper()
+	for _, f := range []*family{b.s.family, b.s.six.family} {
+		family := 4
+		if f != b.s.family {
+			family = 6
+		}
+		for _, check := range []func() ([]string, error){
+			func() ([]string, error) { return controltest.Statistics(f.run, family) },
+			func() ([]string, error) { return controltest.Indexes(f.run, family, 100) },
+		} {
+			wrong, err := check()
+			if err != nil {
+				t.Errorf("DHCPv%d: %v", family, err)
+			}
+			for _, w := range wrong {
+				t.Errorf("DHCPv%d: %s", family, w)
+			}
+		}
+	}
+	// What commands are shown is what look-ups of the engines find.
+	var all4 []lease.Lease4
+	b.s.table.Walk(func(l *lease.Lease4) bool { all4 = append(all4, *l); return true })
+	for i := range all4 {
+		l := &all4[i]
+		var got lease.Lease4
+		if !b.s.table.Get(l.Addr, &got) || got.SubnetID != l.SubnetID || got.State != l.State {
+			t.Errorf("%v is walked over and not found by address", l.Addr)
+		}
+	}
+	var all6 []lease6.Lease6
+	b.s.table6.Walk(func(l *lease6.Lease6) bool { all6 = append(all6, *l); return true })
+	for i := range all6 {
+		l := &all6[i]
+		var got lease6.Lease6
+		if !b.s.table6.Get(l.Addr, &got) || got.SubnetID != l.SubnetID || got.State != l.State {
+			t.Errorf("%v is walked over and not found by address", l.Addr)
+		}
+	}
+	h := &b.s.hosts
+	h.mu.Lock()
+	stored, served := h.mu.store.Len(), len(h.mu.byID)+len(h.mu.six.byID)
+	n4, n6 := len(h.mu.byID), len(h.mu.six.byID)
+	h.mu.Unlock()
+	if stored != served || h.set.Len() != n4 || h.set6.Len() != n6 {
+		t.Errorf("%d hosts are stored, %d and %d served, %d and %d looked up", stored, n4, n6, h.set.Len(), h.set6.Len())
+	}
+	cached := 0
+	b.s.cache.each(func(e *cachedHost) {
+		if e.r4.SubnetID != 1<<32-1 {
+			cached++
+			if b.s.cache.set.ByIdentifier(e.r4.SubnetID, e.r4.Type, e.r4.Identifier) != e.r4 {
+				t.Errorf("the cached host %x is not looked up", e.r4.Identifier)
+			}
+		}
+	})
+	if b.s.cache.use().Len() != cached {
+		t.Errorf("%d cached hosts are looked up, want %d", b.s.cache.use().Len(), cached)
+	}
+	cached = 0
+	b.s.cache6.each(func(e *cachedHost) {
+		if e.r6.SubnetID != 1<<32-1 {
+			cached++
+			if b.s.cache6.set6.ByIdentifier(e.r6.SubnetID, e.r6.Type, e.r6.Identifier) != e.r6 {
+				t.Errorf("the cached host %x is not looked up", e.r6.Identifier)
+			}
+		}
+	})
+	if b.s.cache6.use6().Len() != cached {
+		t.Errorf("%d cached DHCPv6 hosts are looked up, want %d", b.s.cache6.use6().Len(), cached)
 	}
 }

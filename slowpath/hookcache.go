@@ -388,6 +388,9 @@ func (h hookCache) path(name string) (string, error) {
 	if filepath.Dir(path) != dir {
 		return "", &hooks.PathError{Text: fmt.Sprintf("invalid path specified: '%s', supported path is '%s'", filepath.Dir(path), dir)}
 	}
+	if ownFile(path) || path == filepath.Clean(h.s.opt.ConfigFile) {
+		return "", &hooks.PathError{Text: fmt.Sprintf("'%s' is a file of the server's own", filepath.Base(path))}
+	}
 	return path, nil
 }
 
@@ -397,21 +400,7 @@ func (h hookCache) WriteFile(name string, text []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	tmp := fmt.Sprintf("%s.tmp%d", path, os.Getpid())
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
-	if err != nil {
-		return "", err
-	}
-	if _, err = f.Write(text); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return "", errors.Join(err, os.Remove(tmp))
-	}
-	return path, nil
+	return path, writeFileAtomically(path, text)
 }
 
 // ReadFile implements hooks.HostCache.

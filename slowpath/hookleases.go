@@ -269,6 +269,9 @@ func (s *Server) writeLeases(ctx context.Context, name string, db *config.LeaseD
 	if ownFile(path) || path == filepath.Clean(s.opt.ConfigFile) {
 		return "", &hooks.PathError{Text: fmt.Sprintf("'%s' is a file of the server's own", filepath.Base(path))}
 	}
+	// Both families' commands may mean the same file.
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	pid := os.Getpid()
 	tmp := fmt.Sprintf("%s.tmp%d", path, pid)
 	if err := writeRows(ctx, tmp, header, more); err != nil {

@@ -17,7 +17,7 @@ import (
 // command.
 func TestWritingCommandsSpareTheStore(t *testing.T) {
 	dir := t.TempDir()
-	text := strings.Replace(testConfig(dir, librariesKey("lease_cmds"), ""), filepath.Join(dir, "leases"), dir, 1)
+	text := strings.Replace(testConfig(dir, librariesKey("lease_cmds", "host_cache"), ""), filepath.Join(dir, "leases"), dir, 1)
 	text = strings.Replace(text, `"persist": true`, fmt.Sprintf(`"persist": true, "name": %q`, filepath.Join(dir, "kea-leases4.csv")), 1)
 	o := hookOptions()
 	o.ConfigFile = filepath.Join(dir, "peregrine.conf")
@@ -51,6 +51,10 @@ func TestWritingCommandsSpareTheStore(t *testing.T) {
 			r := b.command(fmt.Sprintf(`{"command":"lease4-write","arguments":{"filename":%q}}`, name))
 			if r.Result != control.ResultError || !strings.Contains(r.Text, "server's own") {
 				t.Errorf("lease4-write of %s: %+v", name, r)
+			}
+			r = b.command(fmt.Sprintf(`{"command":"cache-write","arguments":%q}`, name))
+			if r.Result != control.ResultError || !strings.Contains(r.Text, "server's own") {
+				t.Errorf("cache-write of %s: %+v", name, r)
 			}
 			if n == "peregrine.conf" {
 				continue // that is what config-write is for

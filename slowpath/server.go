@@ -134,6 +134,7 @@ type Server struct {
 	hosts    storedHosts
 	cache    cachedHosts
 	cache6   cachedHosts
+	writing  sync.Mutex // one file by lease4-write or lease6-write at a time
 }
 
 // New recovers the leases, loads the hook libraries and opens the control

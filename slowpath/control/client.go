@@ -26,6 +26,8 @@ type Client struct {
 	TLS *tls.Config
 	// Timeout limits a command where its context does not; default 5 minutes.
 	Timeout time.Duration
+	// Dial connects to http and https targets, nil is the net package's.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// MaxAnswerBytes limits the answer; default 1 GiB.
 	MaxAnswerBytes int64
 }
@@ -127,7 +129,7 @@ func (c *Client) sendHTTP(ctx context.Context, request []byte) (*Answer, error) 
 		req.SetBasicAuth(c.User, c.Password)
 	}
 	// One command, one connection: nothing is left behind.
-	tr := &http.Transport{DisableKeepAlives: true, Proxy: nil, TLSClientConfig: c.TLS}
+	tr := &http.Transport{DisableKeepAlives: true, Proxy: nil, TLSClientConfig: c.TLS, DialContext: c.Dial}
 	defer tr.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: tr}).Do(req)
 	if err != nil {
