@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
@@ -49,21 +50,20 @@ func (g *Generator) begin(t int64, n uint64) uint64 {
 // has an address. It reports false if there is no slot for it.
 func (g *Generator) start(p *netio.Packet, t, due int64, a acked, op Op) bool {
 	// The slot about to be used again must be over.
-	if g.head-g.tail > g.mask {
+	if g.head-g.tail > g.mask && !g.moreSlots() {
 		return false
 	}
-	i := g.head & g.mask
-	s := &g.slots[i]
+	s := &g.slots[g.head&g.mask]
 	e := op.first(g.opt.V6)
 	xid := g.xidBase + g.head
 	if g.six != nil {
 		xid &= sixIndexMask
 	}
-	*s = slot{
-		begunNs: t, sentNs: t, dueNs: due, xid: xid, client: a.client, offered: a.addr, server: a.server, giaddr: a.giaddr,
-		stage: stageOf(e), op: op, epoch: g.epochs[a.client],
-	}
-	if a.giaddr == 0 {
+	// One by one, for a literal would be made elsewhere and copied.
+	s.begunNs, s.sentNs, s.dueNs = t, t, due
+	s.xid, s.client, s.offered, s.server = xid, a.client, a.addr, a.server
+	s.stage, s.op, s.epoch, s.expired = stageOf(e), op, g.epochs[a.client], false
+	if s.giaddr = a.giaddr; s.giaddr == 0 {
 		s.giaddr = g.relayOf(a.client)
 	}
 	if g.six != nil {
@@ -82,6 +82,27 @@ func (g *Generator) start(p *netio.Packet, t, due int64, a acked, op Op) bool {
 		return true
 	}
 	g.outstanding++
+	return true
+}
+
+// moreSlots doubles the slots in use, as far as there are more. The exchanges
+// begun last keep theirs or move to the new half.
+func (g *Generator) moreSlots() bool {
+	n := g.mask + 1
+	if uint64(n)*2 > uint64(len(g.slots)) {
+		return false
+	}
+	for j := range n {
+		i := g.head - n + (j-g.head)&g.mask // the exchange in slot j
+		if i&n == 0 {
+			continue
+		}
+		g.slots[j+n] = g.slots[j]
+		if g.six != nil {
+			g.six.offers[j+n] = g.six.offers[j]
+		}
+	}
+	g.mask = 2*n - 1
 	return true
 }
 
@@ -119,7 +140,7 @@ func (g *Generator) giveUp(a acked) {
 			l.addr = 0
 		}
 	}
-	if g.opt.Scenario.leased() {
+	if g.leased {
 		g.bound.remove(a.client)
 		g.unbound.add(a.client)
 	}
@@ -164,10 +185,10 @@ func (g *Generator) nextOp() (Op, uint32, bool) {
 		g.next++
 		return OpDORA, g.pending[g.next-1], true
 	}
-	op := g.opt.Scenario.op()
+	op := g.op
 	if g.preload {
 		op = OpDORA
-	} else if g.opt.Scenario == Mixed {
+	} else if g.mixed {
 		op = g.mix.pick(g.random)
 		if op.leased() {
 			if c, ok := g.bound.pick(g.random); ok {
@@ -185,7 +206,7 @@ func (g *Generator) nextOp() (Op, uint32, bool) {
 		c, ok := g.bound.turn()
 		return op, c, ok
 	}
-	if g.macs != nil && !g.opt.Scenario.retransmits() {
+	if g.macs != nil && !g.retransmits {
 		return op, uint32(g.random.IntN(len(g.macs))), true
 	}
 	c := g.next
@@ -205,36 +226,50 @@ func (g *Generator) mac(client uint32) uint64 {
 
 // fill writes the packet of an exchange of DHCPv4.
 func (g *Generator) fill(p *netio.Packet, x *template, s *slot, t int64) {
-	b := p.Data[:g.headLen+len(x.msg)]
-	m := b[g.headLen:]
 	secs := uint16(min(uint64(t-s.begunNs)/uint64(time.Second), 65535))
 	if exchangeOf(s.stage) == DiscoverOffer {
 		secs = max(secs, g.secs)
 	}
-	n := x.put(m, s.xid, g.mac(s.client), secs)
-	if s.giaddr != 0 && x.giaddr != 0 {
-		binary.BigEndian.PutUint32(m[x.giaddr:], s.giaddr)
+	f := fields{xid: s.xid, secs: secs, mac: g.mac(s.client), giaddr: s.giaddr, offered: s.offered, server: s.server}
+	if g.opt.RelayByClient { // every relay speaks for itself
+		f.src = s.giaddr
 	}
-	if x.requested != 0 {
-		binary.BigEndian.PutUint32(m[x.requested:], s.offered)
+	p.IfIndex = g.opt.IfIndex
+	if x.packet == nil {
+		g.fillFrom(p, x, &f)
+		return
+	}
+	b := p.Data[:len(x.packet)]
+	x.write(b, &f)
+	p.Data = b
+}
+
+// fillFrom writes the packet of a template that is a file's, whose fields may lie
+// anywhere.
+func (g *Generator) fillFrom(p *netio.Packet, x *template, f *fields) {
+	b := p.Data[:g.headLen+len(x.msg)]
+	m := b[g.headLen:]
+	n := x.put(m, f.xid, f.mac, f.secs)
+	if f.giaddr != 0 && x.giaddr != 0 {
+		binary.BigEndian.PutUint32(m[x.giaddr:], f.giaddr)
 	}
 	if x.ciaddr != 0 {
-		binary.BigEndian.PutUint32(m[x.ciaddr:], s.offered)
+		binary.BigEndian.PutUint32(m[x.ciaddr:], f.offered)
+	}
+	if x.requested != 0 {
+		binary.BigEndian.PutUint32(m[x.requested:], f.offered)
 	}
 	if x.server != 0 {
-		binary.BigEndian.PutUint32(m[x.server:], s.server)
+		binary.BigEndian.PutUint32(m[x.server:], f.server)
 	}
-	out := &g.out
-	if s.giaddr != 0 && g.opt.RelayByClient {
-		out.Src4 = s.giaddr // every relay speaks for itself
+	out := g.out
+	if f.src != 0 {
+		out.Src4 = f.src
 	}
-	dst, mac := out.Dst4, out.DstMAC
 	if x.broadcast {
 		out.Dst4, out.DstMAC = 0xFFFFFFFF, broadcastMAC
 	}
-	p.Data = b[:frame.Write4(b, out, n)]
-	out.Dst4, out.DstMAC = dst, mac
-	p.IfIndex = g.opt.IfIndex
+	p.Data = b[:frame.Write4(b, &out, n)]
 }
 
 var broadcastMAC = [6]byte{255, 255, 255, 255, 255, 255}
@@ -258,6 +293,7 @@ func (g *Generator) receive(t int64) int {
 			continue
 		}
 		total += n
+		touch(g.pkts[:n])
 		ns, nf := 0, 0
 		for i := range g.pkts[:n] {
 			if g.handle(&g.pkts[i], t) {
@@ -276,6 +312,21 @@ func (g *Generator) receive(t int64) int {
 		}
 	}
 	return total
+}
+
+// touch reads from every packet what will be looked at: its headers, the fixed
+// part and the first options. Another core has written them, so they are in none
+// of this one's caches; here the misses of a batch overlap, in handle they would
+// come one after another.
+func touch(pkts []netio.Packet) {
+	x := byte(0)
+	for i := range pkts {
+		b := pkts[i].Data
+		if n := len(b); n > 256 {
+			x += b[min(n-1, 320)] + b[256] + b[64] + b[0]
+		}
+	}
+	runtime.KeepAlive(x)
 }
 
 // handle takes one packet; it reports true if p is now a message to be sent.
@@ -307,7 +358,7 @@ func (g *Generator) handle(p *netio.Packet, t int64) bool {
 		return false
 	}
 	typ := v.Type()
-	if g.opt.Scenario == DiscoverFlood {
+	if g.flood {
 		typ = dhcp4.MsgOffer
 	}
 	xid := v.XID()
@@ -344,7 +395,7 @@ func (g *Generator) handle(p *netio.Packet, t int64) bool {
 	if typ == dhcp4.MsgNak {
 		// As perfdhcp, for which it is no answer: it stays a drop.
 		st.Rejected++
-		if g.opt.Scenario.retransmits() {
+		if g.retransmits {
 			s.stage, s.offered, s.sentNs = stageOf(DiscoverOffer), 0, t // RFC 2131 §3.1: begin again
 			return false
 		}
@@ -360,7 +411,7 @@ func (g *Generator) handle(p *netio.Packet, t int64) bool {
 	if g.kept != nil {
 		g.kept.add(exchangeOf(s.stage), g.record(s, t, addr))
 	}
-	if g.opt.Scenario == DiscoverFlood {
+	if g.flood {
 		g.over(s)
 		return false
 	}
@@ -431,7 +482,7 @@ func (g *Generator) acknowledged(s *slot, addr uint32) {
 	}
 	g.owner[addr] = s.client
 	*l = lease{addr, s.server}
-	if g.opt.Scenario.leased() {
+	if g.leased {
 		g.unbound.remove(s.client)
 		g.bound.add(s.client)
 	}

@@ -124,10 +124,13 @@ type Generator struct {
 	headLen     int
 	baseMAC     uint64
 	wrongClient bool // the client can be told from the answer
-	six         *six // of DHCPv6, else nil
+	// What Options.Scenario says, for every packet.
+	op                                Op
+	flood, mixed, leased, retransmits bool
+	six                               *six // of DHCPv6, else nil
 
 	// slots[(xid-xidBase)&mask] is the exchange of xid; head is how many were
-	// begun, those before tail are all over.
+	// begun, those before tail are all over. mask grows to len(slots)-1 as needed.
 	slots       []slot
 	mask        uint32
 	xidBase     uint32
@@ -219,6 +222,8 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 		return nil, errors.New("check options: no connection")
 	}
 	g := &Generator{opt: opt, conns: conns, out: headers(&opt), xidBase: rand.Uint32(), baseMAC: macNumber(opt.BaseMAC[:]), wrongClient: true}
+	g.op, g.flood, g.mixed = opt.Scenario.op(), opt.Scenario == DiscoverFlood, opt.Scenario == Mixed
+	g.leased, g.retransmits = opt.Scenario.leased(), opt.Scenario.retransmits()
 	g.headLen = frame.HeaderLen4(g.out.VLANCount)
 	seed := opt.Seed
 	if seed == 0 {
@@ -247,7 +252,7 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 	if opt.RenewRate+opt.ReleaseRate > 0 {
 		g.held = make([]acked, 0, max(opt.Clients, 1<<16))
 	}
-	if opt.Scenario.leased() {
+	if g.leased {
 		g.bound, g.unbound = newClientSet(opt.Clients), newClientSet(opt.Clients)
 		for c := range opt.Clients {
 			g.unbound.add(c)
@@ -269,13 +274,18 @@ func New(opt Options, conns []netio.Conn) (*Generator, error) {
 		want = uint64(float64(opt.Rate+opt.RenewRate+opt.ReleaseRate) * (opt.DropTime[0] + opt.DropTime[1]).Seconds() * 1.25)
 		want = max(want, 2*uint64(opt.Window))
 	}
-	if opt.Scenario.retransmits() {
+	if g.retransmits {
 		want = uint64(opt.Clients)
 	}
 	want = min(max(want, 1024), maxOutstanding)
 	n := uint32(1) << bits.Len64(want-1)
 	g.slots = make([]slot, n)
-	g.mask = n - 1
+	// Fewer to begin with: those in use take turns, and as long as all is answered
+	// soon, a few that stay in the cache are enough.
+	g.mask = min(n, max(firstSlots, uint32(1)<<bits.Len32(2*opt.Window-1))) - 1
+	if g.retransmits {
+		g.mask = n - 1
+	}
 	if g.six != nil {
 		g.six.offers = make([]lease6, n)
 	}
@@ -289,6 +299,7 @@ func (g *Generator) newFour() (err error) {
 		if g.messages[x], err = newTemplate(opt, x); err != nil {
 			return err
 		}
+		g.messages[x].assemble(opt, &g.out)
 	}
 	for i := range opt.Templates {
 		x := []Exchange{DiscoverOffer, RequestAck}[i]
@@ -348,7 +359,7 @@ func (g *Generator) Run() error {
 	if g.opt.Started != nil {
 		g.opt.Started()
 	}
-	if g.opt.Scenario.retransmits() {
+	if g.retransmits {
 		g.storm()
 		return nil
 	}
@@ -377,6 +388,10 @@ func pin(cpus []int) (restore func(), err error) {
 	}
 	return func() { _ = unix.SchedSetaffinity(0, &before) }, nil
 }
+
+// firstSlots is how many slots there are in use at first, unless the window is
+// greater.
+const firstSlots = 1 << 13
 
 // preloadWindow is how many exchanges of a preload are outstanding at a time.
 const preloadWindow = 256
@@ -447,7 +462,7 @@ func (g *Generator) hasLease(client uint32) bool {
 }
 
 func (g *Generator) dropNs(stage uint8) int64 {
-	if g.opt.Scenario.retransmits() {
+	if g.retransmits {
 		return math.MaxInt64
 	}
 	switch exchangeOf(stage) {
@@ -504,7 +519,7 @@ func (g *Generator) checkEnd(t int64) bool {
 	case g.opt.Scenario.gives() && len(g.bound.list) == 0:
 		g.Reason = "No client has a lease left."
 		return true
-	case g.opt.Scenario == Mixed || g.opt.Scenario == MalformedFlood:
+	case g.mixed || g.opt.Scenario == MalformedFlood:
 		if o.Exchanges[0] > 0 && g.begun >= o.Exchanges[0] {
 			g.Reason = "Reached max requests limit."
 			return true

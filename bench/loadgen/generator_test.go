@@ -287,7 +287,7 @@ func TestChecks(t *testing.T) {
 		{"another client's", func(_ *server, q *dhcp4.View, r *dhcp4.Reply) bool {
 			r.CHAddr[5] ^= 1
 			return true
-		}, func(g *Generator) bool { return g.Checks.WrongClient > 0 && g.Stats[DiscoverOffer].TimedOut == 200 }, [2]time.Duration{300 * time.Millisecond, time.Minute}},
+		}, func(g *Generator) bool { return g.Checks.WrongClient > 0 && g.Stats[DiscoverOffer].TimedOut == 200 }, [2]time.Duration{3 * time.Second, time.Minute}},
 		{"silence", func(_ *server, q *dhcp4.View, _ *dhcp4.Reply) bool { return q.Type() == dhcp4.MsgDiscover },
 			func(g *Generator) bool {
 				return g.Stats[RequestAck].TimedOut == 200 && g.Stats[RequestAck].Drops() == 200 && !g.Checks.Failed()
@@ -309,9 +309,10 @@ func TestChecks(t *testing.T) {
 			return true
 		}, func(g *Generator) bool {
 			return g.Stats[DiscoverOffer].Orphans > 0 && g.Stats[DiscoverOffer].Received == 0
-		}, [2]time.Duration{300 * time.Millisecond, time.Minute}},
+		}, [2]time.Duration{3 * time.Second, time.Minute}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			o := options(DORA)
 			o.RAI = true
 			o.DropTime = c.drop

@@ -35,13 +35,16 @@ func (o Op) gives() bool { return o == OpRelease || o == OpDecline }
 
 // first is the exchange it begins with.
 func (o Op) first(v6 bool) Exchange {
-	four := [numOps]Exchange{DiscoverOffer, DiscoverOffer, RequestAckRenewal, RequestAckRebinding, RequestAckReboot, Release, Decline}
-	six := [numOps]Exchange{SolicitAdvertise, SolicitAdvertise, RenewReply, RebindReply, RenewReply, ReleaseReply, ReleaseReply}
 	if v6 {
-		return six[o]
+		return first6[o]
 	}
-	return four[o]
+	return first4[o]
 }
+
+var (
+	first4 = [numOps]Exchange{DiscoverOffer, DiscoverOffer, RequestAckRenewal, RequestAckRebinding, RequestAckReboot, Release, Decline}
+	first6 = [numOps]Exchange{SolicitAdvertise, SolicitAdvertise, RenewReply, RebindReply, RenewReply, ReleaseReply, ReleaseReply}
+)
 
 // Weight is how often something is done in scenario Mixed, against the others.
 type Weight struct {

@@ -346,11 +346,11 @@ func (g *Generator) handle6(p *netio.Packet, t int64) bool {
 		if s.op.leased() && s.epoch == g.epochs[s.client] {
 			g.giveUp(acked{client: s.client})
 		}
-		if g.opt.Scenario.retransmits() && e == RequestReply {
+		if g.retransmits && e == RequestReply {
 			s.stage, s.sentNs = stageOf(SolicitAdvertise), t
 			return false
 		}
-		if !g.opt.Scenario.retransmits() {
+		if !g.retransmits {
 			g.over(s)
 		}
 		return false
@@ -474,7 +474,7 @@ func (g *Generator) acknowledged6(s *slot, l *lease6) {
 	take(x.prefixes, l.hasPrefix, &l.prefix, old.held && old.hasPrefix, &old.prefix)
 	l.held = true
 	*old = *l
-	if g.opt.Scenario.leased() {
+	if g.leased {
 		g.unbound.remove(s.client)
 		g.bound.add(s.client)
 	}

@@ -353,7 +353,7 @@ func TestChecks6(t *testing.T) {
 			change(a.IPv6Addr)
 		}
 	}
-	short := [2]time.Duration{200 * time.Millisecond, 200 * time.Millisecond}
+	short := [2]time.Duration{3 * time.Second, 3 * time.Second}
 	for _, c := range []struct {
 		name    string
 		mistake func(s *server6, q, r *dhcpv6.Message) bool
@@ -393,10 +393,11 @@ func TestChecks6(t *testing.T) {
 			}, short},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			o := options6(SARR)
 			o.DropTime = c.drop
 			if c.drop != never {
-				o.DropTime[0] = 5 * time.Second
+				o.DropTime[0] = never[0]
 				if c.name != "silence" {
 					o.DropTime[0] = c.drop[0]
 				}
@@ -627,6 +628,8 @@ func TestDatagram(t *testing.T) {
 			if st := conns.List[0].ConnStats(); st.RxPackets != 400 || st.TxPackets != 400 || st.TxDropped != 0 {
 				t.Errorf("%+v", st)
 			}
+			far.Close() // it would allocate beside
+			wg.Wait()
 			if !raceEnabled && !c.thread {
 				var p [1]netio.Packet
 				if n := testing.AllocsPerRun(100, func() {
@@ -641,8 +644,6 @@ func TestDatagram(t *testing.T) {
 			if err := conns.Close(); err != nil {
 				t.Error(err)
 			}
-			far.Close()
-			wg.Wait()
 		})
 	}
 	k := &Link{Name: "lo", Index: 1}

@@ -28,6 +28,26 @@ type template struct {
 	xid, secs, chaddr, giaddr, ciaddr int
 	clientID, requested, server, rai  int // of the values; clientID: of the address in it; rai: of the remote-id's
 	broadcast                         bool
+
+	// packet is the message with its headers in front, and with nothing in the
+	// fields that differ; nil for a file's, whose fields may overlap. ipSum and
+	// udpSum are the checksums' sums over what is the same in all packets, so that
+	// a packet costs the addition of what differs.
+	packet        []byte
+	ipSum, udpSum uint64
+	macTimes      uint64 // what a hardware address counts for, by all its places
+	ipOff         int
+}
+
+// fields are what differs between the packets of a template. Those it has no
+// place for are not used.
+type fields struct {
+	xid             uint32
+	secs            uint16
+	mac             uint64
+	giaddr          uint32 // 0: the template's
+	src             uint32 // 0: the template's
+	offered, server uint32
 }
 
 // perfPRL is what perfdhcp asks for.
@@ -256,4 +276,95 @@ func headers(o *Options) frame.Out4 {
 		}
 	}
 	return h
+}
+
+// assemble makes packet; o addresses it.
+func (x *template) assemble(o *Options, out *frame.Out4) {
+	h := *out
+	if x.broadcast {
+		h.Dst4, h.DstMAC = 0xFFFFFFFF, broadcastMAC
+	}
+	head := frame.HeaderLen4(h.VLANCount)
+	x.packet = append(make([]byte, head), x.msg...)
+	m := x.packet[head:]
+	if len(o.Relays) > 0 && x.giaddr != 0 {
+		clear(m[x.giaddr:][:4])
+		if o.RelayByClient {
+			h.Src4 = 0
+		}
+	}
+	frame.Write4(x.packet, &h, len(m))
+	x.ipOff = head - 28
+	// What is written there is the complement of the sum.
+	x.ipSum = uint64(^binary.BigEndian.Uint16(x.packet[x.ipOff+10:]))
+	x.udpSum = uint64(^binary.BigEndian.Uint16(x.packet[x.ipOff+26:]))
+	x.macTimes = 0
+	for _, at := range [...]int{x.chaddr, x.clientID, x.rai} {
+		if at != 0 {
+			x.macTimes += 1 << odd(at)
+		}
+	}
+}
+
+// odd is how far a field's sum is shifted: by an octet if it begins at an odd
+// place, for there high and low octets are exchanged (RFC 1071 §2).
+func odd(at int) int { return at & 1 * 8 }
+
+func words(v uint32) uint64 { return uint64(v>>16) + uint64(v&0xffff) }
+
+// checksum is the complement of a sum of 16-bit words.
+func checksum(sum uint64) uint16 {
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	return ^uint16(sum)
+}
+
+// write writes the packet for f at b, which has the room, and returns its
+// length.
+func (x *template) write(b []byte, f *fields) int {
+	n := copy(b, x.packet)
+	ip := b[x.ipOff:n]
+	m := ip[28:]
+	mac := f.mac
+	sum := x.udpSum + words(f.xid) + uint64(f.secs) + (mac>>32+mac>>16&0xffff+mac&0xffff)*x.macTimes
+	binary.BigEndian.PutUint32(m[offXID:], f.xid)
+	if f.secs != 0 {
+		binary.BigEndian.PutUint16(m[offSecs:], f.secs)
+	}
+	putMAC(m[offCHAddr:], mac)
+	if x.clientID != 0 {
+		putMAC(m[x.clientID:], mac)
+	}
+	if x.rai != 0 {
+		putMAC(m[x.rai:], mac)
+	}
+	if f.giaddr != 0 && x.giaddr != 0 {
+		binary.BigEndian.PutUint32(m[offGIAddr:], f.giaddr)
+		sum += words(f.giaddr)
+	}
+	if x.ciaddr != 0 {
+		binary.BigEndian.PutUint32(m[offCIAddr:], f.offered)
+		sum += words(f.offered)
+	}
+	if x.requested != 0 {
+		binary.BigEndian.PutUint32(m[x.requested:], f.offered)
+		sum += words(f.offered) << odd(x.requested)
+	}
+	if x.server != 0 {
+		binary.BigEndian.PutUint32(m[x.server:], f.server)
+		sum += words(f.server) << odd(x.server)
+	}
+	if f.src != 0 {
+		binary.BigEndian.PutUint32(ip[12:], f.src)
+		sum += words(f.src)
+		binary.BigEndian.PutUint16(ip[10:], checksum(x.ipSum+words(f.src)))
+	}
+	c := checksum(sum)
+	if c == 0 {
+		c = 0xffff // RFC 768: 0 would mean that there is none
+	}
+	binary.BigEndian.PutUint16(ip[26:], c)
+	return n
 }
