@@ -76,12 +76,6 @@ func (r *Reply) CopyHeader(v *View) {
 	r.HType = v.HType()
 	r.HLen = v.HLen()
 	r.CHAddr = [chaddrLen]byte{}
-	if r.HLen > chaddrLen {
-		// An address that does not fit is not repeated in part, but its length
-		// is that of the field, as Kea has it.
-		r.HLen = chaddrLen
-		return
-	}
 	copy(r.CHAddr[:], v.CHAddr())
 }
 

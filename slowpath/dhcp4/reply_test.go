@@ -91,24 +91,6 @@ func TestHeaderFields(t *testing.T) {
 	}
 }
 
-// An hlen that the field cannot hold comes back as the field's length, and chaddr
-// empty (Kea).
-func TestHeaderLongAddress(t *testing.T) {
-	for hlen, want := range map[byte][]byte{16: bytes.Repeat([]byte{7}, 16), 17: make([]byte, 16), 20: make([]byte, 16)} {
-		q := discover()
-		q[2] = hlen
-		copy(q[offCHAddr:], bytes.Repeat([]byte{7}, 16))
-		var v View
-		v.Parse(q)
-		r := offer()
-		r.CopyHeader(&v)
-		b, _ := r.Append(nil, 576, nil)
-		if b[2] != 16 || !bytes.Equal(b[offCHAddr:][:16], want) {
-			t.Errorf("hlen %d: the reply has hlen %d and chaddr %x, want 16 and %x", hlen, b[2], b[offCHAddr:][:16], want)
-		}
-	}
-}
-
 func TestReset(t *testing.T) {
 	r := offer()
 	r.SName, r.Hops, r.Secs, r.Flags, r.Op = []byte("x"), 1, 2, 3, 1
