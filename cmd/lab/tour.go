@@ -75,7 +75,7 @@ func tour(ctx context.Context, bin string) error {
 		}
 	}()
 	config := filepath.Join(dir, "peregrine.json")
-	if err := os.WriteFile(config, []byte(tourConfig(dir, t.serverIf)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(tourConfig(dir, t.serverIf, dhcp6Config(dir, t.serverIf))), 0o600); err != nil {
 		return err
 	}
 
@@ -118,14 +118,24 @@ func tour(ctx context.Context, bin string) error {
 		}
 	}
 
-	say("\n4. The leases, asked for over the control socket (peregrine ctl -s %s lease4-get-page …).", s.socket)
+	say("\n4. The same process serves DHCPv6 on the same interface.")
+	if err := tour6(ctx, bin, t, dir); err != nil {
+		return err
+	}
+
+	say("\n5. The leases, asked for over the control socket (peregrine ctl -s %s lease4-get-page …).", s.socket)
 	before, err := s.leases(ctx)
 	if err != nil {
 		return err
 	}
+	before6, err := s.leases6(ctx, dir)
+	if err != nil {
+		return err
+	}
 	say("   %d leases; udhcpc's is %s for %s", len(before), first, before[first].HW)
+	say("   and %s (peregrine ctl -s %s lease6-get-page …)", count6(before6), socket6(dir))
 
-	say("\n5. The power goes: kill -9. Then the server starts again.")
+	say("\n6. The power goes: kill -9. Then the server starts again.")
 	s.kill()
 	began := time.Now()
 	if s, err = startServer(ctx, bin, t.server, dir, config); err != nil {
@@ -146,8 +156,16 @@ func tour(ctx context.Context, bin string) error {
 	if lost > 0 {
 		return errors.New("leases were lost: this must never happen")
 	}
+	after6, err := s.leases6(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if err := kept(before6, after6); err != nil {
+		return err
+	}
+	say("   and so are %s", count6(after6))
 
-	say("\n6. udhcpc renews.")
+	say("\n7. udhcpc renews.")
 	if err := c.signal(syscall.SIGUSR1); err != nil {
 		return err
 	}
@@ -160,11 +178,11 @@ func tour(ctx context.Context, bin string) error {
 		return fmt.Errorf("a renewal changed the address from %s to %s", first, again)
 	}
 
-	say("\n7. Metrics for Prometheus at http://%s/metrics (inside namespace %s):", metricsAddr, t.server)
+	say("\n8. Metrics for Prometheus at http://%s/metrics (inside namespace %s):", metricsAddr, t.server)
 	if err := showMetrics(ctx, t.client); err != nil {
 		return err
 	}
-	say("\nEverything worked. The lab is removed now; docs/example.json is a configuration to start from.")
+	say("\nEverything worked. The lab is removed now; docs/example.json and docs/example6.json are configurations to start from.")
 	return nil
 }
 
@@ -184,9 +202,10 @@ func (s *server) describe(ctx context.Context) error {
 	return nil
 }
 
-func tourConfig(dir, iface string) string {
+// tourConfig is the configuration; six is its DHCPv6 part or nothing.
+func tourConfig(dir, iface, six string) string {
 	return fmt.Sprintf(`{
-	// The lab's configuration: one /16 on one interface.
+	// The lab's configuration: one subnet a family on one interface.
 	"Dhcp4": {
 		"interfaces-config": { "interfaces": [ %q ] },
 		"lease-database": { "type": "memfile", "persist": true },
@@ -204,10 +223,10 @@ func tourConfig(dir, iface string) string {
 				{ "name": "domain-name-servers", "data": "10.67.0.1" }
 			]
 		} ]
-	},
+	},%s
 	"Dataplane": { "metrics-address": %q, "lease-directory": %q }
 }
-`, iface, filepath.Join(dir, "control.sock"), metricsAddr, filepath.Join(dir, "leases"))
+`, iface, filepath.Join(dir, "control.sock"), six, metricsAddr, filepath.Join(dir, "leases"))
 }
 
 // runUntil runs a command and ends it with the context.
@@ -324,9 +343,9 @@ func printMetrics(text []byte) {
 	for _, l := range strings.Split(string(text), "\n") {
 		for _, want := range []string{
 			"peregrine_packets_received_total{type=\"request\"}", "peregrine_packets_sent_total{type=\"ack\"}",
-			"peregrine_interface_mode", "peregrine_pool_addresses", "peregrine_journal_commits_total",
+			"peregrine_interface_mode", "peregrine_pool_addresses", "peregrine_pool6_leases", "peregrine_journal_commits_total",
 		} {
-			if strings.HasPrefix(l, want) {
+			if strings.HasPrefix(l, want) && (!strings.HasPrefix(l, "peregrine_pool") || strings.Contains(l, `state="assigned"`)) {
 				say("   %s", l)
 			}
 		}
@@ -345,7 +364,7 @@ func demo(ctx context.Context, bin, why string) error {
 	config := filepath.Join(dir, "peregrine.json")
 	text := strings.NewReplacer(`"interfaces": [ "lo" ]`, `"interfaces": [ "lo" ], "dhcp-socket-type": "udp"`,
 		metricsAddr, demoMetrics, `"metrics-address"`, `"mode": "socket", "metrics-address"`,
-		"10.67.0.0/16", "127.0.0.0/8", "10.67.1.0 - 10.67.254.255", "127.1.0.0 - 127.1.255.255").Replace(tourConfig(dir, "lo"))
+		"10.67.0.0/16", "127.0.0.0/8", "10.67.1.0 - 10.67.254.255", "127.1.0.0 - 127.1.255.255").Replace(tourConfig(dir, "lo", ""))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
