@@ -537,5 +537,13 @@ func (s *Server) lfcStart(ctx context.Context, _ json.RawMessage) control.Respon
 	if err := s.store.Snapshot(ctx, s.table, s.table6); err != nil {
 		return fail("snapshot of the leases failed: %v", err)
 	}
+	s.reload.Lock()
+	defer s.reload.Unlock()
+	if s.mirror != nil {
+		s.mirror.Cleanup()
+	}
+	if s.six != nil && s.six.mirror != nil {
+		s.six.mirror.Cleanup()
+	}
 	return ok("LFC started", nil)
 }

@@ -89,6 +89,12 @@ func (x *server6) newMirror(snap *config.Snapshot) (*leasefile.Mirror, error) {
 }
 
 func (f *family) mirrorEvent(e leasefile.MirrorEvent) {
+	if e.Kind == leasefile.EventCleanup {
+		log := f.root().WithGroup("dhcpsrv")
+		log.Info("DHCPSRV_MEMFILE_LFC_START starting Lease File Cleanup")
+		log.Info("DHCPSRV_MEMFILE_LFC_EXECUTE executing Lease File Cleanup using: this server, which writes " + e.Text + " anew")
+		return
+	}
 	f.root().WithGroup("dhcpsrv").Warn("PEREGRINE_LEASE_FILE_MIRROR "+e.Text, "event", e.Kind)
 }
 

@@ -70,13 +70,24 @@ func (w *mirrorFile) mine(sys fileSystem, path string) error {
 func (m *Mirror) turn() {
 	m.drain(nil)
 	now := m.now()
-	if now.Before(m.notBefore) || !m.behind && !m.cleanupDue(now) {
+	if now.Before(m.notBefore) {
 		return
 	}
+	m.cleanup = !m.behind && m.cleanupDue(now)
+	if !m.behind && !m.cleanup {
+		return
+	}
+	if m.cleanup {
+		m.event(EventCleanup, m.path, nil)
+	}
 	m.rewrite()
+	m.cleanup = false
 }
 
 func (m *Mirror) cleanupDue(now time.Time) bool {
+	if m.wanted.Swap(false) {
+		return m.file != nil
+	}
 	if m.file == nil || m.file.size == m.base {
 		return false
 	}
@@ -301,6 +312,9 @@ func (m *Mirror) writeNext() (*mirrorFile, error) {
 
 // exchange makes next the file.
 func (m *Mirror) exchange(next *mirrorFile) error {
+	if err := m.unlinkPrevious(); err != nil {
+		return err
+	}
 	if err := m.fs.rename(next.name, m.path); err != nil {
 		return err
 	}
@@ -312,5 +326,37 @@ func (m *Mirror) exchange(next *mirrorFile) error {
 	// Stork opens the new file when it gets its name and reads it when it is
 	// written to: this changes nothing, but counts as that.
 	_ = next.f.Truncate(next.size)
+	if m.cleanup {
+		m.linkPrevious()
+	}
 	return nil
+}
+
+// unlinkPrevious takes the name .2 away before the file is another one: Kea would
+// find leases there that have ended since. What is not ours stays.
+func (m *Mirror) unlinkPrevious() error {
+	if m.previous == nil {
+		return nil
+	}
+	name := m.path + suffixPrevious
+	at, err := m.fs.stat(name)
+	if err == nil && os.SameFile(at, m.previous) {
+		err = m.fs.remove(name)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	m.previous = nil
+	return nil
+}
+
+// linkPrevious gives the file its second name. Not all file systems can: then there
+// is none, and nothing is missing in the file.
+func (m *Mirror) linkPrevious() {
+	if m.fs.link(m.path, m.path+suffixPrevious) != nil {
+		return
+	}
+	if at, err := m.fs.stat(m.path + suffixPrevious); err == nil {
+		m.previous = at
+	}
 }

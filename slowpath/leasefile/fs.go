@@ -14,6 +14,7 @@ type fileSystem interface {
 	create(name string, mode fs.FileMode) (file, error)
 	stat(name string) (fs.FileInfo, error)
 	rename(from, to string) error
+	link(from, to string) error
 	remove(name string) error
 	// free is how many bytes there are to fill where name is; ok is false if
 	// nobody knows.
@@ -40,5 +41,6 @@ func (osFS) create(name string, mode fs.FileMode) (file, error) {
 }
 func (osFS) stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 func (osFS) rename(from, to string) error          { return os.Rename(from, to) }
+func (osFS) link(from, to string) error            { return os.Link(from, to) }
 func (osFS) remove(name string) error              { return os.Remove(name) }
 func (osFS) free(name string) (uint64, bool)       { return freeBytes(filepath.Dir(name)) }

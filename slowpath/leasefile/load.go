@@ -67,15 +67,20 @@ func fileSet(path string) ([]string, error) {
 
 // Leftovers lists the files that a cleanup of Kea's left beside the lease file at
 // path. Kea reads them before it: who writes the file anew must know that leases
-// which ended since would come back from them.
+// which ended since would come back from them. A file that is path itself by
+// another name, as a cleanup of a Mirror leaves it, is none of them.
 func Leftovers(path string) ([]string, error) {
 	var left []string
+	own, err := stat(path)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range []string{suffixCompleted, suffixPrevious, suffixInput} {
-		is, err := exists(path + s)
+		i, err := stat(path + s)
 		if err != nil {
 			return nil, err
 		}
-		if is {
+		if i != nil && (own == nil || !os.SameFile(own, i)) {
 			left = append(left, path+s)
 		}
 	}
@@ -83,14 +88,17 @@ func Leftovers(path string) ([]string, error) {
 }
 
 func exists(path string) (bool, error) {
-	switch _, err := os.Stat(path); {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	default:
-		return false, err
+	i, err := stat(path)
+	return i != nil, err
+}
+
+// stat returns nil where there is no file.
+func stat(path string) (fs.FileInfo, error) {
+	i, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
+	return i, err
 }
 
 // cleanupRunning says whether the process that a pid file names is a cleanup. The

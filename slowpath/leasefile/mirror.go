@@ -66,12 +66,16 @@ type MirrorOptions struct {
 
 // MirrorEvent is something to log; Kind is a stable name: "mirror-failed" and
 // "mirror-resumed" in turn, "mirror-overrun" and "mirror-disturbed", each at most
-// once a minute.
+// once a minute, and EventCleanup, whose Text is the path.
 type MirrorEvent struct {
 	Kind string
 	Text string
 	Err  error
 }
+
+// EventCleanup is told before the file is rewritten because it is time (Kea's lease
+// file cleanup), not because it lacks something.
+const EventCleanup = "cleanup"
 
 // MirrorStats are counters since NewMirror, and the present state.
 type MirrorStats struct {
@@ -97,6 +101,10 @@ type MirrorStats struct {
 // and when the file has grown long, it writes all leases to a new file, in the
 // order of their last transaction, and renames that over the old one.
 //
+// After a cleanup the file has a second name with the ending .2, by which Kea's own
+// cleanup leaves the leases and where tools look for them. Kea reads .2 before the
+// file itself: as both are one, it finds nothing that has ended since.
+//
 // Nothing is synced to disk: the leases are safe in the lease store, and the file
 // is written anew at every start.
 //
@@ -110,6 +118,8 @@ type Mirror struct {
 	pause func(time.Duration)
 	queue *queue
 	table mirrored
+
+	wanted atomic.Bool // a cleanup, by Cleanup
 
 	start sync.Once
 	end   sync.Once
@@ -133,6 +143,9 @@ type Mirror struct {
 	failed    bool // reported, not resumed
 	rewritten time.Time
 	notBefore time.Time // no rewrite before
+	// previous is the file that .2 is, nil: none of ours.
+	previous fs.FileInfo
+	cleanup  bool // the rewrite is one
 
 	overrunAt, disturbedAt time.Time // last told
 }
@@ -195,6 +208,11 @@ func NewMirror(o MirrorOptions) (*Mirror, error) {
 	m := &Mirror{
 		o: o, path: path, fs: osFS{}, now: time.Now, pause: time.Sleep, queue: newQueue(o.QueueBytes),
 		quit: make(chan struct{}), done: make(chan struct{}), behind: true,
+	}
+	if own, err := stat(path); err == nil && own != nil {
+		if prev, err := stat(path + suffixPrevious); err == nil && prev != nil && os.SameFile(own, prev) {
+			m.previous = prev
+		}
 	}
 	m.table = &mirrored4{m: m}
 	if o.Table6 != nil {
@@ -289,6 +307,10 @@ func (m *Mirror) Close() error {
 	<-m.done
 	return m.err
 }
+
+// Cleanup asks for a cleanup now (Kea's command kea-lfc-start). It may be called from
+// any goroutine.
+func (m *Mirror) Cleanup() { m.wanted.Store(true) }
 
 // Stats may be called from any goroutine.
 func (m *Mirror) Stats() MirrorStats {

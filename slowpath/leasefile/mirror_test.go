@@ -649,7 +649,7 @@ func TestMirrorConcurrent(t *testing.T) {
 			Event: func(e MirrorEvent) {
 				if e.Kind == "mirror-overrun" {
 					overruns.Add(1)
-				} else {
+				} else if e.Kind != EventCleanup {
 					t.Errorf("%+v", e)
 				}
 			}})
@@ -850,4 +850,73 @@ func BenchmarkRewrite(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/leases, "ns/lease")
+}
+
+// TestMirrorSecondName: a cleanup leaves the file under Kea's second name too, which is
+// never another one: whatever is read first, what has ended does not come back.
+func TestMirrorSecondName(t *testing.T) {
+	g := newRig(t, MirrorOptions{CleanupEvery: time.Minute})
+	prev := g.path + ".2"
+	linked := func(want bool) {
+		t.Helper()
+		own, err := os.Stat(g.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := os.Stat(prev)
+		if got := err == nil && os.SameFile(own, at); got != want {
+			t.Errorf("%s is the file: %v, want %v (%v)", prev, got, want, err)
+		}
+		if left, err := Leftovers(g.path); err != nil || len(left) > 0 && want {
+			t.Errorf("left over: %v, %v", left, err)
+		}
+	}
+	g.simple(1, "h")
+	g.m.turn()
+	linked(false) // written at the start
+	g.simple(2, "h")
+	g.m.turn()
+	linked(false) // not yet
+	g.clock = g.clock.Add(time.Hour)
+	g.m.turn()
+	linked(true)
+	g.simple(3, "h")
+	g.m.turn()
+	linked(true)
+	g.clock = g.clock.Add(time.Hour)
+	g.m.turn()
+	linked(true)
+	g.m.Cleanup()
+	g.clock = g.clock.Add(time.Second)
+	g.m.turn()
+	linked(true)
+	if n := strings.Count(strings.Join(g.events, " "), EventCleanup); n != 3 {
+		t.Errorf("%d cleanups told, want 3: %v", n, g.events)
+	}
+
+	// Another mirror of the same file knows it again, and writes it anew alone.
+	if _, err := NewMirror(MirrorOptions{Path: g.path, Table: g.table}); err != nil {
+		t.Errorf("the mirror's own second name is in the way: %v", err)
+	}
+	// The file is replaced by somebody: the second name goes when it is written anew.
+	if err := os.Remove(g.path); err != nil {
+		t.Fatal(err)
+	}
+	g.simple(4, "h")
+	g.clock = g.clock.Add(time.Hour)
+	g.m.turn()
+	if _, err := os.Stat(prev); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is no more is still %s: %v", prev, err)
+	}
+	// One of Kea's, laid there meanwhile, stays, and there is no second name.
+	if err := os.WriteFile(prev, []byte("kea"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.m.Cleanup()
+	g.clock = g.clock.Add(time.Hour)
+	g.m.turn()
+	linked(false)
+	if b, err := os.ReadFile(prev); err != nil || string(b) != "kea" {
+		t.Errorf("%s has %q, %v", prev, b, err)
+	}
 }
