@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
@@ -90,7 +91,7 @@ func TestTemplateChecksumZero(t *testing.T) {
 // its own.
 func TestMoreSlots(t *testing.T) {
 	o := options(Basic)
-	o.Rate, o.Clients = 20_000, 1<<15
+	o.Rate, o.Clients, o.DropTime = 20_000, 1<<15, [2]time.Duration{time.Second, time.Second}
 	m := &memory{}
 	g, err := New(o, []netio.Conn{m})
 	if err != nil {
