@@ -54,9 +54,9 @@ type Dataplane struct {
 	told    bool // OnInterfaces has been called
 }
 
-// Start serves the interfaces of opt. It fails if a forced mode cannot be had or
-// an interface that exists and is up cannot be served at all. ctx ends the
-// Dataplane as Close does, except that Close waits.
+// Start serves the interfaces of opt. It fails if a forced mode cannot be had or,
+// unless Options.Lenient, an interface that exists and is up cannot be served at
+// all. ctx ends the Dataplane as Close does, except that Close waits.
 func Start(ctx context.Context, opt Options) (*Dataplane, error) {
 	opt, err := opt.withDefaults()
 	if err != nil {
@@ -143,7 +143,7 @@ func (d *Dataplane) Close() error {
 }
 
 // reconcile makes what is served equal to what is there and wanted. The error
-// joins what could not be done.
+// joins what could not be done, as far as that is an error by Options.Lenient.
 func (d *Dataplane) reconcile() error {
 	links, err := d.opt.Links.Links()
 	if err != nil {
@@ -198,6 +198,9 @@ func (d *Dataplane) reconcile() error {
 	if again {
 		_, err := d.openPlanned(d.plan())
 		errs = append(errs, err)
+	}
+	if d.opt.Lenient && d.opt.Mode != ModeNative && d.opt.Mode != ModeGeneric {
+		return nil // it has been logged, shows in Status, and is tried again
 	}
 	return errors.Join(errs...)
 }
@@ -434,7 +437,7 @@ func (d *Dataplane) allocSockets(n uint32) (uint32, bool) {
 // and the new select keep running if nothing else about them changed; a change of
 // mode, ports, workers or rings stops all of them for a moment. If the options are
 // not valid or the limits are refused, nothing changes; any other error says which
-// interfaces are not served now.
+// interfaces are not served now; with Options.Lenient that is none.
 func (d *Dataplane) Apply(opt Options) error {
 	opt, err := opt.withDefaults()
 	if err != nil {

@@ -656,6 +656,35 @@ func TestPortTaken(t *testing.T) {
 	}
 }
 
+// With Lenient a port that is taken is no error; the interface is served when it
+// becomes free.
+func TestPortTakenLenient(t *testing.T) {
+	v, w := pair(t, 1)
+	c, err := net.ListenPacket("udp4", "0.0.0.0:67")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRig(t, fastpath.Options{Interfaces: []string{v.Server.Name}, Lenient: true, WorkersPerQueue: 1})
+	if err != nil {
+		c.Close()
+		t.Fatal(err)
+	}
+	if st := statusOf(t, r, v.Server.Name); st.Mode != "" || !strings.Contains(strings.Join(st.Reasons, ";"), "another DHCP server") {
+		t.Errorf("status is %+v", st)
+	}
+	forced := r.opt
+	forced.Mode = fastpath.ModeGeneric
+	if err := r.d.Apply(forced); err == nil {
+		t.Error("a forced mode that cannot be had is no error")
+	}
+	if err := r.d.Apply(r.opt); err != nil {
+		t.Errorf("apply: %v", err)
+	}
+	c.Close()
+	waitFor(t, "served", func() bool { return statusOf(t, r, v.Server.Name).Mode != "" })
+	exchange(t, v, w, 3)
+}
+
 func TestOptionsRefused(t *testing.T) {
 	ok := fastpath.Options{Enable4: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		NewHandler: func(fastpath.WorkerInfo) (netio.Handler, error) { return &echo{}, nil }}

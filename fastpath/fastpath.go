@@ -88,6 +88,10 @@ type Options struct {
 	// UDPOnly uses UDP sockets and nothing else (Kea's dhcp-socket-type udp), for
 	// both families. It goes with ModeAuto and ModeSocket.
 	UDPOnly bool
+	// Lenient makes it no error of Start and Apply that an interface cannot be
+	// served, as long as no XDP mode is forced: it is logged, shows in Status, and
+	// is tried again every few seconds.
+	Lenient bool
 	// WorkersPerQueue is how many workers share a receive queue. 0 chooses so
 	// that all queues of all interfaces together have about Workers of them, and
 	// each at least one.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -53,7 +54,7 @@ func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 	o := fastpath.Options{
 		Mode: fastpath.Mode(x.Mode), Enable4: slowpath.HasDhcp4(snap), Enable6: snap.Dhcp6 != nil, Port4: p.port, Port6: p.port6, UDPOnly: d.SocketUDP,
 		WorkersPerQueue: x.WorkersPerQueue, SpinNs: int64(x.SpinUs) * 1000, NapNs: napNs, BusyPollUs: x.BusyPollUs,
-		ServeTagged: x.ServeUnknownVLANs,
+		ServeTagged: x.ServeUnknownVLANs, Lenient: true, // what Kea's service-sockets-require-all demands is for require
 		Limits: bpf.Limits{
 			Client: rate(x.Limits.ClientPerS, x.Limits.ClientBurst), Relay: rate(x.Limits.RelayPerS, x.Limits.RelayBurst),
 			NewClients: rate(x.Limits.NewClientsPerS, 0), DiscoverPerCPU: rate(x.Limits.DiscoverPerS, 0),
@@ -258,6 +259,7 @@ func (p *plane) sockets() []string {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	out = append(out, p.addressesMissing()...)
 	four, six := interfaceNames(p.snap)
 	for _, name := range append(four, six...) {
 		if known[name] || name == fastpath.AllInterfaces {
@@ -272,6 +274,32 @@ func (p *plane) sockets() []string {
 	}
 	if len(known) == 0 && (slices.Contains(four, fastpath.AllInterfaces) || slices.Contains(six, fastpath.AllInterfaces)) {
 		out = append(out, "no interface is up and has an IP address")
+	}
+	return out
+}
+
+// addressesMissing are the addresses that the configuration names ("eth0/192.0.2.1")
+// and the interface does not have; with mu held. An interface that is missing
+// itself is not for it to tell.
+func (p *plane) addressesMissing() (out []string) {
+	missing := func(name string, a netip.Addr, has bool) {
+		if !has {
+			out = append(out, fmt.Sprintf("%s/%s: the interface does not have this address", name, a))
+		}
+	}
+	for _, c := range p.snap.Dhcp4.Interfaces {
+		if i := p.iface(c.Name); i != nil && c.Addr != 0 {
+			a := uint32(c.Addr)
+			missing(c.Name, netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)}),
+				slices.ContainsFunc(i.Addrs4, func(x netio.Prefix4) bool { return x.Addr == a }))
+		}
+	}
+	if d := p.snap.Dhcp6; d != nil {
+		for _, c := range d.Interfaces {
+			if i := p.iface(c.Name); i != nil && c.Addr.IsValid() {
+				missing(c.Name, c.Addr, slices.ContainsFunc(i.Addrs6, func(x netio.Prefix6) bool { return x.Addr == c.Addr.As16() }))
+			}
+		}
 	}
 	return out
 }
