@@ -262,6 +262,7 @@ func (f *family) configGet(json.RawMessage) control.Response {
 	if err := d.Decode(&m); err != nil {
 		return fail("read configuration: %v", err)
 	}
+	control.RedactValue(m)
 	m["hash"] = hash
 	return ok("", m)
 }
@@ -298,11 +299,18 @@ func (f *family) parseConfig(args json.RawMessage) (*config.Snapshot, error) {
 		slices.Sort(extra)
 		return nil, fmt.Errorf("Unsupported %s parameters.", strings.Join(extra, ", "))
 	}
+	// Before what is left out is added, which has no secret hidden.
+	shown, inForce := m[f.part()], map[string]json.RawMessage{}
+	if err := json.Unmarshal(f.s.Snapshot().Get, &inForce); err != nil {
+		return nil, fmt.Errorf("read the configuration in force: %w", err)
+	}
+	kept := keepSecrets(shown, inForce[f.part()])
+	m[f.part()] = kept
 	var cur map[string]json.RawMessage
 	if err := json.Unmarshal(f.s.Snapshot().Given, &cur); err != nil {
 		return nil, fmt.Errorf("read the configuration in force: %w", err)
 	}
-	missing := false
+	missing := !bytes.Equal(kept, shown)
 	for k, v := range cur {
 		if _, has := m[k]; !has {
 			m[k], missing = v, true

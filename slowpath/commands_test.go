@@ -18,7 +18,7 @@ var commandDocs = map[string][2]string{
 	"interface-add":                  {"`interfaces`, a list as in `interfaces-config`", "serves these interfaces too; `config-write` keeps that"},
 	"interface-list":                 {"", "the interfaces of the system, and which of them are served"},
 	"interface-redetect":             {"", "as `interface-list`: interfaces are followed all the time"},
-	"config-get":                     {"", "the running configuration with defaults filled in, and its hash"},
+	"config-get":                     {"", "the running configuration with defaults filled in, and its hash; secrets are shown as `*****`, which `config-set` takes as those in force"},
 	"config-hash-get":                {"", "the hash of the running configuration (SHA-256)"},
 	"config-reload":                  {"", "reads the start-up file again; a bad one leaves the running configuration in place"},
 	"config-set":                     {"`{\"Dhcp4\": {…}}`, perhaps `\"Dataplane\"`", "puts a configuration in force; without `Dataplane` the present one is kept"},

@@ -328,18 +328,24 @@ func TestSecretsStaySecret(t *testing.T) {
 			t.Errorf("an answer shows the password: %s", a)
 		}
 	}
-	// config-get and what is derived from it show what Kea's show: the password
-	// of a control socket, since the text has to go back through config-set.
-	var got struct {
-		Dhcp4 struct {
-			Sockets []struct {
-				Authentication struct{ Clients []map[string]string }
-			} `json:"control-sockets"`
+	// config-get hides it, and config-set takes it back hidden.
+	var got map[string]json.RawMessage
+	b.arguments(`{"command":"config-get"}`, &got)
+	if part := string(got["Dhcp4"]); strings.Contains(part, secret) || !strings.Contains(part, `"password":"*****"`) {
+		t.Errorf("config-get shows %s", part)
+	}
+	given := string(got["Dhcp4"])
+	for what, part := range map[string]string{"as it was": given,
+		"with another port": regexp.MustCompile(`"socket-port":\d+`).ReplaceAllString(given, fmt.Sprintf(`"socket-port":%d`, freePort(t)))} {
+		if r := b.command(`{"command":"config-set","arguments":{"Dhcp4":` + part + `}}`); r.Result != 0 {
+			t.Errorf("config-get's answer is refused, %s: %+v", what, r)
+		}
+		if !strings.Contains(string(b.s.Snapshot().Get), `"password":"`+secret+`"`) {
+			t.Errorf("the password was lost, %s: %s", what, b.s.Snapshot().Get)
 		}
 	}
-	b.arguments(`{"command":"config-get"}`, &got)
-	if c := got.Dhcp4.Sockets[0].Authentication.Clients; len(c) != 1 || c[0]["user"] != "admin" {
-		t.Errorf("config-get shows clients %v", c)
+	if r := b.command(`{"command":"config-set","arguments":{"Dhcp4":` + strings.Replace(given, `"admin"`, `"eve"`, 1) + `}}`); r.Result != 1 {
+		t.Errorf("another user gets the hidden password: %+v", r)
 	}
 	b.close()
 	if !strings.Contains(log.String(), "COMMAND_RECEIVED") {

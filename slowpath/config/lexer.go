@@ -317,7 +317,7 @@ func (l *lexer) word(f *frame) bool {
 		case "true", "false", "null":
 			return l.errAt(f, i, "%s is written in lower case", lw)
 		}
-		return l.errAt(f, i, "unexpected word %s: strings and keys stand in double quotes", clip(w))
+		return l.errAt(f, i, "unexpected word %s: strings and keys stand in double quotes", l.show(f.src, i, w))
 	}
 	l.tok.str = w
 	f.pos = j
@@ -370,14 +370,14 @@ func (l *lexer) number(f *frame) bool {
 		for j < len(s) && (isLetter(s[j]) || isDigit(s[j]) || s[j] == '.' || s[j] == ':' || s[j] == '-') {
 			j++
 		}
-		return l.errAt(f, i, "%s is not a number: strings stand in double quotes", clip(s[i:j]))
+		return l.errAt(f, i, "%s is not a number: strings stand in double quotes", l.show(f.src, i, s[i:j]))
 	}
 	if j-i > 400 {
 		return l.errAt(f, i, "a number may have at most 400 digits")
 	}
 	text := s[i:j]
 	if len(whole) > 1 && whole[0] == '0' {
-		l.r.warn(l.t, f.src, uint32(i), "leading zeros of %s have no meaning: it is read as a decimal number", clip(text))
+		l.r.warn(l.t, f.src, uint32(i), "leading zeros of %s have no meaning: it is read as a decimal number", l.show(f.src, i, text))
 		whole = strings.TrimLeft(whole, "0")
 		text = ""
 	}

@@ -21,10 +21,16 @@ func Redact(raw json.RawMessage) json.RawMessage {
 func redact(n *Node) {
 	for i := range n.Kids {
 		k := &n.Kids[i]
-		if l := strings.ToLower(k.Key); strings.HasSuffix(l, "password") || strings.HasSuffix(l, "secret") || strings.HasSuffix(l, "token") {
+		if isSecret(k.Key) {
 			k.Kind, k.Str, k.Kids = String, "*****", nil
 			continue
 		}
 		redact(k)
 	}
+}
+
+// isSecret says whether the value of a key is not for everybody.
+func isSecret(key string) bool {
+	l := strings.ToLower(key)
+	return strings.HasSuffix(l, "password") || strings.HasSuffix(l, "secret") || strings.HasSuffix(l, "token")
 }

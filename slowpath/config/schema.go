@@ -310,6 +310,9 @@ func (k *key) only() string {
 
 // describe names what stands there: its value where it is short.
 func describe(n *Node) string {
+	if isSecret(n.Key) {
+		return n.Kind.String()
+	}
 	switch n.Kind {
 	case Integer, Real, Bool:
 		if len(n.Str) <= 20 {

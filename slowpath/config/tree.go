@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"sort"
+	"strconv"
 )
 
 // Kind is the JSON type of a Node. Integers and reals differ, as in Kea
@@ -189,7 +190,7 @@ func parseTree(name, text string, o TreeOptions, r *report) *Tree {
 		return nil
 	}
 	if p.tok.kind != tokEOF {
-		p.fail("expected the end of the text after the top-level value, not %s", p.tok)
+		p.fail("expected the end of the text after the top-level value, not %s", p.describe(p.tok))
 		return nil
 	}
 	t.tail = p.take()
@@ -220,7 +221,7 @@ func (p *parser) value(n *Node) bool {
 	case tokLBrace, tokLBracket:
 		return p.collection(n)
 	default:
-		p.fail("expected a value, not %s", k)
+		p.fail("expected a value, not %s", p.describe(k))
 		return false
 	}
 	if !p.next() {
@@ -257,7 +258,7 @@ func (p *parser) collection(n *Node) bool {
 		var kid Node
 		if isMap {
 			if p.tok.kind != tokString {
-				p.fail("expected a key in double quotes or %q, not %s", what, p.tok)
+				p.fail("expected a key in double quotes or %q, not %s", what, p.describe(p.tok))
 				return false
 			}
 			kid.Key, kid.keySrc, kid.keyOff = p.tok.str, p.tok.src, p.tok.off
@@ -265,7 +266,7 @@ func (p *parser) collection(n *Node) bool {
 				return false
 			}
 			if p.tok.kind != tokColon {
-				p.fail("expected a colon after the key %q, not %s", clip(kid.Key), p.tok)
+				p.fail("expected a colon after the key %s, not %s", p.show(kid.keySrc, int(kid.keyOff), strconv.Quote(clip(kid.Key))), p.describe(p.tok))
 				return false
 			}
 			if !p.next() {
@@ -292,7 +293,7 @@ func (p *parser) collection(n *Node) bool {
 			}
 		case closing:
 		default:
-			p.fail("expected a comma or %q, not %s", what, p.tok)
+			p.fail("expected a comma or %q, not %s", what, p.describe(p.tok))
 			return false
 		}
 	}
@@ -331,7 +332,7 @@ func (p *parser) member(base int, kid *Node, seen map[string]int) map[string]int
 			return seen
 		}
 		first := &p.stack[at]
-		p.r.error(p.t, kid.keySrc, kid.keyOff, "duplicate key %q, first given at %s", clip(kid.Key), p.t.position(first.keySrc, first.keyOff))
+		p.r.error(p.t, kid.keySrc, kid.keyOff, "duplicate key %s, first given at %s", p.show(kid.keySrc, int(kid.keyOff), strconv.Quote(clip(kid.Key))), p.t.position(first.keySrc, first.keyOff))
 		return seen
 	}
 	p.stack = append(p.stack, *kid)
@@ -380,6 +381,17 @@ func (p *parser) take() []string {
 	c := append(p.sameLine, p.gathered...)
 	p.sameLine, p.gathered = nil, nil
 	return c
+}
+
+// describe is the token for a message.
+func (p *parser) describe(k token) string {
+	switch k.kind {
+	case tokString, tokInteger, tokReal:
+		if p.besideSecret(k.src, int(k.off)) {
+			return "a value " + notShown
+		}
+	}
+	return k.String()
 }
 
 // clip shortens what a message quotes.

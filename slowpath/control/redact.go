@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Redact returns the JSON with the values of keys that end in "password" or
-// "secret" replaced by "*****" (CC-013, OP-028), for logs. Text that is no JSON
-// gives null.
+// Redact returns the JSON with the values of secret keys replaced by Hidden
+// (CC-013, OP-028), for logs. Text that is no JSON gives null.
 func Redact(text json.RawMessage) json.RawMessage {
 	if len(text) == 0 {
 		return nil
@@ -19,7 +18,7 @@ func Redact(text json.RawMessage) json.RawMessage {
 	if d.Decode(&v) != nil {
 		return json.RawMessage("null")
 	}
-	redact(v)
+	RedactValue(v)
 	out, err := encode(v)
 	if err != nil {
 		return json.RawMessage("null")
@@ -27,19 +26,30 @@ func Redact(text json.RawMessage) json.RawMessage {
 	return out
 }
 
-func redact(v any) {
+// Hidden stands for a secret that is not shown.
+const Hidden = "*****"
+
+// IsSecret says whether the value of a key is a secret: it ends in "password",
+// "secret" or "token", in any case.
+func IsSecret(key string) bool {
+	l := strings.ToLower(key)
+	return strings.HasSuffix(l, "password") || strings.HasSuffix(l, "secret") || strings.HasSuffix(l, "token")
+}
+
+// RedactValue is Redact of JSON that was read into maps and lists; it changes v.
+func RedactValue(v any) {
 	switch v := v.(type) {
 	case map[string]any:
 		for k, item := range v {
-			if strings.HasSuffix(k, "password") || strings.HasSuffix(k, "secret") || strings.HasSuffix(k, "token") {
-				v[k] = "*****"
+			if IsSecret(k) {
+				v[k] = Hidden
 				continue
 			}
-			redact(item)
+			RedactValue(item)
 		}
 	case []any:
 		for _, item := range v {
-			redact(item)
+			RedactValue(item)
 		}
 	}
 }
