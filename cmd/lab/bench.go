@@ -112,7 +112,7 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 	secs := fs.Float64("s", 3, "`seconds` per trial")
 	pin := fs.Bool("pin", true, "server on one core, generator on another")
 	tries := fs.Int("tries", 3, "how often a disturbed trial is made at most")
-	only := fs.String("only", "", "comma-separated parts: reflector,dora,none,overload,junk,latency,steer,edge,six,full,million,kea,kea6 (default all but those of kea)")
+	only := fs.String("only", "", "comma-separated parts: reflector,dora,none,overload,junk,latency,steer,edge,six,paging,full,million,kea,kea6 (default all but those of kea)")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -123,7 +123,7 @@ func benchMain(ctx context.Context, bin string, args []string) (err error) {
 		return errors.New("bench needs root: it measures AF_XDP in network namespaces")
 	}
 	if *only == "" {
-		*only = "reflector,dora,none,overload,junk,latency,steer,edge,six,full,million"
+		*only = "reflector,dora,none,overload,junk,latency,steer,edge,six,paging,full,million"
 	}
 	b := &bencher{ctx: ctx, bin: bin, pin: *pin, secs: *secs, tries: max(*tries, 1), want: map[string]bool{}, probe: coreProbe{core: -1}}
 	if b.pin {

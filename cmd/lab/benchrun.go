@@ -105,6 +105,11 @@ func (b *bencher) run() error {
 			return err
 		}
 	}
+	if b.want["paging"] {
+		if err := b.paging(); err != nil {
+			return err
+		}
+	}
 	if b.want["kea6"] {
 		if err := b.kea6(); err != nil {
 			return err
