@@ -24,6 +24,7 @@ var scopeLeaseDB = newScope("lease-database", []key{
 	// Access to a database server, of no use to memfile.
 	later(unset(str("user", ""))),
 	later(unset(str("password", ""))),
+	later(unset(str("password-file", ""))),
 	later(unset(str("host", ""))),
 	later(unset(integer("port", "", 0, 65535))),
 	later(unset(integer("connect-timeout", "", 0, maxUint32))),

@@ -230,7 +230,7 @@ var scopeDhcp6 = func() *scope {
 		{name: "control-socket", kind: Map, sub: scopeSocket6, alias: "control-sockets"},
 		withDef(submap("dhcp-queue-control", scopeQueueControl6), "{}"),
 		withDef(submap("dhcp-ddns", scopeDDNS), "{}"),
-		withDef(submap("sanity-checks", newSanityScope(later(unset(str("extended-info-checks", "")), `"fix"`))), "{}"),
+		withDef(submap("sanity-checks", scopeSanity), "{}"),
 		mapList("reservations", scopeReservation6),
 		submap("config-control", scopeConfigControl),
 		str("server-tag", `""`),
