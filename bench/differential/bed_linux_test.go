@@ -1,10 +1,8 @@
 package differential
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,21 +15,18 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
-
-	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
-	"github.com/peregrine-dhcp/peregrine/slowpath/frame"
 )
 
 const (
 	// patience is for what must happen, on a busy machine too.
-	patience = 20 * time.Second
+	patience = time.Minute
 	// quick is how long an answer takes on an idle one.
 	quick = 20 * time.Millisecond
 	// grace is how much longer than for the sentinel's answer a server may need
-	// when the other is silent too, and doubt when the other has answered.
+	// when the other is silent too, and doubt when one of them answers: what is
+	// only late, for its lease is being written, must not be taken for silence.
 	grace = 15 * time.Millisecond
-	doubt = 400 * time.Millisecond
+	doubt = 10 * time.Second
 )
 
 // serverMAC is that of both servers' interfaces.
@@ -112,7 +107,7 @@ func (n *netNS) change(t testing.TB, name string, f func(netlink.Link) error) {
 	}
 }
 
-// server is one of the two, with its wire.
+// server is one of the two: a process and its network.
 type server struct {
 	t        testing.TB
 	name     string
@@ -123,32 +118,26 @@ type server struct {
 
 	cmd  *exec.Cmd
 	done chan struct{}
-	fd   int
 
-	mu      sync.Mutex
-	waiting map[uint32]chan *reply
-	bad     []string
-	stop    chan struct{}
-	stopped chan struct{}
+	mu  sync.Mutex
+	bad []string
 }
 
-// newServer builds the network of one server, which is not started yet.
-func newServer(t testing.TB, name string) *server {
-	t.Helper()
-	s := newServerAt(t, name, serverCIDR, nil)
-	s.openWire()
-	return s
-}
+func (s *server) process() *server { return s }
 
-// newServerAt is newServer without the clients' sockets. prepare, if not nil, is
-// called with each namespace before there are interfaces.
-func newServerAt(t testing.TB, name, cidr string, prepare func(*netNS) error) *server {
+// newServer builds the network of one server, which is not started yet. prepare,
+// if not nil, is called with each namespace before there are interfaces.
+func newServer(t testing.TB, name, cidr string, prepare func(*netNS) error) *server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pgdiff")
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &server{t: t, name: name, dir: dir, ns: newNS(t), peer: newNS(t)}
 	t.Cleanup(func() {
+		for _, b := range s.bad {
+			t.Errorf("%s sent something invalid: %s", name, b)
+		}
 		if *keep {
 			t.Logf("%s: %s", name, dir)
 			return
@@ -157,8 +146,6 @@ func newServerAt(t testing.TB, name, cidr string, prepare func(*netNS) error) *s
 			t.Error(err)
 		}
 	})
-	s := &server{t: t, name: name, dir: dir, ns: newNS(t), peer: newNS(t), fd: -1,
-		waiting: map[uint32]chan *reply{}, stop: make(chan struct{}), stopped: make(chan struct{})}
 	if prepare != nil {
 		if err := errors.Join(prepare(s.ns), prepare(s.peer)); err != nil {
 			t.Fatalf("prepare network namespaces: %v", err)
@@ -215,7 +202,7 @@ func (s *server) run() {
 	s.cmd.Dir = s.dir
 	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = f, f
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := s.ns.in(s.cmd.Start); err != nil {
 		s.t.Fatalf("start %s: %v", s.name, err)
 	}
@@ -262,126 +249,10 @@ func (s *server) end() {
 	}
 }
 
-// openWire opens a raw socket on the clients' end; one goroutine hands every
-// reply to whoever waits for its transaction.
-func (s *server) openWire() {
-	s.t.Helper()
-	index := s.peer.link(s.t, "clients").Attrs().Index
-	err := s.peer.in(func() (err error) {
-		s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		return err
-	})
-	if err == nil {
-		err = unix.SetsockoptInt(s.fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
-	}
-	if err == nil {
-		err = unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})
-	}
-	if err == nil {
-		ip := binary.NativeEndian.Uint16([]byte{unix.ETH_P_IP >> 8, unix.ETH_P_IP & 0xff})
-		err = unix.Bind(s.fd, &unix.SockaddrLinklayer{Protocol: ip, Ifindex: index})
-	}
-	if err != nil {
-		s.t.Fatalf("open raw socket: %v", err)
-	}
-	go s.receive()
-	s.t.Cleanup(func() {
-		close(s.stop)
-		<-s.stopped
-		unix.Close(s.fd)
-		for _, b := range s.bad {
-			s.t.Errorf("%s sent something invalid: %s", s.name, b)
-		}
-	})
-}
-
-func (s *server) receive() {
-	defer close(s.stopped)
-	buf := make([]byte, 8192)
-	for {
-		select {
-		case <-s.stop:
-			return
-		default:
-		}
-		n, err := unix.Read(s.fd, buf)
-		if err != nil {
-			if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENETDOWN) {
-				continue
-			}
-			return
-		}
-		var h frame.Headers
-		f := buf[:n]
-		switch why := frame.Decode(f, &h); {
-		case why != frame.ReasonOK && n > 23 && f[23] == unix.IPPROTO_UDP:
-			s.note("frame: %v: %x", why, f)
-			continue
-		case why != frame.ReasonOK || h.Family != 4 || h.SrcPort != dhcp4.ServerPort:
-			continue // ICMP and the like
-		}
-		r, err := readReply(append([]byte(nil), f[h.PayloadOff:][:h.PayloadLen]...))
-		if err != nil {
-			s.note("message: %v: %x", err, f)
-			continue
-		}
-		r.dstMAC, r.srcMAC = [6]byte(f[0:6]), [6]byte(f[6:12])
-		r.src, r.dst = dhcp4.IPv4(h.Src4).Netip(), dhcp4.IPv4(h.Dst4).Netip()
-		r.srcPort, r.dstPort = h.SrcPort, h.DstPort
-		s.mu.Lock()
-		c := s.waiting[binary.BigEndian.Uint32(r.msg[offXID:])]
-		s.mu.Unlock()
-		if c != nil {
-			select {
-			case c <- r:
-			default: // more than a few: the first are enough to tell
-			}
-		}
-	}
-}
-
 func (s *server) note(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.bad) < 5 {
 		s.bad = append(s.bad, fmt.Sprintf(format, args...))
 	}
-}
-
-// post sends p; replies with that transaction id come on the channel.
-func (s *server) post(p *packet, xid uint32) chan *reply {
-	c := make(chan *reply, 4)
-	s.mu.Lock()
-	s.waiting[xid] = c
-	s.mu.Unlock()
-	s.send(p)
-	return c
-}
-
-func (s *server) send(p *packet) {
-	room := make([]byte, frame.MaxHeaderLen+len(p.msg))
-	f := writeFrame(room, p)
-	for range 1000 {
-		_, err := unix.Write(s.fd, f)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
-			s.t.Errorf("send frame of %d octets: %v", len(f), err)
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// writeFrame puts Ethernet, IPv4 and UDP headers in front of the message.
-func writeFrame(room []byte, p *packet) []byte {
-	const headers = 14 + 20 + 8
-	copy(room[headers:], p.msg)
-	out := frame.Out4{
-		DstMAC: p.dstMAC, SrcMAC: p.srcMAC,
-		Src4: uint32(dhcp4.AddrFromNetip(p.src)), Dst4: uint32(dhcp4.AddrFromNetip(p.dst)),
-		SrcPort: p.srcPort, DstPort: p.dstPort,
-	}
-	return room[:frame.Write4(room[:headers+len(p.msg)], &out, len(p.msg))]
 }

@@ -31,18 +31,21 @@ const keaVersion = "2.2."
 // never taken for another one.
 var xids atomic.Uint32
 
-// requireKea skips where the comparison cannot be made.
-func requireKea(t *testing.T) {
+// nextXID is a transaction id of DHCPv4 and of DHCPv6.
+func nextXID() uint32 { return xids.Add(1) & 0xFFFFFF }
+
+// requireKea skips where the comparison with a daemon of Kea's cannot be made.
+func requireKea(t *testing.T, daemon string) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces and raw sockets need root")
 	}
-	if _, err := exec.LookPath("kea-dhcp4"); err != nil {
-		t.Skip("kea-dhcp4 is not installed (Debian: kea-dhcp4-server)")
+	if _, err := exec.LookPath(daemon); err != nil {
+		t.Skipf("%s is not installed (Debian: %s-server)", daemon, daemon)
 	}
-	out, err := exec.Command("kea-dhcp4", "-v").Output()
+	out, err := exec.Command(daemon, "-v").Output()
 	if err != nil {
-		t.Fatalf("kea-dhcp4 -v: %v", err)
+		t.Fatalf("%s -v: %v", daemon, err)
 	}
 	if v := strings.TrimSpace(string(out)); !strings.HasPrefix(v, keaVersion) {
 		t.Skipf("the corpus is about Kea %sx, this is %s", keaVersion, v)
@@ -71,6 +74,12 @@ var binDir string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// Conversations wait for answers and silences nearly all of the time.
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "6")
+	}
 	code := m.Run()
 	if binDir != "" {
 		_ = os.RemoveAll(binDir) // in the directory for temporary files
@@ -78,9 +87,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func corpus(t *testing.T) []*script {
+func corpus(t *testing.T) []*script { return scripts(t, "testdata/*.txt") }
+
+// scripts reads the files of a corpus.
+func scripts(t *testing.T, pattern string) []*script {
 	t.Helper()
-	files, err := filepath.Glob("testdata/*.txt")
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no corpus: %v", err)
 	}
@@ -95,19 +107,117 @@ func corpus(t *testing.T) []*script {
 	return all
 }
 
-func TestDifferential(t *testing.T) {
-	requireKea(t)
+// family is what conversations in DHCPv4 have otherwise than those in DHCPv6:
+// packets P, replies R, and a side S, which is what was learnt from one server.
+type family[P, R, S any] struct {
+	kea     string // its daemon
+	folder  string // of the corpus, for messages
+	newWire func(t testing.TB, name string) wire[P, R]
+	newSide func() *S
+	// build makes a step's packet and says under which transaction id the reply
+	// will come.
+	build func(st *step, conversation int, xid uint32, s *S) (*P, uint32, error)
+	// compare lists how two replies differ, nil being silence.
+	compare  func(sc *script, kea, ours *S, k, p *R) ([]string, error)
+	describe func(sc *script, s *S, r *R) string
+	// probe is what every server answers.
+	probe func(sc *script) *step
+}
+
+// wire is a server with its clients' sockets.
+type wire[P, R any] interface {
+	process() *server
+	send(*P)
+	// expect is where the replies of a transaction come, until forget.
+	expect(xid uint32) chan *R
+	forget(xid uint32)
+}
+
+// waiting are the transactions whose replies somebody waits for.
+type waiting[R any] struct {
+	lock sync.Mutex
+	by   map[uint32]chan *R
+}
+
+func (w *waiting[R]) expect(xid uint32) chan *R {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	if w.by == nil {
+		w.by = map[uint32]chan *R{}
+	}
+	w.by[xid] = make(chan *R, 4)
+	return w.by[xid]
+}
+
+func (w *waiting[R]) forget(xid uint32) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	delete(w.by, xid)
+}
+
+func (w *waiting[R]) deliver(xid uint32, r *R) {
+	w.lock.Lock()
+	c := w.by[xid]
+	w.lock.Unlock()
+	select {
+	case c <- r: // never if nobody waits
+	default: // more than a few: the first are enough to tell
+	}
+}
+
+var family4 = &family[packet, reply, side]{
+	kea: "kea-dhcp4", folder: "testdata", newWire: newWire4, newSide: newSide,
+	build: func(st *step, conversation int, xid uint32, s *side) (*packet, uint32, error) {
+		p, err := build(st, conversation, xid, serverMAC, s.value)
+		if err == nil && len(p.msg) >= offSecs {
+			xid = binary.BigEndian.Uint32(p.msg[offXID:])
+		}
+		return p, xid, err
+	},
+	compare: func(sc *script, kea, ours *side, k, p *reply) ([]string, error) {
+		kea.learn(sc, k)
+		ours.learn(sc, p)
+		return compare(sc, kea, ours, k, p), nil
+	},
+	describe: func(_ *script, _ *side, r *reply) string { return describe(r) },
+	probe: func(sc *script) *step {
+		args := sc.sentinel
+		if args == nil {
+			args = []token{{"ciaddr", "10.1.0.250"}, {"from", "10.1.0.250"}}
+		}
+		return &step{verb: "INFORM", args: args}
+	},
+}
+
+var family6 = &family[packet6, reply6, side6]{
+	kea: "kea-dhcp6", folder: "testdata/v6", newWire: newWire6, newSide: newSide6,
+	build: func(st *step, conversation int, xid uint32, s *side6) (*packet6, uint32, error) {
+		p, err := build6(st, conversation, xid, s.value)
+		return p, xid, err
+	},
+	compare:  compare6,
+	describe: describe6,
+	probe:    func(sc *script) *step { return &step{verb: "INFORMATION-REQUEST", args: sc.sentinel} },
+}
+
+func TestDifferential(t *testing.T) { family4.holdAll(t, corpus(t)) }
+
+func TestDifferential6(t *testing.T) { family6.holdAll(t, corpus6(t)) }
+
+// holdAll holds the conversations of each script with a pair of servers.
+func (f *family[P, R, S]) holdAll(t *testing.T, all []*script) {
+	requireKea(t, f.kea)
 	bin, err := buildPeregrine()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sc := range corpus(t) {
+	for _, sc := range all {
 		if *only != "" && !slices.ContainsFunc(sc.convs, func(c *conversation) bool { return strings.Contains(c.name, *only) }) {
 			continue
 		}
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBed(t, sc, bin)
+			b := newBed(t, f, sc, bin)
 			for _, c := range sc.convs {
 				if strings.Contains(c.name, *only) {
 					b.hold(t, c)
@@ -118,63 +228,58 @@ func TestDifferential(t *testing.T) {
 }
 
 // bed is both servers with one configuration.
-type bed struct {
+type bed[P, R, S any] struct {
+	f         *family[P, R, S]
 	sc        *script
-	kea, ours *server
+	kea, ours wire[P, R]
 }
 
-func newBed(t *testing.T, sc *script, bin string) *bed {
+func newBed[P, R, S any](t *testing.T, f *family[P, R, S], sc *script, bin string) *bed[P, R, S] {
 	t.Helper()
+	b := &bed[P, R, S]{f: f, sc: sc, kea: f.newWire(t, "kea"), ours: f.newWire(t, "peregrine")}
+	kea, ours := b.kea.process(), b.ours.process()
 	keaConf, err := sc.config(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{sc: sc, kea: newServer(t, "kea"), ours: newServer(t, "peregrine")}
-	ourConf, err := sc.config(map[string]any{"Dataplane": map[string]any{"mode": *mode, "lease-directory": b.ours.path("leases"), "lease-file-mirror": "none"}})
+	ourConf, err := sc.config(map[string]any{"Dataplane": map[string]any{"mode": *mode, "lease-directory": ours.path("leases"), "lease-file-mirror": "none"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.kea.argv = []string{"kea-dhcp4", "-c", b.kea.path("conf.json")}
-	b.kea.env = []string{"KEA_PIDFILE_DIR=" + b.kea.dir, "KEA_LOCKFILE_DIR=" + b.kea.dir}
-	b.ours.argv = []string{bin, "serve", "-c", b.ours.path("conf.json")}
-	write := func(s *server, text []byte) {
-		if err := os.WriteFile(s.path("conf.json"), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	kea.argv = []string{f.kea, "-c", kea.path("conf.json")}
+	kea.env = []string{"KEA_PIDFILE_DIR=" + kea.dir, "KEA_LOCKFILE_DIR=" + kea.dir}
+	ours.argv = []string{bin, "serve", "-c", ours.path("conf.json")}
+	if err := errors.Join(os.WriteFile(kea.path("conf.json"), keaConf, 0o600), os.WriteFile(ours.path("conf.json"), ourConf, 0o600)); err != nil {
+		t.Fatal(err)
 	}
-	write(b.kea, keaConf)
-	write(b.ours, ourConf)
-	if out, err := exec.Command(bin, "check", "-c", b.ours.path("conf.json")).CombinedOutput(); err != nil {
-		if strings.Contains(string(out), "not supported yet") {
-			t.Skipf("waits for what is not served yet:\n%s", out)
-		}
+	if out, err := exec.Command(bin, "check", "-c", ours.path("conf.json")).CombinedOutput(); err != nil {
 		t.Fatalf("peregrine refuses the configuration: %v\n%s", err, out)
 	}
-	b.kea.run()
-	b.ours.run()
+	kea.run()
+	ours.run()
 	return b
 }
 
 // hold holds one conversation with both and compares.
-func (b *bed) hold(t *testing.T, c *conversation) {
-	kea, ours := newSide(), newSide()
+func (b *bed[P, R, S]) hold(t *testing.T, c *conversation) {
+	kea, ours := b.f.newSide(), b.f.newSide()
 	differed := false
 	for _, st := range c.steps {
-		where := fmt.Sprintf("testdata/%s.txt:%d: %s: %s", b.sc.name, st.line, c.name, st.verb)
+		where := fmt.Sprintf("%s/%s.txt:%d: %s: %s", b.f.folder, b.sc.name, st.line, c.name, st.verb)
 		switch st.verb {
 		case "wait":
 			time.Sleep(st.wait)
 			continue
 		case "restart":
-			b.kea.end()
-			b.ours.end()
-			b.kea.run()
-			b.ours.run()
+			for _, s := range []*server{b.kea.process(), b.ours.process()} {
+				s.end()
+				s.run()
+			}
 			continue
 		}
-		xid := xids.Add(1)
-		kp, kerr := build(st, c.index, xid, serverMAC, kea.value)
-		pp, perr := build(st, c.index, xid, serverMAC, ours.value)
+		xid := nextXID()
+		kp, keaXID, kerr := b.f.build(st, c.index, xid, kea)
+		pp, ourXID, perr := b.f.build(st, c.index, xid, ours)
 		if err := errors.Join(kerr, perr); err != nil {
 			// Where the servers have parted one may lack what the other has.
 			if !differed || !errors.Is(err, errUnset) || kerr != nil && perr != nil {
@@ -182,19 +287,17 @@ func (b *bed) hold(t *testing.T, c *conversation) {
 			}
 			return
 		}
-		if len(kp.msg) >= offSecs {
-			xid = binary.BigEndian.Uint32(kp.msg[offXID:])
+		k, p, extra := b.exchange(t, st, kp, pp, keaXID, ourXID)
+		got, err := b.f.compare(b.sc, kea, ours, k, p)
+		if err != nil {
+			t.Errorf("%s: %v", where, err)
+			return
 		}
-		k, p, extra := b.exchange(t, kp, pp, xid, st.expectsSilence())
-		kea.learn(b.sc, k)
-		ours.learn(b.sc, p)
-		got := append(compare(b.sc, kea, ours, k, p), extra...)
+		got = append(got, extra...)
 		if *show {
-			t.Logf("%s\n  kea       %s\n  peregrine %s", where, describe(k), describe(p))
+			t.Logf("%s\n  kea       %s\n  peregrine %s", where, b.f.describe(b.sc, kea, k), b.f.describe(b.sc, ours, p))
 		}
-		if len(got) > 0 {
-			differed = true
-		}
+		differed = differed || len(got) > 0
 		if text := explain(got, st); text != "" {
 			t.Errorf("%s\n%s", where, text)
 		}
@@ -232,23 +335,22 @@ func describe(r *reply) string {
 
 // exchange sends a message to each server and returns their replies, nil for
 // silence. What proves a silence is that the server has answered a later message.
-// sure says that one server's silence is expected, so that what proves a silence
-// need not be doubted.
-func (b *bed) exchange(t *testing.T, kp, pp *packet, xid uint32, sure bool) (k, p *reply, extra []string) {
-	kc, pc := b.kea.post(kp, xid), b.ours.post(pp, xid)
+// Where one server has answered, or is known to, the other gets more time than
+// that, unless its silence is what the step expects.
+func (b *bed[P, R, S]) exchange(t *testing.T, st *step, kp, pp *P, keaXID, ourXID uint32) (k, p *R, extra []string) {
+	kc, pc := b.kea.expect(keaXID), b.ours.expect(ourXID)
+	b.kea.send(kp)
+	b.ours.send(pp)
 	defer func() {
-		for _, s := range []*server{b.kea, b.ours} {
-			s.mu.Lock()
-			delete(s.waiting, xid)
-			s.mu.Unlock()
-		}
+		b.kea.forget(keaXID)
+		b.ours.forget(ourXID)
 		if len(kc) > 0 || len(pc) > 0 {
 			extra = append(extra, fmt.Sprintf("further answers: kea %d, peregrine %d", len(kc), len(pc)))
 		}
 	}()
-	collect := func(d time.Duration) bool {
+	collect := func(d time.Duration, wantKea, wantOurs bool) bool {
 		timeout := time.After(d)
-		for k == nil || p == nil {
+		for wantKea && k == nil || wantOurs && p == nil {
 			// A nil channel never delivers: one answer of each is enough.
 			kw, pw := kc, pc
 			if k != nil {
@@ -266,40 +368,33 @@ func (b *bed) exchange(t *testing.T, kp, pp *packet, xid uint32, sure bool) (k, 
 		}
 		return true
 	}
-	if collect(quick) {
+	if collect(quick, true, true) {
 		return k, p, nil
 	}
 	b.sync(t, b.kea)
 	b.sync(t, b.ours)
-	if !collect(grace) && (k != nil || p != nil) && !sure {
-		collect(doubt)
+	keaSilent, oursSilent := st.expectsSilence()
+	if !collect(grace, true, true) && (k != nil || p != nil || keaSilent || oursSilent) {
+		collect(doubt, !keaSilent, !oursSilent)
 	}
 	return k, p, nil
 }
 
 // sync waits until the server has handled everything sent before.
-func (b *bed) sync(t *testing.T, s *server) {
-	args := b.sc.sentinel
-	if args == nil {
-		args = []token{{"ciaddr", "10.1.0.250"}, {"from", "10.1.0.250"}}
-	}
-	xid := xids.Add(1)
-	probe, err := build(&step{verb: "INFORM", args: args}, 0xffff, xid, serverMAC, newSide().value)
+func (b *bed[P, R, S]) sync(t *testing.T, w wire[P, R]) {
+	probe, xid, err := b.f.build(b.f.probe(b.sc), 0xffff, nextXID(), b.f.newSide())
 	if err != nil {
 		t.Fatalf("sentinel: %v", err)
 	}
-	c := s.post(probe, xid)
-	defer func() {
-		s.mu.Lock()
-		delete(s.waiting, xid)
-		s.mu.Unlock()
-	}()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); s.send(probe) {
+	c := w.expect(xid)
+	defer w.forget(xid)
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		w.send(probe)
 		select {
 		case <-c:
 			return
 		case <-time.After(time.Second):
 		}
 	}
-	t.Fatalf("%s answers nothing any more:\n%s", s.name, s.log())
+	t.Fatalf("%s answers nothing any more:\n%s", w.process().name, w.process().log())
 }

@@ -3,7 +3,6 @@ package differential
 import (
 	"net/netip"
 	"os"
-	"path/filepath"
 	"testing"
 )
 
@@ -40,22 +39,7 @@ func parseScript6(text []byte) (*script, error) {
 	return (&script{part: "Dhcp6"}).parse(text, baseConfig6, conversationVerbs6)
 }
 
-func corpus6(t *testing.T) []*script {
-	t.Helper()
-	files, err := filepath.Glob("testdata/v6/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no corpus: %v", err)
-	}
-	var all []*script
-	for _, f := range files {
-		s, err := loadScript(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, s)
-	}
-	return all
-}
+func corpus6(t *testing.T) []*script { return scripts(t, "testdata/v6/*.txt") }
 
 const minConversations6 = 100
 

@@ -136,7 +136,7 @@ func TestDhclient6Declines(t *testing.T) {
 
 // private is a command line that runs in mount and process namespaces of its own:
 // these clients keep files of one name for all networks, and dhcpcd has helpers.
-func private(t *testing.T, argv ...string) []string {
+func private(t testing.TB, argv ...string) []string {
 	t.Helper()
 	unshare := lookProgram(t, "unshare", "util-linux")
 	const setup = `set -e
@@ -216,8 +216,7 @@ interface `+clientIf+`
 	if !slices.Contains(got, addr) {
 		t.Errorf("the client has %v, and not %s any more", got, addr)
 	}
-	b.inside(p, "release.log", exe, "-k", clientIf)
-	b.waitStat6("pkt6-release-received", 1)
+	b.dhcpcdReleases(p, func() bool { return b.stat6("pkt6-release-received") > 0 }, exe, "-k", clientIf)
 	b.wantLeases6(0, 0)
 	b.p.terminate()
 }

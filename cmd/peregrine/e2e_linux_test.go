@@ -381,7 +381,12 @@ func spawn(t testing.TB, ns *netNS, log string, argv ...string) *process {
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
-	t.Cleanup(p.kill)
+	t.Cleanup(func() {
+		p.kill()
+		if text := p.text(); t.Failed() {
+			t.Logf("what %s said in the end:\n%s", filepath.Base(argv[0]), text[max(0, len(text)-4000):])
+		}
+	})
 	return p
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,20 +100,10 @@ func TestUdhcpcDeclines(t *testing.T) {
 	b.p.terminate()
 }
 
-// dhcpcdInside runs dhcpcd with a /run and a state directory of its own, which it
-// knows no options for, in a process namespace that ends its helpers with it.
-const dhcpcdInside = `set -e
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /var/lib/dhcpcd
-mkdir -p /run/dhcpcd
-exec "$@"
-`
-
 // dhcpcd starts one with more lines of configuration.
 func (b *bed) dhcpcd(log string, more ...string) (p *process, path string) {
 	b.t.Helper()
 	dhcpcd := lookProgram(b.t, "dhcpcd", "dhcpcd5")
-	unshare := lookProgram(b.t, "unshare", "util-linux")
 	if _, err := os.Stat("/var/lib/dhcpcd"); err != nil {
 		b.t.Skip("dhcpcd keeps its state elsewhere than in /var/lib/dhcpcd")
 	}
@@ -122,9 +111,24 @@ func (b *bed) dhcpcd(log string, more ...string) (p *process, path string) {
 	if err := os.WriteFile(conf, []byte("option subnet_mask, routers\nhostname modem\ntimeout 60\nnodelay\n"+strings.Join(more, "\n")+"\n"), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
-	p = spawn(b.t, b.cli, filepath.Join(b.dir, log), unshare, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c", dhcpcdInside, "sh",
-		dhcpcd, "-4", "-B", "-d", "-f", conf, "-c", b.script(), clientIf)
+	p = spawn(b.t, b.cli, filepath.Join(b.dir, log), private(b.t, dhcpcd, "-4", "-B", "-d", "-f", conf, "-c", b.script(), clientIf)...)
 	return p, dhcpcd
+}
+
+// dhcpcdReleases lets a dhcpcd that is running end, until it is seen to have
+// released its leases: it misses a signal now and then.
+func (b *bed) dhcpcdReleases(p *process, released func() bool, argv ...string) {
+	b.t.Helper()
+	var k *process
+	until(b.t, "dhcpcd to release its leases", func() bool {
+		if released() {
+			return true
+		}
+		if k == nil || k.ended() {
+			k = b.inside(p, "release.log", argv...)
+		}
+		return false
+	})
 }
 
 // TestDhcpcd: acquire, renew, rebind after a restart.
@@ -165,10 +169,7 @@ func TestDhcpcdDeclines(t *testing.T) {
 		t.Errorf("the declined address is given out again")
 	}
 	p.waitFor(&seen, `event=BOUND ip=`+addr)
-	nsenter := lookProgram(t, "nsenter", "util-linux")
-	at := fmt.Sprintf("/proc/%d/ns/", p.pid())
-	spawn(t, b.cli, filepath.Join(b.dir, "release.log"), nsenter, "--mount="+at+"mnt", "--pid="+at+"pid_for_children", dhcpcd, "-4", "-k", clientIf)
-	p.waitFor(&seen, clientIf+`: releasing lease of `+addr)
+	b.dhcpcdReleases(p, func() bool { return strings.Contains(p.text(), clientIf+": releasing lease of "+addr) }, dhcpcd, "-4", "-k", clientIf)
 	b.waitLease(addr, "to be released", func(l record, found bool) bool { return !found || l.State != 0 })
 	b.p.terminate()
 }
