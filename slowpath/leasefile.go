@@ -322,6 +322,8 @@ func (s *Server) openStore() error {
 	if dp.Sync == config.SyncNone {
 		sync = leasestore.SyncNone
 	}
+	// Kea's words for it, which operators and their tools look for.
+	s.log.WithGroup("dhcpsrv").Info("DHCPSRV_MEMFILE_LEASE_FILE_LOAD loading leases from files in " + dir)
 	var journalAt time.Time
 	if s.opt.FS == nil {
 		var err error

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// keysOf reads testdata/dhcp6-keys.txt: the keys of each map.
-func keysOf(t *testing.T) map[string][]string {
+// keysOf reads a list of testdata: the keys of each map.
+func keysOf(t *testing.T, name string) map[string][]string {
 	t.Helper()
-	text, err := os.ReadFile("testdata/dhcp6-keys.txt")
+	text, err := os.ReadFile("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestKeysOfGrammar6(t *testing.T) {
 	scopesBelow(scopeDhcp6, all)
 	later := map[string]string{}
 	seen := 0
-	for name, keys := range keysOf(t) {
+	for name, keys := range keysOf(t, "dhcp6-keys.txt") {
 		if len(all[name]) == 0 {
 			t.Errorf("there is no map %q", name)
 		}
