@@ -12,6 +12,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasestore"
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
+	"github.com/peregrine-dhcp/peregrine/slowpath/prefetch"
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
 )
 
@@ -166,11 +167,21 @@ func (w *Worker) HandleBatch(pkts []netio.Packet, nowUnixNs int64) {
 		avg := math.Float32frombits(w.queued[i].Load())
 		w.queued[i].Store(math.Float32bits(avg + (float32(len(pkts))-avg)/queueSpans[i]))
 	}
+	for i := range min(lookAhead, len(pkts)) {
+		prefetch.Bytes(pkts[i].Data)
+	}
 	for i := range pkts {
+		if j := i + lookAhead; j < len(pkts) {
+			prefetch.Bytes(pkts[j].Data)
+		}
 		w.handle(&pkts[i])
 	}
 	w.end()
 }
+
+// lookAhead is how many packets before its turn the octets of one are asked for:
+// another core has written them.
+const lookAhead = 4
 
 // handle takes one packet as far as it goes: to an answer, a counted reason, or
 // the car park.

@@ -1,0 +1,8 @@
+//go:build amd64 || arm64
+
+package prefetch
+
+// Bytes asks for all cache lines of b.
+//
+//go:noescape
+func Bytes(b []byte)
