@@ -29,8 +29,11 @@ func (r *Reply) overload(send *[4]uint64, size, maxLen int) (o overload) {
 	if len(r.SName) > 0 {
 		sname = 0
 	}
-	for i := int(r.n) - 1; i >= 0 && size+3-o.moved > maxLen; i-- {
-		x := &r.opts[r.order[i]]
+	for c := 255; c > 0 && size+3-o.moved > maxLen; c-- {
+		if r.present[c>>6]&(1<<(c&63)) == 0 {
+			continue
+		}
+		x := &r.opts[r.slotOf[c]]
 		if never(x.code) || x.parts != partsNone {
 			continue
 		}
@@ -63,8 +66,9 @@ func (r *Reply) overload(send *[4]uint64, size, maxLen int) (o overload) {
 // is PAD.
 func (r *Reply) putField(b []byte, codes *[4]uint64) {
 	i := 0
-	for _, s := range r.order[:r.n] {
-		if o := &r.opts[s]; codes[o.code>>6]&(1<<(o.code&63)) != 0 {
+	for w, m := range codes {
+		for m &= r.present[w]; m != 0; m &= m - 1 {
+			o := r.opt(w, m)
 			i += putOption(b[i:], o.code, o.value())
 		}
 	}

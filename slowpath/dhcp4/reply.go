@@ -31,8 +31,8 @@ type Reply struct {
 	File           []byte // at most 128 octets are sent
 	present        [4]uint64
 	n              uint8
-	order          [MaxReplyOptions]uint8 // indexes of opts, by ascending code; valid: order[:n]
-	opts           [MaxReplyOptions]replyOpt
+	slotOf         [256]uint8                // indexes of opts by code, of those present
+	opts           [MaxReplyOptions]replyOpt // in no order; valid: opts[:n]
 	typeOctet      [1]byte
 }
 
@@ -93,17 +93,23 @@ func (r *Reply) Len() int { return int(r.n) }
 // At returns the i-th option by ascending code, the message type not counted.
 // The octets are valid until the list is changed.
 func (r *Reply) At(i int) (code uint8, data []byte) {
-	o := &r.opts[r.order[i]]
-	return o.code, o.value()
+	for w, m := range r.present {
+		if k := bits.OnesCount64(m); i >= k {
+			i -= k
+			continue
+		}
+		for range i {
+			m &= m - 1
+		}
+		o := r.opt(w, m)
+		return o.code, o.value()
+	}
+	panic("dhcp4: no such option in the reply")
 }
 
-// rank is how many options have a code below code.
-func (r *Reply) rank(code uint8) int {
-	n := 0
-	for w := range code >> 6 {
-		n += bits.OnesCount64(r.present[w])
-	}
-	return n + bits.OnesCount64(r.present[code>>6]&(1<<(code&63)-1))
+// opt returns the option of the lowest bit of m, a part of present[w].
+func (r *Reply) opt(w int, m uint64) *replyOpt {
+	return &r.opts[r.slotOf[uint8(w<<6+bits.TrailingZeros64(m))]%MaxReplyOptions]
 }
 
 // slot returns the place of the option, a new one if it is absent, nil if there
@@ -112,21 +118,17 @@ func (r *Reply) slot(code uint8) *replyOpt {
 	if code == OptPad || code == OptEnd || code == OptMessageType {
 		return nil
 	}
-	i := r.rank(code)
 	w, bit := code>>6, uint64(1)<<(code&63)
 	if r.present[w]&bit != 0 {
-		return &r.opts[r.order[i]]
+		return &r.opts[r.slotOf[code]]
 	}
-	if int(r.n) == len(r.order) {
+	if int(r.n) == len(r.opts) {
 		return nil
 	}
-	// Slots 0 to n-1 are in use in some order: Del keeps it so.
-	s := r.n
-	copy(r.order[i+1:r.n+1], r.order[i:r.n])
-	r.order[i] = s
+	r.slotOf[code] = r.n
+	o := &r.opts[r.n]
 	r.n++
 	r.present[w] |= bit
-	o := &r.opts[s]
 	o.code = code
 	return o
 }
@@ -161,7 +163,7 @@ func (r *Reply) SetSubOptions(code uint8, data []byte, fields int) bool {
 	if code == OptMessageType || fields < 0 || fields > 253 || !r.Set(code, data) {
 		return false
 	}
-	r.opts[r.order[r.rank(code)]].parts = uint8(fields + 1)
+	r.opts[r.slotOf[code]].parts = uint8(fields + 1)
 	return true
 }
 
@@ -203,7 +205,7 @@ func (r *Reply) Get(code uint8) []byte {
 	if !r.Has(code) {
 		return nil
 	}
-	if b := r.opts[r.order[r.rank(code)]].value(); b != nil {
+	if b := r.opts[r.slotOf[code]].value(); b != nil {
 		return b
 	}
 	return []byte{}
@@ -218,20 +220,13 @@ func (r *Reply) Del(code uint8) {
 	if !r.Has(code) {
 		return
 	}
-	i := r.rank(code)
-	s := r.order[i]
-	copy(r.order[i:r.n-1], r.order[i+1:r.n])
+	s := r.slotOf[code]
 	r.n--
 	r.present[code>>6] &^= 1 << (code & 63)
 	// Keep the slots dense: the last one moves into the hole.
-	if last := r.n; s != last {
-		r.opts[s] = r.opts[last]
-		for j := range r.order[:r.n] {
-			if r.order[j] == last {
-				r.order[j] = s
-				break
-			}
-		}
+	if last := &r.opts[r.n]; s != r.n {
+		r.opts[s] = *last
+		r.slotOf[last.code] = s
 	}
 }
 
@@ -336,8 +331,8 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 	if r.Type != 0 {
 		size += 3
 	}
-	for _, s := range r.order[:r.n] {
-		size += r.opts[s].encodedLen()
+	for i := range r.opts[:r.n] {
+		size += r.opts[i].encodedLen()
 	}
 	send := r.present
 	var over overload
@@ -387,19 +382,19 @@ func (r *Reply) Append(dst []byte, maxLen int, prl []byte) (out []byte, dropped 
 		b[i], b[i+1], b[i+2] = OptOverload, 1, over.value
 		i += 3
 	}
-	for _, s := range r.order[:r.n] {
-		o := &r.opts[s]
-		if send[o.code>>6]&(1<<(o.code&63)) == 0 || o.code == OptRelayAgentInformation {
-			continue
-		}
-		if o.parts != partsNone {
-			i += o.putParts(b[i:])
-		} else {
-			i += putOption(b[i:], o.code, o.value())
+	send[OptRelayAgentInformation>>6] &^= 1 << (OptRelayAgentInformation & 63)
+	for w, m := range send {
+		for ; m != 0; m &= m - 1 {
+			o := r.opt(w, m)
+			if o.parts != partsNone {
+				i += o.putParts(b[i:])
+			} else {
+				i += putOption(b[i:], o.code, o.value())
+			}
 		}
 	}
 	if r.Has(OptRelayAgentInformation) {
-		o := &r.opts[r.order[r.rank(OptRelayAgentInformation)]]
+		o := &r.opts[r.slotOf[OptRelayAgentInformation]]
 		i += putOption(b[i:], o.code, o.value())
 	}
 	b[i] = OptEnd
@@ -447,14 +442,14 @@ func (r *Reply) leaveOut(send *[4]uint64, size, maxLen int, prl []byte) (newSize
 		size -= o.encodedLen()
 		dropped++
 	}
-	for i := int(r.n) - 1; i >= 0 && size > maxLen; i-- {
-		if o := &r.opts[r.order[i]]; wanted[o.code>>6]&(1<<(o.code&63)) == 0 {
-			drop(o)
+	for c := 255; c > 0 && size > maxLen; c-- {
+		if c, bit := uint8(c), uint64(1)<<(c&63); r.present[c>>6]&bit != 0 && wanted[c>>6]&bit == 0 {
+			drop(&r.opts[r.slotOf[c]])
 		}
 	}
 	for i := len(prl) - 1; i >= 0 && size > maxLen; i-- {
 		if c := prl[i]; c != OptMessageType && r.Has(c) {
-			drop(&r.opts[r.order[r.rank(c)]])
+			drop(&r.opts[r.slotOf[c]])
 		}
 	}
 	return size, dropped

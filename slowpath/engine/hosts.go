@@ -43,7 +43,7 @@ func (w *Worker) askHostIdentifier(q *Query4) {
 func (w *Worker) findHosts(q *Query4) {
 	s := q.Subnet
 	early := q.cfg.Snapshot.Dhcp4.EarlyGlobal
-	if !s.ReservationsInSubnet && !s.ReservationsGlobal {
+	if !s.ReservationsInSubnet && !s.ReservationsGlobal || !early && !q.cfg.flexID && q.cfg.Hosts.Empty() {
 		return
 	}
 	if !early {
@@ -176,7 +176,7 @@ func (w *Worker) reservedAddr(q *Query4) (dhcp4.IPv4, bool) {
 // somebody who is not this client by any of its identifiers.
 func (w *Worker) reservedForOther(q *Query4, a dhcp4.IPv4) bool {
 	s := q.Subnet
-	if !s.ReservationsInSubnet || s.ReservationsOutOfPool && poolOf(s, a) >= 0 {
+	if !s.ReservationsInSubnet || q.cfg.Hosts.Empty() || s.ReservationsOutOfPool && poolOf(s, a) >= 0 {
 		return false
 	}
 	h := q.cfg.Hosts.ByAddr(s.ID, a)

@@ -81,6 +81,20 @@ func (x *Index) SetMore(sets ...*Set) { x.more = sets }
 // HasMore says whether SetMore was used: then Lists do not know all.
 func (x *Index) HasMore() bool { return len(x.more) > 0 }
 
+// Empty reports that no look-up would find anything, so that there is no need to
+// ask by each identifier.
+func (x *Index) Empty() bool {
+	if len(x.hosts) > 0 {
+		return false
+	}
+	for _, s := range x.more {
+		if !s.empty() {
+			return false
+		}
+	}
+	return true
+}
+
 // Len is the number of reservations.
 func (x *Index) Len() int { return len(x.hosts) }
 

@@ -80,6 +80,12 @@ func (s *Set) ByAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {
 	return st.base.byAddr(subnetID, addr)
 }
 
+// empty reports that there is nothing to be found.
+func (s *Set) empty() bool {
+	st := s.state.Load()
+	return len(st.late.hosts)+len(st.base.hosts) == 0
+}
+
 // Len is the number of reservations.
 func (s *Set) Len() int {
 	s.mu.Lock()

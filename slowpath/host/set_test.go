@@ -169,3 +169,21 @@ func TestExchange(t *testing.T) {
 		}
 	}
 }
+
+func TestEmpty(t *testing.T) {
+	s, x := NewSet(nil), newIndex(nil)
+	x.SetMore(s)
+	if !x.Empty() {
+		t.Error("an index of nothing is not empty")
+	}
+	h := &config.Reservation4{SubnetID: 1, Type: config.IdentHWAddr, Identifier: []byte{2, 0, 0, 0, 0, 1}}
+	if err := s.Add(h); err != nil {
+		t.Fatal(err)
+	}
+	if x.Empty() {
+		t.Error("an index whose set has a host is empty")
+	}
+	if newIndex([]*config.Reservation4{h}).Empty() {
+		t.Error("an index of a host is empty")
+	}
+}
