@@ -406,7 +406,8 @@ func (f *family) configWrite(_ context.Context, args json.RawMessage) control.Re
 		if filepath.Dir(filepath.Clean(path)) != filepath.Clean(dir) {
 			return fail("not allowed to write config into '%s': the only directory for it is '%s'", a.Filename, dir)
 		}
-		if ownFile(path) {
+		to, err := filepath.EvalSymlinks(path)
+		if ownFile(path) || err == nil && ownFile(to) {
 			return fail("not allowed to write config into '%s': it is a file of the server's own", a.Filename)
 		}
 	}
@@ -419,36 +420,6 @@ func (f *family) configWrite(_ context.Context, args json.RawMessage) control.Re
 		return fail("Error during config-write: %v", err)
 	}
 	return ok(fmt.Sprintf("Configuration written to %s successful", path), map[string]any{"filename": path, "size": out.Len()})
-}
-
-// writeFileAtomically writes beside the file, syncs and renames.
-func writeFileAtomically(path string, data []byte) (err error) {
-	mode := os.FileMode(0o640)
-	if st, err := os.Stat(path); err == nil {
-		mode = st.Mode().Perm()
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, derr := os.Open(filepath.Dir(path))
-	if derr != nil {
-		return nil //nolint:nilerr // the file is in place; only its name's durability is unknown
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 type originArgs struct {
