@@ -2,9 +2,9 @@ package slowpath
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
@@ -152,16 +152,7 @@ func label(v *dhcp4.View) string {
 func hwLabel(htype uint8, hw []byte) string { return fmt.Sprintf("hwtype=%d %s", htype, colons(hw)) }
 
 // colons is octets as Kea writes them: "01:23:ab".
-func colons(b []byte) string {
-	var s strings.Builder
-	for i := range b {
-		if i > 0 {
-			s.WriteByte(':')
-		}
-		s.WriteString(hex.EncodeToString(b[i : i+1]))
-	}
-	return s.String()
-}
+func colons(b []byte) string { return net.HardwareAddr(b).String() }
 
 func orNone(b []byte) string {
 	if len(b) == 0 {

@@ -4,8 +4,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
-	"strings"
 	"time"
 )
 
@@ -95,13 +95,7 @@ func (r *records) writeMissed(w io.Writer) {
 	}
 }
 
-func colons(b []byte) string {
-	h := make([]string, len(b))
-	for i, x := range b {
-		h[i] = fmt.Sprintf("%02x", x)
-	}
-	return strings.Join(h, ":")
-}
+func colons(b []byte) string { return net.HardwareAddr(b).String() }
 
 func addrText(a netip.Addr) string {
 	if !a.IsValid() {

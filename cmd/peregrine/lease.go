@@ -2,11 +2,11 @@ package main
 
 import (
 	"bufio"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -142,13 +142,4 @@ func expiryText(unixS int64) string {
 	return time.Unix(unixS, 0).UTC().Format("2006-01-02 15:04:05Z")
 }
 
-func colons(b []byte) string {
-	s := ""
-	for i, x := range b {
-		if i > 0 {
-			s += ":"
-		}
-		s += hex.EncodeToString([]byte{x})
-	}
-	return s
-}
+func colons(b []byte) string { return net.HardwareAddr(b).String() }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -30,6 +31,14 @@ func Parse(args json.RawMessage) Map {
 		return Map{kind: "invalid"}
 	}
 	return m
+}
+
+// Strict reads text as JSON into into, and refuses members that it has not: a
+// misspelt one would change what is meant.
+func Strict(text json.RawMessage, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 // Given reports whether there are arguments of any type.
@@ -268,20 +277,7 @@ func separated(text, sep string) ([]byte, error) {
 }
 
 // ColonHex writes octets as Kea does: "01:23:ab".
-func ColonHex(b []byte) string {
-	const digits = "0123456789abcdef"
-	if len(b) == 0 {
-		return ""
-	}
-	out := make([]byte, 0, 3*len(b)-1)
-	for i, x := range b {
-		if i > 0 {
-			out = append(out, ':')
-		}
-		out = append(out, digits[x>>4], digits[x&15])
-	}
-	return string(out)
-}
+func ColonHex(b []byte) string { return net.HardwareAddr(b).String() }
 
 // Compact is v as Kea prints an element in a text.
 func Compact(v json.RawMessage) string {

@@ -2,7 +2,6 @@ package perfmon
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
 )
@@ -28,7 +28,7 @@ func (l *library) control(_ context.Context, args json.RawMessage, _ *hooks.Resp
 		Reporting  *bool `json:"stats-mgr-reporting"`
 	}
 	if len(args) > 0 {
-		if err := decode(args, &a); err != nil {
+		if err := arguments.Strict(args, &a); err != nil {
 			return failed(err)
 		}
 	}
@@ -53,7 +53,7 @@ func (l *library) getAllDurations(_ context.Context, args json.RawMessage, _ *ho
 		ResultSet bool `json:"result-set-format"`
 	}
 	if len(args) > 0 {
-		if err := decode(args, &a); err != nil {
+		if err := arguments.Strict(args, &a); err != nil {
 			return failed(err)
 		}
 	}
@@ -128,24 +128,15 @@ func (m *message) events() string {
 	return "[" + b.String() + "]"
 }
 
-func colons(b []byte) string {
-	s := hex.EncodeToString(b)
-	var out []string
-	for i := 0; i+1 < len(s); i += 2 {
-		out = append(out, s[i:i+2])
-	}
-	return strings.Join(out, ":")
-}
-
 // label4 and label6 name a query as Kea's log does.
 func label4(v *dhcp4.View) string {
 	cid := "no info"
 	if c := v.ClientID(); c != nil {
-		cid = colons(c)
+		cid = arguments.ColonHex(c)
 	}
-	return fmt.Sprintf("[hwtype=%d %s], cid=[%s], tid=0x%x", v.HType(), colons(v.CHAddr()), cid, v.XID())
+	return fmt.Sprintf("[hwtype=%d %s], cid=[%s], tid=0x%x", v.HType(), arguments.ColonHex(v.CHAddr()), cid, v.XID())
 }
 
 func label6(v *dhcp6.View) string {
-	return fmt.Sprintf("duid=[%s], [no hwaddr info], tid=0x%x", colons(v.ClientID()), v.XID())
+	return fmt.Sprintf("duid=[%s], [no hwaddr info], tid=0x%x", arguments.ColonHex(v.ClientID()), v.XID())
 }

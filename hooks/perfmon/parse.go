@@ -1,12 +1,12 @@
 package perfmon
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
 )
@@ -42,16 +42,10 @@ type alarmParam struct {
 	Comment     json.RawMessage `json:"comment"`
 }
 
-func decode(text json.RawMessage, into any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
-}
-
 func (l *library) parse(params json.RawMessage) error {
 	var p parameters
 	if len(params) > 0 {
-		if err := decode(params, &p); err != nil {
+		if err := arguments.Strict(params, &p); err != nil {
 			return fmt.Errorf("read parameters: %w", err)
 		}
 	}

@@ -1,7 +1,6 @@
 package rbac
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
 )
 
 // Limits of a configuration.
@@ -51,13 +52,6 @@ type roleParam struct {
 	Comment     json.RawMessage `json:"comment"`
 }
 
-// decode is strict: a misspelt key would open or close more than was meant.
-func decode(text json.RawMessage, into any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
-}
-
 // parser is what lists are made of.
 type parser struct {
 	defs  map[string]command
@@ -69,7 +63,7 @@ func (l *library) parse(params json.RawMessage) error {
 		return errors.New("parameters are missing: assign-role-method and api-files are mandatory")
 	}
 	var p parameters
-	if err := decode(params, &p); err != nil {
+	if err := arguments.Strict(params, &p); err != nil {
 		return fmt.Errorf("read parameters: %w", err)
 	}
 	if p.Method == nil {
