@@ -44,6 +44,7 @@ var rules = []rule{
 	{"slowpath/alloc", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
 	{"slowpath/subnet", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
 	{"slowpath/host", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
+	{"slowpath/prefetch", nil, []string{"net", "os", "log", "log/slog", "time"}, "a hint to the processor"},
 	{"slowpath/hashindex", nil, []string{"net", "os", "log", "log/slog"}, "an index knows positions and nothing else"},
 	{"slowpath/alloc6", []string{"slowpath/dhcp6", "slowpath/lease", "slowpath/lease6", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
 	{"slowpath/subnet6", []string{"slowpath/dhcp6", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
