@@ -18,6 +18,15 @@ func (s *Server) Stats6() *stat.Registry {
 	return s.six.stats
 }
 
+// EachLeaseStatistic visits Kea's statistics of leases at every scope: global, of
+// subnets, and of pools.
+func (s *Server) EachLeaseStatistic(f func(family string, k stat.Key, v stat.Value)) {
+	s.leaseStats(func(k stat.Key, v stat.Value) { f("dhcp4", k, v) })
+	if s.six != nil {
+		s.six.leaseStats(func(k stat.Key, v stat.Value) { f("dhcp6", k, v) })
+	}
+}
+
 // Alloc6 is the DHCPv6 allocator in force, nil where DHCPv6 is not served.
 func (s *Server) Alloc6() *alloc6.Set {
 	if s.six == nil {

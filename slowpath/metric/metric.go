@@ -88,6 +88,7 @@ var (
 	mNAKs     = define("peregrine_naks_total", "DHCPNAKs, by reason.", counter, "reason")
 	mNotes    = define("peregrine_message_peculiarities_total", "Messages accepted though something about them is odd, by what.", counter, "kind")
 	mKea      = define("peregrine_statistic_total", "Kea's packet and lease statistics under their own names.", counter, "family", "name")
+	mScoped   = define("peregrine_lease_statistic", "Kea's statistics of leases under their own names, at every scope: global, subnet, pool, pd-pool. Those that are 0 are left out.", gauge, "family", "scope", "subnet_id", "pool_id", "name")
 	mXDP      = define("peregrine_xdp_packets_total", "Packets that left the XDP program, by family, action and reason.", counter, "family", "action", "reason")
 	mMode     = define("peregrine_interface_mode", "1 for the mode in use on an interface.", gauge, "interface", "mode")
 
@@ -134,7 +135,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []desc{mReceived, mSent, mDropped, mNAKs, mNotes, mKea, mXDP, mMode, mRx, mTx, mRing, mBatches, mSleeps, mNaps, mHeld, mHoldDrop,
+	for _, d := range []desc{mReceived, mSent, mDropped, mNAKs, mNotes, mKea, mScoped, mXDP, mMode, mRx, mTx, mRing, mBatches, mSleeps, mNaps, mHeld, mHoldDrop,
 		mPool, mSubnet, mAssigned, mPool6, mSubnet6, mAssign6, mLeases6, mMemory6, mLeases, mMemory, mParked, mClass, mCut, mStoreUp, mCommits, mRecords, mBytes, mErrors, mRingFull, mJournal, mSnaps, mSnapAt,
 		mBatch, mLatency, mResponse, mPanics, mBuild, mConfig} {
 		ch <- d.d
@@ -170,6 +171,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	if s.Stats6() != nil {
 		c.collect6(put)
 	}
+	s.EachLeaseStatistic(func(family string, k stat.Key, v stat.Value) {
+		if n := float64(v.Hi)*(1<<64) + float64(v.Lo); n != 0 {
+			scope, subnet, pool := scoped(k)
+			put(mScoped, n, family, scope, subnet, pool, k.Kind.String())
+		}
+	})
 	s.EachDrop(func(layer, reason string, n uint64) { put(mDropped, float64(n), layer, reason) })
 	s.EachNAK(func(reason string, n uint64) { put(mNAKs, float64(n), reason) })
 	s.EachNote(func(note string, n uint64) { put(mNotes, float64(n), note) })
@@ -209,6 +216,22 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	if c.dataplane != nil {
 		c.collectDataplane(ch, put)
 	}
+}
+
+// scoped is where a statistic is from, in labels.
+func scoped(k stat.Key) (scope, subnet, pool string) {
+	if k.Scope == stat.Global {
+		return "global", "", ""
+	}
+	subnet = strconv.FormatUint(uint64(k.Subnet), 10)
+	if k.Scope == stat.OfSubnet {
+		return "subnet", subnet, ""
+	}
+	scope = "pool"
+	if k.Scope == stat.OfPDPool {
+		scope = "pd-pool"
+	}
+	return scope, subnet, strconv.FormatUint(uint64(k.Pool), 10)
 }
 
 func (c *Collector) collectStore(ch chan<- prometheus.Metric, put func(desc, float64, ...string)) {

@@ -114,6 +114,7 @@ func TestEveryMetricIsWellFormedAndDescribed(t *testing.T) {
 		"peregrine_pool_addresses/10.67.1.0-10.67.1.255/total/1": 256, "peregrine_pool_addresses/10.67.1.0-10.67.1.255/offered/1": 1,
 		"peregrine_lease_store_up": 1, "peregrine_xdp_packets_total/redirect/ipv4/steered": 9, "peregrine_interface_mode/dhcp0/native-copy": 1,
 		"peregrine_statistic_total/dhcp4/pkt4-receive-drop": 1, "peregrine_build_info/1.2.3": 1,
+		"peregrine_lease_statistic/dhcp4/total-addresses/0/pool/1": 256, "peregrine_lease_statistic/dhcp4/total-addresses//subnet/1": 256,
 	} {
 		if got, ok := values[key]; !ok || got != want {
 			t.Errorf("%s is %v (present %v), want %v", key, got, ok, want)
