@@ -83,11 +83,10 @@ func (w *Worker) hostsInNetwork(q *Query4, net *config.Network4) {
 		if !q.cfg.Hosts.HasMore() {
 			continue
 		}
-		for _, s := range net.Subnets { // what was added at run time is not in the lists
-			if !s.ReservationsInSubnet || q.hostOf(s) != nil || !q.allowed(s) {
-				continue
-			}
-			if h := q.cfg.Hosts.ByIdentifier(s.ID, t, id); h != nil {
+		// What was added at run time is not in the lists.
+		w.found = q.cfg.Hosts.AppendMore(w.found[:0], t, id)
+		for _, h := range w.found {
+			if s := q.cfg.Subnets.ByID(h.SubnetID); s != nil && !h.Negative && s.Network == net && s.ReservationsInSubnet && q.hostOf(s) == nil && q.allowed(s) {
 				q.hosts = append(q.hosts, h)
 			}
 		}

@@ -11,6 +11,7 @@ package host
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 	"sync/atomic"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
@@ -23,6 +24,9 @@ type Index struct {
 	hosts []*config.Reservation4
 	ids   table
 	addrs table
+	// clients are the hosts by identifier, whatever the subnet, in the indexes of
+	// a Set.
+	clients table
 	// more are asked, in order, where the configuration has nothing.
 	more []*Set
 	// dead are the hosts, by position, that a Set has removed; nil where none
@@ -80,6 +84,37 @@ func (x *Index) SetMore(sets ...*Set) { x.more = sets }
 
 // HasMore says whether SetMore was used: then Lists do not know all.
 func (x *Index) HasMore() bool { return len(x.more) > 0 }
+
+// AppendMore appends what the sets of SetMore have for the identifier, in any
+// subnet: of a subnet the first, which may be a negative one. The configuration
+// comes before it.
+func (x *Index) AppendMore(dst []*config.Reservation4, t config.IdentifierType, id []byte) []*config.Reservation4 {
+	for _, s := range x.more {
+		dst = s.appendByIdentifier(dst, t, id)
+	}
+	return dst
+}
+
+// appendByIdentifier appends the hosts of the identifier, but for those of subnets
+// that the first known of dst have one of.
+func (x *Index) appendByIdentifier(dst []*config.Reservation4, known int, t config.IdentifierType, id []byte) []*config.Reservation4 {
+	if len(x.hosts) == 0 || len(id) == 0 {
+		return dst
+	}
+	h := x.hashClient(t, id)
+	for i := h & x.clients.mask; x.clients.entries[i] != 0; i = (i + 1) & x.clients.mask {
+		e := x.clients.entries[i]
+		if e>>32 != h>>32 {
+			continue
+		}
+		r := x.hosts[uint32(e)-1]
+		if r.Type == t && bytes.Equal(r.Identifier, id) && !x.dead[uint32(e)-1].Load() &&
+			!slices.ContainsFunc(dst[:known], func(o *config.Reservation4) bool { return o.SubnetID == r.SubnetID }) {
+			dst = append(dst, r)
+		}
+	}
+	return dst
+}
 
 // Empty reports that no look-up would find anything, so that there is no need to
 // ask by each identifier.
@@ -165,6 +200,10 @@ func (x *Index) byAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {
 // hashID is seeded: identifiers are chosen by clients.
 func (x *Index) hashID(subnetID uint32, t config.IdentifierType, id []byte) uint64 {
 	return mix(maphash.Bytes(x.seed, id) + uint64(subnetID)<<8 + uint64(t))
+}
+
+func (x *Index) hashClient(t config.IdentifierType, id []byte) uint64 {
+	return mix(maphash.Bytes(x.seed, id) ^ uint64(t)<<56)
 }
 
 func hashAddr(subnetID uint32, a dhcp4.IPv4) uint64 { return mix(uint64(subnetID)<<32 | uint64(a)) }

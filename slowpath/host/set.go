@@ -54,8 +54,10 @@ func NewSet(hosts []*config.Reservation4) *Set {
 func (s *Set) index(hosts []*config.Reservation4) *Index {
 	x := newIndex(hosts)
 	x.dead = make([]atomic.Bool, len(hosts))
+	x.clients = newTable(len(hosts))
 	for i, h := range hosts {
 		s.mu.at[h] = place{x, i}
+		x.clients.insert(x.hashClient(h.Type, h.Identifier), i)
 	}
 	return x
 }
@@ -69,6 +71,12 @@ func (s *Set) ByIdentifier(subnetID uint32, t config.IdentifierType, id []byte) 
 		return r
 	}
 	return st.base.byIdentifier(subnetID, t, id)
+}
+
+func (s *Set) appendByIdentifier(dst []*config.Reservation4, t config.IdentifierType, id []byte) []*config.Reservation4 {
+	st := s.state.Load()
+	known := len(dst)
+	return st.base.appendByIdentifier(st.late.appendByIdentifier(dst, known, t, id), known, t, id)
 }
 
 // ByAddr returns the reservation of that address, nil if none.

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -185,5 +187,46 @@ func TestEmpty(t *testing.T) {
 	}
 	if newIndex([]*config.Reservation4{h}).Empty() {
 		t.Error("an index of a host is empty")
+	}
+}
+
+// TestAppendMore: one look-up finds what a client has in all subnets, each by the
+// first set that has it, and nothing that was removed.
+func TestAppendMore(t *testing.T) {
+	host := func(subnet uint32, id string) *config.Reservation4 {
+		return &config.Reservation4{SubnetID: subnet, Type: config.IdentClientID, Identifier: []byte(id)}
+	}
+	x := newIndex(nil)
+	first, second := NewSet([]*config.Reservation4{host(2, "a"), host(3, "b")}), NewSet([]*config.Reservation4{host(1, "a"), host(2, "a"), host(4, "c")})
+	x.SetMore(first, second)
+	gone := host(5, "a")
+	for _, h := range []*config.Reservation4{gone, host(6, "a")} { // in the small index
+		if err := second.Add(h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second.Remove(gone)
+	subnets := func(id string) string {
+		var ids []uint32
+		for _, h := range x.AppendMore(nil, config.IdentClientID, []byte(id)) {
+			if string(h.Identifier) != id || h.SubnetID == 2 && first.ByIdentifier(2, h.Type, h.Identifier) != h {
+				t.Errorf("%q finds %v", id, h)
+			}
+			ids = append(ids, h.SubnetID)
+		}
+		slices.Sort(ids)
+		return fmt.Sprint(ids)
+	}
+	for id, want := range map[string]string{"a": "[1 2 6]", "b": "[3]", "c": "[4]", "d": "[]", "": "[]"} {
+		if got := subnets(id); got != want {
+			t.Errorf("%q is in subnets %s, want %s", id, got, want)
+		}
+	}
+	if l := x.AppendMore(nil, config.IdentDUID, []byte("a")); len(l) != 0 {
+		t.Errorf("another kind of identifier finds %v", l)
+	}
+	id, dst := []byte("a"), make([]*config.Reservation4, 0, 8)
+	if n := testing.AllocsPerRun(100, func() { x.AppendMore(dst, config.IdentClientID, id) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
