@@ -129,7 +129,10 @@ type Command struct {
 
 // ClassInfo is a client class of the configuration.
 type ClassInfo struct {
-	Name        string
+	Name string
+	// Template says that it has a template-test: queries are then in the classes
+	// that it spawns, whose names begin with SPAWN_, its name and "_".
+	Template    bool
 	UserContext json.RawMessage // nil if there is none
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
+	"github.com/peregrine-dhcp/peregrine/slowpath/class"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
@@ -36,9 +37,9 @@ func libraries(list []config.HooksLibrary, find func(name string) hooks.Library)
 
 // hookConfig4 and hookConfig6 are what libraries may know of a configuration.
 func hookConfig4(d *config.Dhcp4) *hooks.Config4 {
-	c := &hooks.Config4{UserContext: d.UserContext}
+	c, templates := &hooks.Config4{UserContext: d.UserContext}, templates(d.ClassSet)
 	for _, x := range d.Classes {
-		c.Classes = append(c.Classes, hooks.ClassInfo{Name: x.Name, UserContext: x.UserContext})
+		c.Classes = append(c.Classes, hooks.ClassInfo{Name: x.Name, Template: templates[x.Name], UserContext: x.UserContext})
 	}
 	for _, x := range d.Subnets {
 		c.Subnets = append(c.Subnets, hooks.SubnetInfo{ID: x.ID, Prefix: x.Text, UserContext: x.UserContext})
@@ -46,10 +47,23 @@ func hookConfig4(d *config.Dhcp4) *hooks.Config4 {
 	return c
 }
 
+// templates are the names of the template classes; set may be nil.
+func templates(set *class.Set) map[string]bool {
+	m := map[string]bool{}
+	if set != nil {
+		for i := range set.Classes {
+			if k := &set.Classes[i]; k.Template != nil {
+				m[k.Name] = true
+			}
+		}
+	}
+	return m
+}
+
 func hookConfig6(d *config.Dhcp6) *hooks.Config6 {
-	c := &hooks.Config6{UserContext: d.UserContext}
+	c, templates := &hooks.Config6{UserContext: d.UserContext}, templates(d.ClassSet)
 	for _, x := range d.Classes {
-		c.Classes = append(c.Classes, hooks.ClassInfo{Name: x.Name, UserContext: x.UserContext})
+		c.Classes = append(c.Classes, hooks.ClassInfo{Name: x.Name, Template: templates[x.Name], UserContext: x.UserContext})
 	}
 	for _, x := range d.Subnets {
 		c.Subnets = append(c.Subnets, hooks.SubnetInfo{ID: x.ID, Prefix: x.Text, UserContext: x.UserContext})

@@ -28,11 +28,12 @@ func (l *leaseLimit) full(replaces bool) bool {
 
 type classLimit struct {
 	leaseLimit
+	name   string
 	quoted []byte // the name as JSON string
 }
 
 func newClassLimit(name string, limit uint32) *classLimit {
-	return &classLimit{leaseLimit: leaseLimit{limit: limit}, quoted: encode(name)}
+	return &classLimit{leaseLimit: leaseLimit{limit: limit}, name: name, quoted: encode(name)}
 }
 
 // encode is json.Marshal without the escapes for HTML, which other users of a
@@ -92,7 +93,7 @@ func (lib *Library) LeaseChanged(old, new *lease.Lease4) {
 
 func (lib *Library) addClasses(userContext string, n int64) {
 	eachClass(userContext, func(name string) bool {
-		if c := lib.leasesByClass[name]; c != nil {
+		if c := lib.addresses(name); c != nil {
 			c.leases.Add(n)
 		}
 		return true
@@ -108,7 +109,7 @@ func (lib *Library) writeClasses(q *hooks.Query4) {
 	n := 0
 	if q.Classes != nil {
 		for name, pos, ok := q.Classes.NextClass(0); ok; name, pos, ok = q.Classes.NextClass(pos) {
-			c := lib.leasesByClass[name]
+			c := lib.addresses(name)
 			if c == nil {
 				continue
 			}

@@ -20,12 +20,14 @@ import (
 )
 
 // Library is one loaded instance of the library. Its maps do not change after
-// Load.
+// Load, but for those of spawned classes.
 type Library struct {
 	rateByClass    map[string]*window
 	rateBySubnet   map[uint32]*window
 	leasesByClass  map[string]*classLimit
 	leasesBySubnet map[uint32]*leaseLimit
+	spawnedRates   spawned[window]
+	spawnedLeases  spawned[classLimit]
 	texts          interned
 }
 
@@ -58,6 +60,17 @@ func (lib *Library) Load(env *hooks.Env, _ json.RawMessage) error {
 			errs = append(errs, fmt.Errorf("client class %q: %w", c.Name, err))
 			continue
 		}
+		if c.Template {
+			if s.rate != nil {
+				lib.spawnedRates.add(c.Name, maxWindows(*s.rate), func(string) *window { return newWindow(*s.rate) })
+			}
+			if s.addresses != nil {
+				// Leases say of the others that they are in this.
+				others := lib.spawnedLeases.add(c.Name, maxSpawned, func(name string) *classLimit { return newClassLimit(name, *s.addresses) })
+				lib.leasesByClass[others.name] = others
+			}
+			continue
+		}
 		if s.rate != nil {
 			lib.rateByClass[c.Name] = newWindow(*s.rate)
 			if c.Name == classAll {
@@ -85,7 +98,7 @@ func (lib *Library) Load(env *hooks.Env, _ json.RawMessage) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	if len(lib.rateByClass) > 0 {
+	if len(lib.rateByClass)+len(lib.spawnedRates.templates) > 0 {
 		env.On(hooks.Pkt4Receive, lib.pkt4Receive)
 	}
 	if len(lib.rateBySubnet) > 0 {
@@ -125,7 +138,7 @@ func (lib *Library) pkt4Receive(q *hooks.Query4) hooks.Status {
 	var first *window
 	n := 0
 	for name, pos, ok := q.Classes.NextClass(0); ok; name, pos, ok = q.Classes.NextClass(pos) {
-		w := lib.rateByClass[name]
+		w := lib.rate(name)
 		if w == nil {
 			continue
 		}
@@ -149,7 +162,7 @@ func (lib *Library) pkt4Receive(q *hooks.Query4) hooks.Status {
 	for name, pos, ok := q.Classes.NextClass(0); ok; name, pos, ok = q.Classes.NextClass(pos) {
 		// Another worker may have used it up since: then the classes before stay
 		// counted, which errs by one packet.
-		if w := lib.rateByClass[name]; w != nil && !w.take(q.NowUnixNs) {
+		if w := lib.rate(name); w != nil && !w.take(q.NowUnixNs) {
 			return exceeded(q)
 		}
 	}
@@ -183,8 +196,8 @@ func (lib *Library) lease4Select(q *hooks.Query4) hooks.Status {
 		lib.writeClasses(q)
 		if q.Classes != nil {
 			for name, pos, ok := q.Classes.NextClass(0); ok; name, pos, ok = q.Classes.NextClass(pos) {
-				c := lib.leasesByClass[name]
-				if c != nil && c.full(q.OldLease != nil && countsForClass(q.OldLease) && leaseInClass(q.OldLease.UserContext, name)) {
+				c := lib.addresses(name)
+				if c != nil && c.full(q.OldLease != nil && countsForClass(q.OldLease) && leaseInClass(q.OldLease.UserContext, c.name)) {
 					return hooks.Skip
 				}
 			}

@@ -27,7 +27,8 @@ func (c conf) config4() *hooks.Config4 {
 	}
 	cfg := &hooks.Config4{}
 	for name, m := range c.classes {
-		cfg.Classes = append(cfg.Classes, hooks.ClassInfo{Name: name, UserContext: uc(m)})
+		name, template := strings.CutPrefix(name, "template ")
+		cfg.Classes = append(cfg.Classes, hooks.ClassInfo{Name: name, Template: template, UserContext: uc(m)})
 	}
 	slices.SortFunc(cfg.Classes, func(a, b hooks.ClassInfo) int { return strings.Compare(a.Name, b.Name) })
 	for id, m := range c.subnets {
