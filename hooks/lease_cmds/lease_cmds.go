@@ -48,7 +48,9 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 	lib.env = env
 	var unknown error
 	arguments.Parse(params).Each(func(name string, _ json.RawMessage) {
-		unknown = fmt.Errorf("parameter %q is not supported yet", name)
+		if unknown = fmt.Errorf("unknown parameter %q", name); name == "binding-variables" {
+			unknown = errors.New("parameter \"binding-variables\" is not supported yet: leases are stored before the options of the reply, which its expressions may ask for, are known")
+		}
 	})
 	if unknown != nil {
 		return unknown
