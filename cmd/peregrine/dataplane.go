@@ -48,6 +48,10 @@ type plane struct {
 // than that to a reply.
 const napNs = 100_000
 
+// linkTable is where interfaces are looked up; nil is the kernel. Tests have their
+// own.
+var linkTable fastpath.LinkTable
+
 // options of a configuration.
 func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 	d, x := snap.Dhcp4, &snap.Dataplane
@@ -68,6 +72,7 @@ func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 			}
 		},
 		OnInterfaces: p.onInterfaces,
+		Links:        linkTable,
 		Log:          p.log,
 	}
 	// Kea's own key says how many threads there are; without multi-threading each
