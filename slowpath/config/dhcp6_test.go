@@ -288,7 +288,7 @@ func TestOptionsOfOneCode6(t *testing.T) {
 // TestGet6 looks at what config-get says of what Kea fills in.
 func TestGet6(t *testing.T) {
 	s, err := Parse("g", []byte(`{"Dhcp6":{
-		"preferred-lifetime": 100, "mac-sources": ["rfc6939"], "relay-supplied-options": ["dns-servers"],
+		"preferred-lifetime": 100, "server-id": { "type": "EN", "identifier": "0abcde" }, "mac-sources": ["rfc6939"], "relay-supplied-options": ["dns-servers"],
 		"subnet6":[
 		 {"id":2,"subnet":"2001:db8:2::/48","pools":[{"pool":"2001:db8:2::0 - 2001:db8:2::ff"},{"pool":"2001:db8:2::1:1-2001:db8:2::1:2"}],
 		  "pd-pools":[{"prefix":"2001:DB8:8000::","prefix-len":40,"delegated-len":56}],
@@ -304,7 +304,8 @@ func TestGet6(t *testing.T) {
 		t.Fatal(err)
 	}
 	for k, want := range map[string]string{
-		"preferred-lifetime": "100", "min-preferred-lifetime": "100", "max-preferred-lifetime": "100", "valid-lifetime": "7200",
+		"preferred-lifetime": "100", "min-preferred-lifetime": "", "max-valid-lifetime": "", "valid-lifetime": "7200",
+		"server-id": `{"enterprise-id":0,"htype":0,"identifier":"0ABCDE","persist":true,"time":0,"type":"EN"}`,
 		"mac-sources": `["client-link-addr-option"]`, "relay-supplied-options": `["23","65"]`, "t2-percent": "0.8", "calculate-tee-times": "true",
 		"allow-address-registration": "true", "host-reservation-identifiers": `["hw-address","duid"]`,
 	} {

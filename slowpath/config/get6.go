@@ -16,12 +16,6 @@ func dhcp6Value(g *getter, n *Node, k *key) []byte {
 	switch k.name {
 	case "subnet6":
 		return g.subnets6(n, k)
-	case "min-valid-lifetime":
-		return u32Value(g.snap.Dhcp6.Params.Valid.Min)
-	case "max-valid-lifetime":
-		return u32Value(g.snap.Dhcp6.Params.Valid.Max)
-	case "min-preferred-lifetime", "max-preferred-lifetime", "preferred-lifetime":
-		return preferredValue(&g.snap.Dhcp6.Params, k.name)
 	case "relay-supplied-options":
 		return listOf(g.snap.Dhcp6.RelaySuppliedOptions, func(b []byte, c uint16) []byte {
 			return appendString(b, strconv.Itoa(int(c)))
@@ -30,6 +24,18 @@ func dhcp6Value(g *getter, n *Node, k *key) []byte {
 		return listOf(g.snap.Dhcp6.MACSources, func(b []byte, s MACSource) []byte { return appendString(b, s.String()) })
 	}
 	return nil
+}
+
+// serverIDValue prints the identifier's octets as Kea does.
+func serverIDValue(g *getter, n *Node, k *key) []byte {
+	if k.name != "identifier" {
+		return nil
+	}
+	b, err := parseHex(strings.TrimSpace(n.str("identifier", "")))
+	if err != nil {
+		return nil
+	}
+	return appendString(nil, strings.ToUpper(hex.EncodeToString(b)))
 }
 
 func listOf[T any](l []T, f func([]byte, T) []byte) []byte {

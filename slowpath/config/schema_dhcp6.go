@@ -183,14 +183,18 @@ var scopeInterfaces6 = func() *scope {
 	return s
 }()
 
-var scopeServerID = newScope("server-id", []key{
-	oneOf("type", `"LLT"`, "LLT", "EN", "LL"),
-	str("identifier", `""`),
-	integer("htype", "0", 0, 65535),
-	integer("time", "0", 0, maxUint32),
-	integer("enterprise-id", "0", 0, maxUint32),
-	boolean("persist", "true"),
-}, withContext())
+var scopeServerID = func() *scope {
+	s := newScope("server-id", []key{
+		oneOf("type", `"LLT"`, "LLT", "EN", "LL"),
+		str("identifier", `""`),
+		integer("htype", "0", 0, 65535),
+		integer("time", "0", 0, maxUint32),
+		integer("enterprise-id", "0", 0, maxUint32),
+		boolean("persist", "true"),
+	}, withContext())
+	s.value = serverIDValue
+	return s
+}()
 
 var scopeCompatibility6 = func() *scope {
 	s := newScope("compatibility", []key{unset(boolean("lenient-option-parsing", ""))})
