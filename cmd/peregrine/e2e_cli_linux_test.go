@@ -164,7 +164,7 @@ func TestCheckFiles(t *testing.T) {
 			t.Errorf("kea-dhcp4 -t %s: status %d, stdout %q", f.name, r.status, r.stdout)
 		}
 		for _, line := range strings.Split(strings.TrimSuffix(r.stderr, "\n"), "\n") {
-			if !strings.HasPrefix(line, "Error encountered: "+path+":") {
+			if !strings.HasPrefix(line, "Error encountered: "+path+":") && !strings.HasPrefix(line, "Syntax check failed with: "+path+":") {
 				t.Errorf("kea-dhcp4 -t %s: line %q", f.name, line)
 			}
 		}
@@ -187,14 +187,16 @@ func TestKeaCommandLine(t *testing.T) {
 		{[]string{"-v"}, 0, `^3\.\d+\.\d+\n$`, ""},
 		{[]string{"-V"}, 0, `^3\.\d+\.\d+ \(Peregrine `, ""},
 		{[]string{"-W"}, 0, `cilium/ebpf|Peregrine`, ""},
-		{nil, 1, "", `configuration file not specified`},
-		{[]string{"-x"}, 1, "", `unsupported option -x\nUsage: kea-dhcp4`},
+		{nil, 1, "", `^Configuration file not specified\.\n\nUsage: kea-dhcp4`},
+		{[]string{"-x"}, 1, "", `unsupported option -x\n\nUsage: kea-dhcp4`},
+		{[]string{"-R", "-c", "x"}, 1, "", `there is no configuration backend`},
 		{[]string{"-c"}, 1, "", `option -c needs a value`},
-		{[]string{"-p", "0", "-c", "x"}, 1, "", `expected a port from 1 to 65535, not "0"`},
+		{[]string{"-p", "0", "-c", "x"}, 1, "", `Failed to parse server port number: \[0\], 1-65535 allowed\.`},
 		{[]string{"-P", "68", "-c", "x"}, 1, "", `not supported yet`},
 		{[]string{"file"}, 1, "", `unexpected argument "file"`},
 		{[]string{"-c", "/nonexistent/kea.conf"}, 1, "", `/nonexistent/kea\.conf.*no such file`},
-		{[]string{"-t", "/nonexistent/kea.conf"}, 1, "", `^Error encountered: .*no such file`},
+		{[]string{"-t", "/nonexistent/kea.conf"}, 1, "", `^Syntax check failed with: .*no such file`},
+		{[]string{"-F", "-t", "/nonexistent/kea.conf"}, 1, "", `^Syntax check failed with: `},
 	} {
 		call(t, "", append([]string{kea}, c.args...)...).expect(t, "kea-dhcp4 "+strings.Join(c.args, " "), c.status, c.stdout, c.stderr)
 	}

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 )
 
 // keaFlags are Kea's own, read as getopt does: "-c FILE", "-cFILE", also
@@ -38,7 +42,11 @@ func parseKeaFlags(args []string) (f keaFlags, err error) {
 				return err
 			}
 			if *into, err = strconv.Atoi(v); err != nil || *into < 1 || *into > 65535 {
-				return fmt.Errorf("option %s: expected a port from 1 to 65535, not %q", a[:2], v)
+				which := "server"
+				if a[1] == 'P' {
+					which = "client"
+				}
+				return fmt.Errorf("Failed to parse %s port number: [%s], 1-65535 allowed.", which, v)
 			}
 			return nil
 		}
@@ -63,6 +71,10 @@ func parseKeaFlags(args []string) (f keaFlags, err error) {
 			f.report = true
 		case 'X':
 			f.relaxed = true
+		case 'F':
+			// A server that cannot start with its configuration always ends.
+		case 'R':
+			return f, errors.New("option -R (configuration backend repair mode): there is no configuration backend")
 		default:
 			return f, fmt.Errorf("unsupported option %s", a)
 		}
@@ -80,7 +92,8 @@ func parseKeaFlags(args []string) (f keaFlags, err error) {
 func keaMain(name string, args []string, stdout, stderr io.Writer) int {
 	f, err := parseKeaFlags(args)
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\nUsage: %s -[v|V|W] [-d] [-{c|t|T} cfgfile] [-p number] [-X]\n", name, err, name)
+		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		keaUsage(name, stderr)
 		return 1
 	}
 	switch {
@@ -102,8 +115,12 @@ func keaMain(name string, args []string, stdout, stderr io.Writer) int {
 		}
 		if err != nil {
 			// Scripts look for these words.
+			says := "Error encountered: "
+			if !readable(file) {
+				says = "Syntax check failed with: "
+			}
 			for _, line := range strings.Split(err.Error(), "\n") {
-				fmt.Fprintf(stderr, "Error encountered: %s\n", line)
+				fmt.Fprintf(stderr, "%s%s\n", says, line)
 			}
 			return 1
 		}
@@ -113,8 +130,34 @@ func keaMain(name string, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "Syntax check OK for %s\n", file)
 		return 0
 	case f.config == "":
-		fmt.Fprintf(stderr, "%s: configuration file not specified (-c)\n", name)
+		fmt.Fprintln(stderr, "Configuration file not specified.")
+		keaUsage(name, stderr)
 		return 1
 	}
 	return serve(serveOptions{name: name, file: f.config, port: f.serverPort, debug: f.debug, lenient: f.relaxed}, stderr)
+}
+
+// readable says whether a file is a text of Kea's JSON dialect, whatever it means.
+func readable(path string) bool {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		_, _, err = config.ParseTree(path, text, config.TreeOptions{})
+	}
+	return err == nil
+}
+
+func keaUsage(name string, w io.Writer) {
+	fmt.Fprintf(w, `
+Usage: %s -[v|V|W] [-d|F|X] [-{c|t|T} cfgfile] [-p number]
+  -v: print the version of Kea that is served and exit
+  -V: print the program's own version too and exit
+  -W: print what the program was built from and exit
+  -d: log at debug level
+  -F: end on a critical error at the start, as is always done
+  -X: treat faults of security policy as warnings
+  -c file: serve with this configuration
+  -t file: check this configuration and exit
+  -T file: the same; hook libraries are loaded either way
+  -p number: serve this UDP port (for tests)
+`, name)
 }
