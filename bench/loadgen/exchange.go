@@ -22,7 +22,7 @@ func (g *Generator) begin(t int64, n uint64) uint64 {
 		}
 		op, client, ok := g.nextOp()
 		due := t
-		if g.opt.Rate > 0 {
+		if g.opt.Rate > 0 && !g.retransmits {
 			due = g.dueNs(g.begun + k)
 		}
 		a := acked{client: client}
@@ -33,7 +33,7 @@ func (g *Generator) begin(t int64, n uint64) uint64 {
 			conn.Release(g.toSend[k : k+1])
 			break
 		}
-		if g.opt.Rate > 0 && !g.preload {
+		if g.opt.Rate > 0 && !g.preload && !g.retransmits {
 			g.Lag.Add(t - due)
 			if t-due > int64(LateSend) {
 				g.LateSends++
@@ -135,6 +135,9 @@ func (g *Generator) giveUp(a acked) {
 	} else {
 		if owner, ok := g.owner[a.addr]; ok && owner == a.client {
 			delete(g.owner, a.addr)
+			for i := range g.seen { // it may be given again
+				delete(g.seen[i], a.addr)
+			}
 		}
 		if l := &g.leases[a.client]; l.addr == a.addr {
 			l.addr = 0

@@ -161,9 +161,10 @@ type Generator struct {
 	toSend   [netio.BatchSize]netio.Packet
 	toFree   [netio.BatchSize]netio.Packet
 	preload  bool
-	most     uint64   // exchanges to begin; 0: no limit
-	pending  []uint32 // clients the preload still has to serve
-	begun    uint64   // exchanges of this phase
+	most     uint64            // exchanges to begin; 0: no limit
+	pending  []uint32          // clients the preload still has to serve
+	begun    uint64            // exchanges of this phase
+	retrying [numExchanges]int // exchanges sent again in a storm
 	kept     *records
 	samples  [numExchanges][]byte // first message sent of each kind
 	exchange []Exchange           // Exchanges()
@@ -547,8 +548,8 @@ func (g *Generator) lost(s *Stats) uint64 { return s.TimedOut + s.Rejected }
 
 // settle takes answers until nothing is outstanding or the time is up.
 func (g *Generator) settle() {
-	wait := int64(g.opt.Wait)
-	if wait == 0 {
+	wait := int64(max(g.opt.Wait, 0))
+	if g.opt.Wait == 0 {
 		wait = int64(g.opt.DropTime[0] + g.opt.DropTime[1])
 	}
 	for end := now() + wait; ; {

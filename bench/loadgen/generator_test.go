@@ -316,10 +316,6 @@ func TestChecks(t *testing.T) {
 			o := options(DORA)
 			o.RAI = true
 			o.DropTime = c.drop
-			o.Wait = time.Second // after the last: what comes has come by then
-			if c.drop == never {
-				o.Wait = 0
-			}
 			g := runAgainst(t, o, c.mistake)
 			if !c.want(g) {
 				t.Errorf("checks %+v, malformed %d, stats %d/%d", g.Checks, g.Malformed, g.Stats[0].Received, g.Stats[1].Received)

@@ -110,6 +110,9 @@ const (
 	maxOutstanding = 1 << 22
 )
 
+// NoWait is an Options.Wait.
+const NoWait = -1 * time.Nanosecond
+
 // DefaultMAC is perfdhcp's first hardware address.
 var DefaultMAC = [6]byte{0x00, 0x0c, 0x01, 0x02, 0x03, 0x04}
 
@@ -137,7 +140,8 @@ type Options struct {
 	MaxDrops       [2]uint64
 	MaxDropPercent [2]float64
 	// Wait is how long answers are still taken after the end; 0 means as long
-	// as the longest drop time or until nothing is outstanding.
+	// as the longest drop time or until nothing is outstanding, NoWait not at
+	// all.
 	Wait time.Duration
 	// Window is the most outstanding exchanges where Rate is 0. Default 1024.
 	Window uint32
@@ -230,6 +234,10 @@ type Options struct {
 	// Report calls OnReport at this interval.
 	Report   time.Duration
 	OnReport func(*Generator)
+	// OnResend is called whenever clients of a storm or avalanche have sent an
+	// exchange's message again: how many still wait, how many just sent again, how
+	// many ever did.
+	OnResend func(e Exchange, left, resent, retrying int)
 	// Interrupt ends the run when it is closed.
 	Interrupt <-chan struct{}
 }

@@ -490,6 +490,10 @@ func (x *six) giveUp(client uint32) {
 	if !l.held {
 		return
 	}
+	for i := range x.seen { // what is given up may be given again
+		delete(x.seen[i], l.addr)
+		delete(x.seen[i], l.prefix)
+	}
 	if c, ok := x.addrs[l.addr]; l.hasAddr && ok && c == client {
 		delete(x.addrs, l.addr)
 	}

@@ -75,11 +75,21 @@ func (g *Generator) resend(retries []retry) {
 			c.Flush()
 		}
 	}
+	var left, resent [numExchanges]int
+	defer func() {
+		for e, n := range resent {
+			if n > 0 && g.opt.OnResend != nil {
+				g.opt.OnResend(Exchange(e), left[e], n, g.retrying[e])
+			}
+		}
+	}()
 	for i := uint32(0); i < g.head; i++ {
 		s := &g.slots[i&g.mask]
 		if s.stage == idle {
 			continue
 		}
+		e := exchangeOf(s.stage)
+		left[e]++
 		r := &retries[i&g.mask]
 		if r.stage != s.stage {
 			*r = retry{stage: s.stage, nextNs: s.sentNs + g.backOff(0)}
@@ -98,7 +108,10 @@ func (g *Generator) resend(retries []retry) {
 		}
 		k++
 		g.Resent++
-		r.tries++
+		resent[e]++
+		if r.tries++; r.tries == 1 {
+			g.retrying[e]++
+		}
 		from := t
 		if g.opt.Scenario == Avalanche {
 			from = s.sentNs // its times count from the first sending

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -17,8 +18,13 @@ func (c *config) check(rest []string, seen map[string]int) error {
 	switch {
 	case c.server == "all":
 		c.server = ""
-	case c.server == "" && c.local == "":
+	case c.server != "":
+	case c.local == "":
 		return errors.New("without an interface (-l) the server has to be named")
+	default:
+		if _, err := netip.ParseAddr(c.local); err == nil {
+			return fmt.Errorf("without an interface (-l names %s, an address) the server has to be named", c.local)
+		}
 	}
 	if seen["--mix"] > 0 && seen["--scenario"] == 0 {
 		c.Scenario = loadgen.Mixed
@@ -41,11 +47,18 @@ func (c *config) check(rest []string, seen map[string]int) error {
 	if (seen["y"] > 0) != (seen["Y"] > 0) {
 		return errors.New("options -y and -Y need each other")
 	}
-	if c.Report == 0 && c.clean != "" {
-		return errors.New("option -C needs -t")
+	if seen["g"] == 0 { // as perfdhcp, but where there is nothing to receive
+		c.multi = c.cores > 1 && c.backend == loadgen.UDP
 	}
 	if c.multi && c.backend != loadgen.UDP {
 		return fmt.Errorf("option -g multi: %w with this kind of socket: the kernel fills its ring while packets are sent, so there is nothing for a second thread to receive", errNotHonoured)
+	}
+	if c.V6 && len(c.DUID) == 0 && c.MACs == nil {
+		mac := c.BaseMAC
+		if mac == ([6]byte{}) {
+			mac = loadgen.DefaultMAC
+		}
+		c.DUID = loadgen.DefaultDUID(time.Now(), mac)
 	}
 	c.Keep, c.Samples = c.diag("l") || c.diag("t"), c.diag("T")
 	if c.LocalPort == 0 {
@@ -124,8 +137,11 @@ func (c *config) checkTwoWay(seen map[string]int) error {
 	if !c.TwoWay {
 		return nil
 	}
-	for _, f := range []string{"n", "d", "D", "T", "X", "O"} {
-		if seen[f] > 1 {
+	for f, second := range map[string]bool{
+		"n": seen["n"] > 1, "T": seen["T"] > 1, "X": seen["X"] > 1, "O": seen["O"] > 1,
+		"d": seen["d"] > 1 && c.DropTime[1] != time.Second, "D": c.maxDrops > 1 || c.maxPercents > 1,
+	} {
+		if second {
 			return fmt.Errorf("a second -%s needs four-way exchanges, so not -i", f)
 		}
 	}
@@ -172,14 +188,14 @@ func (c *config) checkTemplates(seen map[string]int) error {
 			t.RandomOffset = c.randoms[min(i, len(c.randoms)-1)]
 		}
 		if i == 1 {
-			t.ElapsedOffset, t.ServerIDOffset, t.IPOffset = c.offsets[0], c.offsets[1], c.offsets[2]
+			t.ElapsedOffset, t.ServerIDOffset, t.IPOffset = max(c.offsets[0], 0), max(c.offsets[1], 0), max(c.offsets[2], 0)
 		}
 		c.Templates = append(c.Templates, t)
 	}
 	return nil
 }
 
-func (c *config) checkRates(map[string]int) error {
+func (c *config) checkRates(seen map[string]int) error {
 	if c.RenewRate+c.ReleaseRate > 0 {
 		if c.Rate == 0 {
 			return errors.New("options -f and -F need -r")
@@ -187,6 +203,21 @@ func (c *config) checkRates(map[string]int) error {
 		if c.RenewRate+c.ReleaseRate > c.Rate {
 			return fmt.Errorf("renewals and releases, %d and %d per second, are more than the %d exchanges of -r", c.RenewRate, c.ReleaseRate, c.Rate)
 		}
+	}
+	if c.Scenario == loadgen.Storm {
+		for _, f := range []string{"r", "n", "d", "D", "W"} {
+			if seen[f] > 0 {
+				return fmt.Errorf("option -%s is not for scenario %s, which ends when every client is served", f, c.Scenario)
+			}
+		}
+	}
+	if c.Scenario == loadgen.Avalanche {
+		for _, f := range []string{"r", "n", "p", "d", "D", "W"} {
+			if seen[f] > 0 {
+				c.ineffective = strings.TrimPrefix(c.ineffective+", -"+f, ", ")
+			}
+		}
+		c.Period = 0
 	}
 	if (c.Scenario == loadgen.Avalanche || c.Scenario == loadgen.Storm) && c.Clients == 0 && c.MACs == nil {
 		return fmt.Errorf("scenario %s needs -R", c.Scenario)
@@ -201,6 +232,12 @@ func (c *config) checkRates(map[string]int) error {
 func (c *config) checkOurs(seen map[string]int) error {
 	if len(c.VLANs) > 0 && c.backend == loadgen.UDP {
 		return errors.New("option --vlan needs --xdp or --packet: a UDP socket writes no tags")
+	}
+	if seen["--xdp"] > 0 && seen["--packet"] > 0 {
+		return errors.New("options --xdp and --packet exclude each other")
+	}
+	if seen["--window"] > 0 && (c.Rate > 0 || c.sweep != nil) {
+		return errors.New("option --window is for runs without a rate")
 	}
 	if (c.Scenario == loadgen.Mixed) != (seen["--mix"] > 0) {
 		return fmt.Errorf("scenario %s and option --mix need each other", loadgen.Mixed)

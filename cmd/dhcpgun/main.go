@@ -26,7 +26,7 @@ func main() { os.Exit(start(os.Args, os.Stdout)) }
 func start(args []string, out io.Writer) int {
 	c, err := parse(args[1:])
 	if err != nil {
-		writeUsage(os.Stderr)
+		fmt.Fprint(out, usage)
 		fmt.Fprintf(os.Stderr, "\nERROR: parsing command line options: %v\n", err)
 		return 1
 	}
@@ -77,15 +77,12 @@ func fire(c *config, args []string, stop chan struct{}, out io.Writer) (code int
 	}
 	defer conns.Close()
 	c.Interrupt = stop
+	c.writeBanner(out, conns.Mode)
+	if c.ineffective != "" {
+		fmt.Fprintf(os.Stderr, "WARNING: %s without effect in scenario %s, as in perfdhcp\n", c.ineffective, c.Scenario)
+	}
 	if c.diag("a") {
 		c.writeArguments(out)
-	}
-	if c.clean == "" {
-		fmt.Fprintf(out, "Running: %s\nScenario: %s.\n", strings.Join(args, " "), c.Scenario)
-		if c.multi {
-			fmt.Fprintln(out, "Multi-thread mode enabled.")
-		}
-		fmt.Fprintf(out, "Sending through: %s\n", conns.Mode)
 	}
 	l := newLive(out, c)
 	defer l.close()
@@ -97,6 +94,10 @@ func fire(c *config, args []string, stop chan struct{}, out io.Writer) (code int
 	if l.on() {
 		c.Tick = liveInterval
 		c.OnTick = func(g *loadgen.Generator) { l.show(g.Snapshot()) }
+	}
+	c.OnResend = func(e loadgen.Exchange, left, resent, retrying int) {
+		l.line(fmt.Sprintf("%s %v: still waiting for %d answers, resent %d, retrying %d\n",
+			time.Now().UTC().Format("2006-Jan-02 15:04:05.000000"), e, left, resent, retrying))
 	}
 	var once sync.Once
 	var scriptErr error
@@ -121,7 +122,7 @@ func fire(c *config, args []string, stop chan struct{}, out io.Writer) (code int
 	if code < 0 {
 		code = g.ExitCode()
 	}
-	if c.diag("e") && g.Reason != "Interrupted" {
+	if c.diag("e") && g.Reason != "Interrupted" && c.Scenario != loadgen.Avalanche {
 		fmt.Fprintln(out, g.Reason)
 	}
 	if c.sweep == nil {
@@ -143,7 +144,7 @@ func fire(c *config, args []string, stop chan struct{}, out io.Writer) (code int
 	}
 	if c.diag("s") {
 		if id, ok := g.ServerID(); ok {
-			fmt.Fprintf(out, "Server id: %v\n", id)
+			fmt.Fprintf(out, "Server id: %08x\n", uint32(id))
 		} else if id := g.ServerDUID(); id != "" {
 			fmt.Fprintf(out, "Server id: %s\n", id)
 		}
@@ -272,6 +273,26 @@ func reflect(c *config, stop chan struct{}, out io.Writer) error {
 	return nil
 }
 
+// writeBanner writes perfdhcp's first lines, the socket in use, and perfdhcp's
+// advice about threads.
+func (c *config) writeBanner(out io.Writer, mode string) {
+	if c.clean == "" {
+		fmt.Fprintf(out, "Running: dhcpgun%s\nScenario: %s.\n", c.line, c.Scenario)
+		if c.multi {
+			fmt.Fprintln(out, "Multi-thread mode enabled.")
+		}
+		fmt.Fprintf(out, "Sending through: %s\n", mode)
+	}
+	if c.backend != loadgen.UDP || c.multi == (c.cores > 1) {
+		return
+	}
+	more, better, use := "only 1 thread", "single-threaded", "single"
+	if c.cores > 1 {
+		more, better, use = "more than 1 thread", "multi-threaded", "multi"
+	}
+	fmt.Fprintf(out, "WARNING: Currently system can run %s in parallel.\nWARNING: Better results are achieved when run in %s mode.\nWARNING: To switch use -g %s option.\n", more, better, use)
+}
+
 // writeArguments writes perfdhcp's -x a.
 func (c *config) writeArguments(out io.Writer) {
 	v, first := 4, "DISCOVER-OFFER"
@@ -282,9 +303,12 @@ func (c *config) writeArguments(out io.Writer) {
 	if c.TwoWay {
 		fmt.Fprintf(out, "%s only\n", first)
 	}
-	leases := c.leases
-	if leases == "" {
-		leases = "address-only"
+	leases := "address-only (IA_NA option added to the client's request)"
+	switch {
+	case c.NoAddresses:
+		leases = "prefix-only (IA_PD option added to the client's request)"
+	case c.Prefixes:
+		leases = "address-and-prefix (Both IA_NA and IA_PD options added to the client's request)"
 	}
 	fmt.Fprintf(out, "lease-type=%s\n", leases)
 	number := func(name string, n uint64) {
@@ -329,24 +353,30 @@ func (c *config) writeArguments(out io.Writer) {
 		}
 	}
 	number("preload", c.Preload)
-	number("local-port", uint64(c.LocalPort))
-	number("remote-port", uint64(c.ServerPort))
+	number("local-port", uint64(c.ports[0]))
+	number("remote-port", uint64(c.ports[1]))
 	number("seed", c.Seed)
-	flag("broadcast", c.Broadcast)
+	flag("broadcast", c.Broadcast || !c.V6 && c.server == "")
 	flag("rapid-commit", c.RapidCommit)
 	flag("use-first", c.FirstServer)
+	text("mac-list-file", c.macFile)
 	for i, t := range c.templates {
 		text(fmt.Sprintf("template-file[%d]", i), t)
 	}
 	for i, n := range c.xids {
 		number(fmt.Sprintf("xid-offset[%d]", i), uint64(n))
 	}
-	number("elp-offset", uint64(c.offsets[0]))
+	offset := func(name string, n int) { // -1 if it was not given
+		if n != 0 {
+			fmt.Fprintf(out, "%s=%d\n", name, n)
+		}
+	}
+	offset("elp-offset", c.offsets[0])
 	for i, n := range c.randoms {
 		number(fmt.Sprintf("rnd-offset[%d]", i), uint64(n))
 	}
-	number("sid-offset", uint64(c.offsets[1]))
-	number("rip-offset", uint64(c.offsets[2]))
+	offset("sid-offset", c.offsets[1])
+	offset("rip-offset", c.offsets[2])
 	text("diagnostic-selectors", c.diags)
 	text("wrapped", c.script)
 	if _, err := netip.ParseAddr(c.local); err == nil {
@@ -354,7 +384,16 @@ func (c *config) writeArguments(out io.Writer) {
 	} else {
 		text("interface", c.local)
 	}
-	text("server", c.server)
+	server := c.server
+	switch {
+	case server == "servers":
+		server = "FF05::1:3"
+	case server == "" && c.V6:
+		server = "FF02::1:2"
+	case server == "":
+		server = "255.255.255.255"
+	}
+	text("server", server)
 	flag("single-thread-mode", !c.multi)
 	flag("multi-thread-mode", c.multi)
 	mac := c.BaseMAC

@@ -109,12 +109,70 @@ func TestPerfdhcpCommandLines(t *testing.T) {
 	for _, line := range []string{
 		"-i -d 1 -d 2 s", "-i -D 1 -D 2 s", "-i -E 1 s", "-i -S 1 s", "-i -I 1 s", "-i -F 1 -r 1 s", "-i -f 1 -r 1 s", "-i -1 s",
 		"-i -T " + hex4 + " -T " + hex4 + " s", "-i -T " + hex4 + " -X 1 -X 2 s", "-i -T " + hex4 + " -O 5 -O 6 s", "-M " + macs + " -b mac=00:0c:01:02:03:04 s",
-		"-4 -e prefix-only s", "-O 3 -T " + hex4 + " s", "-6 -T " + hex6 + " -e prefix-only s", "-6 -J " + relays + " -A 1 s", "-J " + relays6 + " s",
+		"-4 -e prefix-only s", "-O 2 -T " + hex4 + " s", "-6 -T " + hex6 + " -e prefix-only s", "-6 -J " + relays + " -A 1 s", "-J " + relays6 + " s",
 		"-J " + relays + " -J " + relays + " s", "-T " + macs + " s", "-T " + file("empty", " \n") + " s", "-T " + file("odd", "123") + " s", "",
-		"-T " + hex4 + " -T " + hex4 + " -T " + hex4 + " s", "-T " + hex4 + " -T " + hex4 + " -o 12,61 s", "-6 -T " + hex6 + " -A 1 s",
+		"-T " + hex4 + " -T " + hex4 + " -T " + hex4 + " s", "-4 -T " + hex4 + " -T " + hex4 + " -o 12,61 s", "-6 -T " + hex6 + " -A 1 s",
 	} {
 		if c, err := parse(strings.Fields(line)); err == nil {
 			t.Errorf("%q was accepted: %+v", line, c)
+		}
+	}
+}
+
+// Where perfdhcp's code is not what its manual or anybody expects, scripts rely on
+// the code: command_options.cc of Kea 3.3.1.
+func TestPerfdhcpCode(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		want func(c *config) bool
+	}{
+		// Numbers and percentages of -D have a first and a second stage each.
+		{"-D 5 -D 10% s", func(c *config) bool { return c.MaxDrops == [2]uint64{5, 0} && c.MaxDropPercent == [2]float64{10, 0} }},
+		{"-i -D 5 -D 10% s", func(c *config) bool { return c.TwoWay }},
+		{"-D 5 -D 10% -D 6 s", func(c *config) bool { return c.MaxDrops == [2]uint64{5, 6} && c.MaxDropPercent == [2]float64{10, 0} }},
+		// A third -d is a second one, and a second of one second none.
+		{"-d 1 -d 2 -d 3 s", func(c *config) bool { return c.DropTime == [2]time.Duration{time.Second, 3 * time.Second} }},
+		{"-i -d 3 -d 1 s", func(c *config) bool { return c.DropTime[0] == 3*time.Second }},
+		{"-W 0 s", func(c *config) bool { return c.Wait == loadgen.NoWait }},
+		{"-C , s", func(c *config) bool { return c.clean == "," }},
+		{"-4 -o 80, s", func(c *config) bool { return len(c.ExtraOptions) == 1 && len(c.ExtraOptions[0].Data) == 0 }},
+		{"-r +5 -A1 -6 s", func(c *config) bool { return c.Rate == 5 && c.Relayed }},
+		{"--scen basic --s avalanche -R 5 s", func(c *config) bool { return c.Scenario == loadgen.Avalanche }},
+		{"-6 -A 1 --o 1:38, s", func(c *config) bool { return len(c.RelayOptions) == 1 }},
+		{"-h -q --nonsense", func(c *config) bool { return c.action == help }},
+		{"-v -h", func(c *config) bool { return c.action == version }},
+		// An avalanche goes on until all are served.
+		{"--scenario avalanche -R 5 -p 1 -n 3 -r 7 s", func(c *config) bool { return c.Period == 0 && c.ineffective == "-r, -n, -p" }},
+		{"-xi -t 2 -r10 -R 100 192.0.2.1", func(c *config) bool { return c.line == " -x i -t 2 -r 10 -R 100 192.0.2.1" }},
+	} {
+		got, err := parse(strings.Fields(c.line))
+		if err != nil {
+			t.Errorf("%s: %v", c.line, err)
+		} else if !c.want(got) {
+			t.Errorf("%s: %+v", c.line, got)
+		}
+	}
+	// Threads are as many as there are processors for, where a socket has a use
+	// for a second one; and perfdhcp says what it thinks of that.
+	for _, x := range []struct {
+		cores  int
+		line   string
+		multi  bool
+		advice string
+	}{
+		{1, "s", false, ""}, {2, "s", true, ""}, {2, "-g single s", false, "-g multi"}, {1, "-g multi s", true, "-g single"},
+		{2, "--xdp s", false, ""}, {2, "-g single --xdp s", false, ""},
+	} {
+		c, err := parseOn(x.cores, strings.Fields(x.line))
+		if err != nil {
+			t.Errorf("%s: %v", x.line, err)
+			continue
+		}
+		var b strings.Builder
+		c.writeBanner(&b, "mode")
+		if c.multi != x.multi || strings.Contains(b.String(), "Multi-thread mode enabled.") != x.multi ||
+			strings.Contains(b.String(), "WARNING") != (x.advice != "") || !strings.Contains(b.String(), x.advice) {
+			t.Errorf("%d processors, %s: %q", x.cores, x.line, b.String())
 		}
 	}
 }

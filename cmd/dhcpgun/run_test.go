@@ -94,9 +94,9 @@ func TestReport(t *testing.T) {
 		if code != 0 {
 			t.Errorf("exit %d", code)
 		}
-		wantAll(t, out, "IPv4\nlease-type=address-only\nrate[1/s]=500\nclients=100\n", "diagnostic-selectors=aeilstT\n", mode+"-thread-mode\n", "Set MAC to 00::0c::01::02::03::04\n",
+		wantAll(t, out, "IPv4\nlease-type=address-only (IA_NA option added to the client's request)\nrate[1/s]=500\nclients=100\n", "diagnostic-selectors=aeilstT\n", mode+"-thread-mode\n", "Set MAC to 00::0c::01::02::03::04\n",
 			"Running: dhcpgun -l 127.0.0.1", "Scenario: basic.\n", "Reached max requests limit.\n", "***Rate statistics***\n", "\ncollected packets: 0\n\nShort waits for packets: ",
-			"***Timestamps for packets: REQUEST-ACK***\nsent / received: ", "Server id: 127.0.0.1\nInterrupted\nxid-offset=4\n", "***Leases for DISCOVER-OFFER***\nclient_id,adrress,prefix\n01000c01020304,10.100.3.4,\n")
+			"***Timestamps for packets: REQUEST-ACK***\nsent / received: ", "Server id: 7f000001\nInterrupted\nxid-offset=4\n", "***Leases for DISCOVER-OFFER***\nclient_id,adrress,prefix\n01000c01020304,10.100.3.4,\n")
 		if strings.Contains(out, "\x1b") || strings.Contains(out, "Multi-thread mode enabled.\n") != (mode == "multi") {
 			t.Errorf("%q", out)
 		}
