@@ -284,7 +284,7 @@ func (f *family) parseConfig(args json.RawMessage) (*config.Snapshot, error) {
 	}
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(args, &m); err != nil {
-		return nil, fmt.Errorf("arguments must be a map: %w", err)
+		return nil, errors.New("arguments must be a map")
 	}
 	if _, has := m[f.part()]; !has {
 		return nil, fmt.Errorf("Missing mandatory '%s' parameter.", f.part())
