@@ -104,12 +104,18 @@ func (lib *Library) addClasses(userContext string, n int64) {
 // is in, in place of those of the last time. A lease that already says so, or
 // has no user-context of another's, costs no allocation.
 func (lib *Library) writeClasses(q *hooks.Query4) {
+	lib.note(q.Classes, &q.Lease.UserContext, lib.addresses)
+}
+
+// note writes the classes of a query that limit has something of into a
+// user-context.
+func (lib *Library) note(classes hooks.Classes, userContext *string, limit func(name string) *classLimit) {
 	var space [512]byte
 	buf := append(space[:0], ownPrefix...)
 	n := 0
-	if q.Classes != nil {
-		for name, pos, ok := q.Classes.NextClass(0); ok; name, pos, ok = q.Classes.NextClass(pos) {
-			c := lib.addresses(name)
+	if classes != nil {
+		for name, pos, ok := classes.NextClass(0); ok; name, pos, ok = classes.NextClass(pos) {
+			c := limit(name)
 			if c == nil {
 				continue
 			}
@@ -122,18 +128,17 @@ func (lib *Library) writeClasses(q *hooks.Query4) {
 	list := buf[len(ownPrefix)-1:]
 	buf = append(buf, ownSuffix...)
 	list = buf[len(ownPrefix)-1 : len(ownPrefix)+len(list)]
-	l := q.Lease
-	switch {
-	case l.UserContext == string(buf):
-	case l.UserContext == "" || isOwn(l.UserContext):
+	switch uc := *userContext; {
+	case uc == string(buf):
+	case uc == "" || isOwn(uc):
 		if n == 0 {
-			l.UserContext = ""
+			*userContext = ""
 		} else {
-			l.UserContext = lib.texts.get(buf)
+			*userContext = lib.texts.get(buf)
 		}
 	default:
-		if text, ok := merge(l.UserContext, list, n == 0); ok {
-			l.UserContext = text
+		if text, ok := merge(uc, list, n == 0); ok {
+			*userContext = text
 		}
 	}
 }

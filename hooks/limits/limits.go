@@ -1,6 +1,6 @@
 // Package limits is the hook library "limits": how many packets a second,
 // minute and so on the server answers for a client class or a subnet, and how
-// many addresses it leases to one. README.md describes it for operators; the
+// many addresses and prefixes it leases to one. README.md describes it for operators; the
 // words and the semantics are those of Kea's libdhcp_limits (HK-LIM-1 to
 // HK-LIM-3).
 //
@@ -29,6 +29,8 @@ type Library struct {
 	spawnedRates   spawned[window]
 	spawnedLeases  spawned[classLimit]
 	texts          interned
+
+	six *leases6 // of DHCPv6, whose rates are above; else nil
 }
 
 // New returns a library to load.
@@ -47,8 +49,8 @@ func (lib *Library) Load(env *hooks.Env, _ json.RawMessage) error {
 	lib.rateByClass, lib.rateBySubnet = map[string]*window{}, map[uint32]*window{}
 	lib.leasesByClass, lib.leasesBySubnet = map[string]*classLimit{}, map[uint32]*leaseLimit{}
 	cfg := env.Config4()
-	if env.Config6() != nil {
-		return errors.New("limits of DHCPv6 are not supported yet")
+	if cfg6 := env.Config6(); cfg6 != nil {
+		return lib.load6(env, cfg6)
 	}
 	if cfg == nil {
 		return nil
@@ -131,7 +133,9 @@ func refused(s hooks.Status) bool { return s == hooks.Drop || s == hooks.Skip }
 
 // pkt4Receive counts the packet in every class that has a rate limit, or drops
 // it, uncounted, if one of them is used up.
-func (lib *Library) pkt4Receive(q *hooks.Query4) hooks.Status {
+func (lib *Library) pkt4Receive(q *hooks.Query4) hooks.Status { return lib.receive(&q.Query) }
+
+func (lib *Library) receive(q *hooks.Query) hooks.Status {
 	if refused(q.Status()) || q.Classes == nil {
 		return hooks.Continue
 	}
@@ -170,7 +174,9 @@ func (lib *Library) pkt4Receive(q *hooks.Query4) hooks.Status {
 }
 
 // subnet4Select counts the packet in the subnet that was selected first.
-func (lib *Library) subnet4Select(q *hooks.Query4) hooks.Status {
+func (lib *Library) subnet4Select(q *hooks.Query4) hooks.Status { return lib.subnetSelect(&q.Query) }
+
+func (lib *Library) subnetSelect(q *hooks.Query) hooks.Status {
 	if refused(q.Status()) || q.Subnet == nil {
 		return hooks.Continue
 	}
@@ -180,7 +186,7 @@ func (lib *Library) subnet4Select(q *hooks.Query4) hooks.Status {
 	return hooks.Continue
 }
 
-func exceeded(q *hooks.Query4) hooks.Status {
+func exceeded(q *hooks.Query) hooks.Status {
 	q.SetDropReason(hooks.DropLimitExceeded)
 	return hooks.Drop
 }

@@ -461,10 +461,3 @@ func BenchmarkCallouts(b *testing.B) {
 		pl.Run(hooks.Subnet4Select, q)
 	}
 }
-
-// A Dhcp6 configuration is refused rather than left without its limits.
-func TestDHCPv6IsRefused(t *testing.T) {
-	if _, err := hooks.Compile([]hooks.Configured{{Library: New()}}, &hooks.Server{Config6: &hooks.Config6{}}); err == nil {
-		t.Error("limits of DHCPv6 were taken and do nothing")
-	}
-}

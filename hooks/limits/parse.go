@@ -21,6 +21,7 @@ type rateLimit struct {
 type settings struct {
 	rate      *rateLimit
 	addresses *uint32
+	prefixes  *uint32 // of DHCPv6 alone
 }
 
 // timeUnits are Kea's: a month has 30 days, a year 365.
@@ -105,9 +106,10 @@ func parseUserContext(uc json.RawMessage) (settings, error) {
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", key, err)
 		}
-		// A prefix-limit is for DHCPv6; here it only has to be right.
 		if key == "address-limit" {
 			s.addresses = &n
+		} else {
+			s.prefixes = &n
 		}
 	}
 	return s, nil
