@@ -52,7 +52,7 @@ type datagram struct {
 	to4 unix.SockaddrInet4
 	to6 unix.SockaddrInet6
 
-	rx, tx, txDropped, noFrame atomic.Uint64
+	rx, tx, txDropped, noFrame, refused atomic.Uint64
 }
 
 type arrival struct{ slot, n uint32 }
@@ -169,7 +169,14 @@ func (d *datagram) receive() {
 func (d *datagram) read(i uint32) (frameLen uint32, ok bool) {
 	b := d.slot(i)
 	n, err := unix.Read(d.fd, b[datagramRoom:])
-	if err != nil {
+	for range netio.BatchSize {
+		if err != nil || n < len(b)-datagramRoom {
+			break
+		}
+		d.refused.Add(1) // it is cut off: longer than any answer
+		n, err = unix.Read(d.fd, b[datagramRoom:])
+	}
+	if err != nil || n == len(b)-datagramRoom {
 		return 0, false
 	}
 	// Where it came from is not asked: answers are known by their contents.
@@ -307,7 +314,7 @@ func (d *datagram) Wake() { _, _ = unix.Write(d.wake[1], []byte{0}) }
 
 // ConnStats implements netio.Conn.
 func (d *datagram) ConnStats() netio.ConnStats {
-	return netio.ConnStats{RxPackets: d.rx.Load(), TxPackets: d.tx.Load(), TxDropped: d.txDropped.Load(), NoFrame: d.noFrame.Load()}
+	return netio.ConnStats{RxPackets: d.rx.Load(), TxPackets: d.tx.Load(), TxDropped: d.txDropped.Load(), NoFrame: d.noFrame.Load(), RxRefused: d.refused.Load()}
 }
 
 // Close implements netio.Conn.

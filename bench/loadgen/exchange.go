@@ -518,5 +518,7 @@ func (g *Generator) unique(stage int, addr uint32, st *Stats) {
 		st.NonUnique++
 		return
 	}
-	g.seen[stage][addr] = struct{}{}
+	if len(g.seen[stage]) < maxRecords {
+		g.seen[stage][addr] = struct{}{}
+	}
 }

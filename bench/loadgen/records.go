@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// maxRecords bounds the memory that Options.Keep takes.
+// maxRecords bounds the memory that Options.Keep and Options.Unique take.
 const maxRecords = 1 << 24
 
 // record is one answer.

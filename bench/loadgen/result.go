@@ -37,7 +37,9 @@ type Result struct {
 	SystemNsPerPacket float64 `json:"system-ns-per-packet"`
 	TxDropped         uint64  `json:"tx-dropped"`
 	RxDropped         uint64  `json:"rx-dropped"`
-	ExitCode          int     `json:"exit-code"`
+	// RxRefused came and was not looked at: fragments, or longer than any answer.
+	RxRefused uint64 `json:"rx-refused"`
+	ExitCode  int    `json:"exit-code"`
 	// LateSends are exchanges begun more than a millisecond after they were due;
 	// SendLag is how much later each was begun.
 	LateSends uint64     `json:"late-sends"`
@@ -111,6 +113,7 @@ func (g *Generator) Result(program string, k *Link, c *Conns) *Result {
 		packets += s.RxPackets + s.TxPackets
 		r.TxDropped += s.TxDropped
 		r.RxDropped += s.RxDropped
+		r.RxRefused += s.RxRefused
 	}
 	if packets > 0 {
 		u, s := cpuNs()

@@ -516,7 +516,9 @@ func (g *Generator) unique6(stage int, l *lease6, st *Stats) {
 		if a.has {
 			_, was := seen[*a.addr]
 			again = again || was
-			seen[*a.addr] = struct{}{}
+			if len(seen) < maxRecords {
+				seen[*a.addr] = struct{}{}
+			}
 		}
 	}
 	if again {

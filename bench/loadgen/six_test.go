@@ -587,10 +587,13 @@ func TestDatagram(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				b := make([]byte, 2048)
-				for {
+				for long := make([]byte, 3000); ; long = nil {
 					n, from, err := far.ReadFromUDPAddrPort(b)
 					if err != nil {
 						return
+					}
+					if long != nil {
+						_, _ = far.WriteToUDPAddrPort(long, from)
 					}
 					var r []byte
 					if c.v6 {
@@ -625,7 +628,7 @@ func TestDatagram(t *testing.T) {
 			x := g.Exchanges()
 			wantStats(t, g, x[0], 200, 200)
 			wantStats(t, g, x[1], 200, 200)
-			if st := conns.List[0].ConnStats(); st.RxPackets != 400 || st.TxPackets != 400 || st.TxDropped != 0 {
+			if st := conns.List[0].ConnStats(); st.RxPackets != 400 || st.TxPackets != 400 || st.TxDropped != 0 || st.RxRefused != 1 {
 				t.Errorf("%+v", st)
 			}
 			far.Close() // it would allocate beside
