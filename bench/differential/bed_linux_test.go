@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	goruntime "runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,7 +13,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+
+	"github.com/peregrine-dhcp/peregrine/fastpath/fastpathtest"
 )
 
 const (
@@ -32,81 +32,6 @@ const (
 // serverMAC is that of both servers' interfaces.
 var serverMAC = [6]byte{0x02, 0xfd, 0, 0, 0, 1}
 
-// netNS is a network namespace that lives as long as the test or a process in it.
-type netNS struct {
-	h  netns.NsHandle
-	nl *netlink.Handle
-}
-
-func newNS(t testing.TB) *netNS {
-	t.Helper()
-	goruntime.LockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer home.Close()
-	h, err := netns.New()
-	if err != nil {
-		goruntime.UnlockOSThread()
-		t.Fatalf("make network namespace: %v", err)
-	}
-	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
-	if err := netns.Set(home); err != nil {
-		t.Fatalf("return to the test's network namespace: %v", err) // the thread stays locked and ends
-	}
-	goruntime.UnlockOSThread()
-	n := &netNS{h: h}
-	if n.nl, err = netlink.NewHandleAt(h); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		n.nl.Close()
-		_ = n.h.Close()
-	})
-	n.change(t, "lo", n.nl.LinkSetUp)
-	return n
-}
-
-// in runs f on a thread in the namespace.
-func (n *netNS) in(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		goruntime.LockOSThread()
-		home, err := netns.Get()
-		if err == nil {
-			defer home.Close()
-			err = netns.Set(n.h)
-		}
-		if err == nil {
-			err = f()
-			if back := netns.Set(home); back != nil {
-				done <- errors.Join(err, back)
-				return // and the thread, still locked, ends with the goroutine
-			}
-		}
-		goruntime.UnlockOSThread()
-		done <- err
-	}()
-	return <-done
-}
-
-func (n *netNS) link(t testing.TB, name string) netlink.Link {
-	t.Helper()
-	l, err := n.nl.LinkByName(name)
-	if err != nil {
-		t.Fatalf("find %s: %v", name, err)
-	}
-	return l
-}
-
-func (n *netNS) change(t testing.TB, name string, f func(netlink.Link) error) {
-	t.Helper()
-	if err := f(n.link(t, name)); err != nil {
-		t.Fatalf("change %s: %v", name, err)
-	}
-}
-
 // server is one of the two: a process and its network.
 type server struct {
 	t        testing.TB
@@ -114,7 +39,7 @@ type server struct {
 	argv     []string
 	env      []string
 	dir      string
-	ns, peer *netNS
+	ns, peer *fastpathtest.NS
 
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -127,13 +52,13 @@ func (s *server) process() *server { return s }
 
 // newServer builds the network of one server, which is not started yet. prepare,
 // if not nil, is called with each namespace before there are interfaces.
-func newServer(t testing.TB, name, cidr string, prepare func(*netNS) error) *server {
+func newServer(t testing.TB, name, cidr string, prepare func(*fastpathtest.NS) error) *server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pgdiff")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, name: name, dir: dir, ns: newNS(t), peer: newNS(t)}
+	s := &server{t: t, name: name, dir: dir, ns: fastpathtest.NewNS(t), peer: fastpathtest.NewNS(t)}
 	t.Cleanup(func() {
 		for _, b := range s.bad {
 			t.Errorf("%s sent something invalid: %s", name, b)
@@ -154,20 +79,20 @@ func newServer(t testing.TB, name, cidr string, prepare func(*netNS) error) *ser
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "eth0"
 	attrs.HardwareAddr = serverMAC[:]
-	v := &netlink.Veth{LinkAttrs: attrs, PeerName: "clients", PeerNamespace: netlink.NsFd(int(s.peer.h))}
-	if err := s.ns.nl.LinkAdd(v); err != nil {
+	v := &netlink.Veth{LinkAttrs: attrs, PeerName: "clients", PeerNamespace: netlink.NsFd(int(s.peer.Handle))}
+	if err := s.ns.NL.LinkAdd(v); err != nil {
 		t.Fatalf("make veth: %v", err)
 	}
 	a, err := netlink.ParseAddr(cidr)
 	if err == nil {
-		err = s.ns.nl.AddrAdd(s.ns.link(t, "eth0"), a)
+		err = s.ns.NL.AddrAdd(s.ns.Link(t, "eth0"), a)
 	}
 	if err != nil {
 		t.Fatalf("give eth0 its address: %v", err)
 	}
-	s.peer.change(t, "clients", s.peer.nl.LinkSetUp)
-	s.ns.change(t, "eth0", s.ns.nl.LinkSetUp)
-	for deadline := time.Now().Add(patience); s.ns.link(t, "eth0").Attrs().OperState != netlink.OperUp; {
+	s.peer.Up(t, "clients")
+	s.ns.Up(t, "eth0")
+	for deadline := time.Now().Add(patience); s.ns.Link(t, "eth0").Attrs().OperState != netlink.OperUp; {
 		if time.Now().After(deadline) {
 			t.Fatal("eth0 does not come up")
 		}
@@ -203,7 +128,7 @@ func (s *server) run() {
 	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = f, f
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := s.ns.in(s.cmd.Start); err != nil {
+	if err := s.ns.In(s.cmd.Start); err != nil {
 		s.t.Fatalf("start %s: %v", s.name, err)
 	}
 	done := make(chan struct{})

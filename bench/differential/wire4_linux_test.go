@@ -25,8 +25,8 @@ type wire4 struct {
 func newWire4(t testing.TB, name string) wire[packet, reply] {
 	t.Helper()
 	s := &wire4{server: newServer(t, name, serverCIDR, nil), fd: -1, stop: make(chan struct{}), stopped: make(chan struct{})}
-	index := s.peer.link(s.t, "clients").Attrs().Index
-	err := s.peer.in(func() (err error) {
+	index := s.peer.Link(s.t, "clients").Attrs().Index
+	err := s.peer.In(func() (err error) {
 		s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		return err
 	})

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/peregrine-dhcp/peregrine/fastpath/fastpathtest"
 )
 
 // wire6 is a server and the sockets of its clients and relays, one for each
@@ -27,8 +29,8 @@ type wire6 struct {
 }
 
 // prepare6 turns IPv6 on, without duplicate address detection.
-func prepare6(n *netNS) error {
-	return n.in(func() error {
+func prepare6(n *fastpathtest.NS) error {
+	return n.In(func() error {
 		for _, f := range [][2]string{{"disable_ipv6", "0"}, {"accept_dad", "0"}, {"accept_ra", "0"}} {
 			for _, scope := range []string{"all", "default"} {
 				if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+scope+"/"+f[0], []byte(f[1]), 0); err != nil {
@@ -44,7 +46,7 @@ func newWire6(t testing.TB, name string) wire[packet6, reply6] {
 	t.Helper()
 	w := &wire6{server: newServer(t, name, serverCIDR6, prepare6), sockets: map[string]*net.UDPConn{}}
 	w.awaitLinkLocal()
-	w.index = w.peer.link(t, "clients").Attrs().Index
+	w.index = w.peer.Link(t, "clients").Attrs().Index
 	t.Cleanup(func() {
 		w.open.Lock()
 		for _, c := range w.sockets {
@@ -60,7 +62,7 @@ func newWire6(t testing.TB, name string) wire[packet6, reply6] {
 func (w *wire6) awaitLinkLocal() {
 	w.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
-		list, err := w.ns.nl.AddrList(w.ns.link(w.t, "eth0"), netlink.FAMILY_V6)
+		list, err := w.ns.NL.AddrList(w.ns.Link(w.t, "eth0"), netlink.FAMILY_V6)
 		if err != nil {
 			w.t.Fatalf("list addresses: %v", err)
 		}
@@ -68,8 +70,8 @@ func (w *wire6) awaitLinkLocal() {
 			if !a.IP.IsLinkLocalUnicast() {
 				continue
 			}
-			err := w.ns.in(func() error {
-				c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: a.IP, Zone: fmt.Sprint(w.ns.link(w.t, "eth0").Attrs().Index)})
+			err := w.ns.In(func() error {
+				c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: a.IP, Zone: fmt.Sprint(w.ns.Link(w.t, "eth0").Attrs().Index)})
 				if err == nil {
 					err = c.Close()
 				}
@@ -95,21 +97,21 @@ func (w *wire6) socket(src netip.Addr, port uint16) *net.UDPConn {
 		return c
 	}
 	addr := &netlink.Addr{IPNet: &net.IPNet{IP: src.AsSlice(), Mask: net.CIDRMask(64, 128)}, Flags: 0x02 /* IFA_F_NODAD */}
-	if err := w.peer.nl.AddrReplace(w.peer.link(w.t, "clients"), addr); err != nil {
+	if err := w.peer.NL.AddrReplace(w.peer.Link(w.t, "clients"), addr); err != nil {
 		w.t.Fatalf("give clients %v: %v", src, err)
 	}
 	// The address can be asked for only when the kernel has joined its group,
 	// some time from now; the server had better know where it is.
-	neighbor := &netlink.Neigh{LinkIndex: w.ns.link(w.t, "eth0").Attrs().Index, Family: netlink.FAMILY_V6, State: netlink.NUD_PERMANENT,
-		IP: src.AsSlice(), HardwareAddr: w.peer.link(w.t, "clients").Attrs().HardwareAddr}
-	if err := w.ns.nl.NeighSet(neighbor); err != nil {
+	neighbor := &netlink.Neigh{LinkIndex: w.ns.Link(w.t, "eth0").Attrs().Index, Family: netlink.FAMILY_V6, State: netlink.NUD_PERMANENT,
+		IP: src.AsSlice(), HardwareAddr: w.peer.Link(w.t, "clients").Attrs().HardwareAddr}
+	if err := w.ns.NL.NeighSet(neighbor); err != nil {
 		w.t.Fatalf("tell %s where %v is: %v", w.name, src, err)
 	}
 	zone := ""
 	if src.IsLinkLocalUnicast() {
 		zone = "clients"
 	}
-	err := w.peer.in(func() (err error) {
+	err := w.peer.In(func() (err error) {
 		// Scoped to the interface by its number, as names are looked up elsewhere.
 		lc := net.ListenConfig{}
 		p, err := lc.ListenPacket(context.Background(), "udp6", netip.AddrPortFrom(src.WithZone(zone), port).String())
@@ -135,7 +137,7 @@ func (w *wire6) awaitRoute(addr netip.Addr) {
 	w.t.Helper()
 	dst := &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(128, 128)}
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		list, err := w.peer.nl.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Table: 255 /* local */, Dst: dst}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_DST)
+		list, err := w.peer.NL.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Table: 255 /* local */, Dst: dst}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_DST)
 		if err != nil {
 			w.t.Fatalf("list routes: %v", err)
 		}

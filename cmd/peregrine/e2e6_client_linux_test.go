@@ -224,7 +224,7 @@ interface `+clientIf+`
 // addresses6 are the IPv6 addresses of an interface.
 func (n *netNS) addresses6(t *testing.T, name string) (out []string) {
 	t.Helper()
-	l, err := n.nl.AddrList(n.link(t, name), netlink.FAMILY_V6)
+	l, err := n.NL.AddrList(n.Link(t, name), netlink.FAMILY_V6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,11 +297,11 @@ func TestISCRelay6(t *testing.T) {
 	link := func(ns *netNS, name string, peer *netNS, peerName string) {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = name
-		if err := ns.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: peerName, PeerNamespace: netlink.NsFd(int(peer.h))}); err != nil {
+		if err := ns.NL.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: peerName, PeerNamespace: netlink.NsFd(int(peer.Handle))}); err != nil {
 			t.Fatalf("make veth: %v", err)
 		}
-		ns.up(t, name)
-		peer.up(t, peerName)
+		ns.Up(t, name)
+		peer.Up(t, peerName)
 		ns.linkLocal(t, name)
 		peer.linkLocal(t, peerName)
 	}

@@ -44,7 +44,7 @@ func (b *bed) newCrowd6(n int) *crowd6 {
 		b.cli.addAddr(b.t, clientIf, addr+"/64")
 		// A new address is tentative for a moment.
 		until(b.t, "a relay at "+addr, func() bool {
-			return b.cli.in(func() error {
+			return b.cli.In(func() error {
 				conn, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.ParseIP(addr), Port: 547})
 				if err == nil {
 					c.relays = append(c.relays, conn)

@@ -34,7 +34,7 @@ func (n *netNS) enable6(t testing.TB) {
 	if _, err := os.Stat(conf); err != nil {
 		t.Skipf("the kernel has no IPv6: %v", err)
 	}
-	err := n.in(func() error {
+	err := n.In(func() error {
 		for name, value := range map[string]string{
 			"default/disable_ipv6": "0", "lo/disable_ipv6": "0", "default/accept_dad": "0", "default/dad_transmits": "0",
 			"default/accept_ra": "0", "default/router_solicitations": "0",
@@ -54,7 +54,7 @@ func (n *netNS) enable6(t testing.TB) {
 func (n *netNS) linkLocal(t testing.TB, name string) (a [16]byte) {
 	t.Helper()
 	until(t, "the link-local address of "+name, func() bool {
-		l, err := n.nl.AddrList(n.link(t, name), netlink.FAMILY_V6)
+		l, err := n.NL.AddrList(n.Link(t, name), netlink.FAMILY_V6)
 		if err != nil {
 			t.Fatal(err)
 		}

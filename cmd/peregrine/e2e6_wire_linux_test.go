@@ -27,8 +27,8 @@ type wire6 struct {
 func (b *bed) newWire6(port uint16, addrs ...[16]byte) *wire6 {
 	b.t.Helper()
 	w := &wire6{b: b}
-	index := b.cli.link(b.t, clientIf).Attrs().Index
-	err := b.cli.in(func() error {
+	index := b.cli.Link(b.t, clientIf).Attrs().Index
+	err := b.cli.In(func() error {
 		conns, err := netio.OpenPacket(netio.PacketOptions{IfIndex: uint32(index), Port6: port, Slots: 256}, 1)
 		if err == nil {
 			w.conn = conns[0]
@@ -80,7 +80,7 @@ func (w *wire6) ask(what string, f []byte) (h frame.Headers, msg dhcpv6.DHCPv6) 
 func (w *wire6) build(m dhcpv6.DHCPv6, src [16]byte, dst string, srcPort uint16, tags ...frame.VLAN) []byte {
 	msg := m.ToBytes()
 	o := frame.Out6{DstMAC: w.b.serverMAC(), Src6: src, Dst6: netip.MustParseAddr(dst).As16(), SrcPort: srcPort, DstPort: 547}
-	copy(o.SrcMAC[:], w.b.cli.link(w.b.t, clientIf).Attrs().HardwareAddr)
+	copy(o.SrcMAC[:], w.b.cli.Link(w.b.t, clientIf).Attrs().HardwareAddr)
 	if o.Dst6[0] == 0xff {
 		o.DstMAC = [6]byte{0x33, 0x33}
 		copy(o.DstMAC[2:], o.Dst6[12:])
@@ -114,7 +114,7 @@ func TestWire6(t *testing.T) {
 		local := b.cli.linkLocal(t, clientIf)
 		relay := netip.MustParseAddr("2001:db8:77::2").As16()
 		client, relays := b.newWire6(546, local), b.newWire6(547, relay, local)
-		mac := b.cli.link(t, clientIf).Attrs().HardwareAddr
+		mac := b.cli.Link(t, clientIf).Attrs().HardwareAddr
 		duid := &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: mac}
 		solicit, err := dhcpv6.NewMessage(dhcpv6.WithClientID(duid), dhcpv6.WithIAID([4]byte{0, 0, 0, 1}))
 		if err != nil {

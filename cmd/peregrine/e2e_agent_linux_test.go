@@ -146,7 +146,7 @@ func (b *bed) shell(shell, stdin string, args ...string) (r result) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out, errs strings.Builder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
-	if err := b.srv.in(cmd.Run); err != nil {
+	if err := b.srv.In(cmd.Run); err != nil {
 		b.t.Logf("kea-shell %v: %v", args, err)
 	}
 	return result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}

@@ -275,6 +275,7 @@ func TestWhatIsTaken(t *testing.T) {
 		c.dhcp4["control-sockets"] = []any{object{"socket-type": "unix", "socket-name": socket}}
 		c.dataplane["metrics-address"] = metrics
 		c.dataplane["lease-directory"] = filepath.Join(dir, "other-leases")
+		c.requireSockets()
 		path := filepath.Join(dir, "other.json")
 		if err := os.WriteFile(path, c.text(t), 0o600); err != nil {
 			t.Fatal(err)
@@ -316,12 +317,18 @@ func TestWhatIsTaken(t *testing.T) {
 	}
 }
 
-// TestOtherDHCPServer: UDP port 67 held by a program that is not ours.
+// requireSockets has the server give up where it cannot serve every interface.
+func (c *conf) requireSockets() {
+	c.dhcp4["interfaces-config"] = object{"interfaces": []any{serverIf}, "service-sockets-require-all": true}
+}
+
+// TestOtherDHCPServer: UDP port 67 held by a program that is not ours. The server
+// says so, and runs without the interface unless that or a mode is required.
 func TestOtherDHCPServer(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	fd := -1
-	err := b.srv.in(func() (err error) {
+	err := b.srv.In(func() (err error) {
 		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err == nil {
 			err = unix.Bind(fd, &unix.SockaddrInet4{Port: 67})
 		}
@@ -332,7 +339,20 @@ func TestOtherDHCPServer(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	for _, m := range modes {
-		b.write(b.newConf(m.configured))
+		attached := func() bool {
+			l := b.srv.Link(t, serverIf).Attrs()
+			return l.Xdp != nil && l.Xdp.Attached
+		}
+		c := b.newConf(m.configured)
+		if m.configured == "socket" { // the others are required in themselves
+			b.startWith(c)
+			if s := b.socketStatus(); b.logs(`DHCP4_OPEN_SOCKET_FAIL.*67.*in use`) == 0 || s.Status != "failed" {
+				t.Errorf("mode %s: sockets %+v\n%s", m.configured, s, b.p.text())
+			}
+			b.p.terminate()
+			c.requireSockets()
+		}
+		b.write(c)
 		b.startNoWait()
 		if code := b.p.wait(); code != 1 || b.logs(`FATAL.*67.*in use`) == 0 {
 			t.Errorf("mode %s: status %d\n%s", m.configured, code, b.p.text())
@@ -340,8 +360,7 @@ func TestOtherDHCPServer(t *testing.T) {
 		if err := os.Remove(b.logFile); err != nil {
 			t.Fatal(err)
 		}
-		l := b.srv.link(t, serverIf).Attrs()
-		if l.Xdp != nil && l.Xdp.Attached {
+		if attached() {
 			t.Errorf("mode %s: a server that did not start leaves its XDP program", m.configured)
 		}
 	}

@@ -63,7 +63,7 @@ func (b *bed) script() string {
 // clientMAC is the hardware address of the clients' interface.
 func (b *bed) clientMAC() string {
 	b.t.Helper()
-	return b.cli.link(b.t, clientIf).Attrs().HardwareAddr.String()
+	return b.cli.Link(b.t, clientIf).Attrs().HardwareAddr.String()
 }
 
 // leaseOf is what the server knows of an address, as soon as it satisfies ok.

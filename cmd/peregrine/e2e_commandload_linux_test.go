@@ -74,7 +74,7 @@ func TestFiftyClientsCommand(t *testing.T) {
 	gun6, report6 := gun("gun6", "-6", "-l", clientIf, "-e", "address-and-prefix")
 
 	dial := func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-		err = b.srv.in(func() (err error) {
+		err = b.srv.In(func() (err error) {
 			conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 			return err
 		})

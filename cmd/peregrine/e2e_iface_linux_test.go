@@ -45,17 +45,17 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 
 			b.srv.down(t, serverIf)
 			time.Sleep(50 * time.Millisecond) // something in between; right with any
-			b.srv.up(t, serverIf)
+			b.srv.Up(t, serverIf)
 			w.ask("after down and up", netiotest.Renew(mac, addr, serverIP), dhcp4.MsgAck)
 			for range 5 {
 				b.srv.down(t, serverIf)
-				b.srv.up(t, serverIf)
+				b.srv.Up(t, serverIf)
 			}
 			w.ask("after many downs and ups", netiotest.Renew(mac, addr, serverIP), dhcp4.MsgAck)
 
 			for range 2 {
 				w.close()
-				if err := b.srv.nl.LinkDel(b.srv.link(t, serverIf)); err != nil {
+				if err := b.srv.NL.LinkDel(b.srv.Link(t, serverIf)); err != nil {
 					t.Fatal(err)
 				}
 				until(t, "the deleted interface not to be served", func() bool { return b.mode() == "" })
@@ -107,7 +107,7 @@ func TestInterfaceDown(t *testing.T) {
 	if n := b.logs(`WARN .*` + serverIf + `: the interface is down`); n != 1 {
 		t.Errorf("%d warnings of an interface that is down\n%s", n, b.p.text())
 	}
-	b.srv.up(t, serverIf)
+	b.srv.Up(t, serverIf)
 	until(t, "the interface to be served", func() bool { return b.socketStatus().Status == "ready" })
 	b.command("config-reload", nil, nil)
 	if n := b.logs(`WARN .*PEREGRINE_NO_ADDRESS .*` + serverIf); n != 1 {
@@ -135,7 +135,7 @@ func TestAddressComesAndGoes(t *testing.T) {
 		}
 		b.srv.delAddr(t, serverIf, serverCIDR)
 		// With a primary address the kernel takes its secondaries; put one back.
-		if l, err := b.srv.nl.AddrList(b.srv.link(t, serverIf), netlink.FAMILY_V4); err != nil {
+		if l, err := b.srv.NL.AddrList(b.srv.Link(t, serverIf), netlink.FAMILY_V4); err != nil {
 			t.Fatal(err)
 		} else if len(l) == 0 {
 			b.srv.addAddr(t, serverIf, "10.77.0.5/16")

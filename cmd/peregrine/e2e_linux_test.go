@@ -22,7 +22,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	goruntime "runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +30,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 
 	"github.com/peregrine-dhcp/peregrine/fastpath/fastpathtest"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
@@ -100,85 +98,14 @@ func tempDir(t testing.TB) string {
 	return dir
 }
 
-// netNS is a network namespace that lives as long as the test or a process in it.
-type netNS struct {
-	h  netns.NsHandle
-	nl *netlink.Handle
-}
+// netNS is a network namespace of a server, a client or a relay.
+type netNS struct{ *fastpathtest.NS }
 
-func newNS(t testing.TB) *netNS {
-	t.Helper()
-	goruntime.LockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer home.Close()
-	h, err := netns.New()
-	if err != nil {
-		goruntime.UnlockOSThread()
-		t.Fatalf("make network namespace: %v", err)
-	}
-	n := &netNS{h: h}
-	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
-	if err := netns.Set(home); err != nil {
-		t.Fatalf("return to the test's network namespace: %v", err) // the thread stays locked and ends
-	}
-	goruntime.UnlockOSThread()
-	if n.nl, err = netlink.NewHandleAt(h); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		n.nl.Close()
-		_ = n.h.Close()
-	})
-	n.up(t, "lo")
-	return n
-}
-
-// in runs f on a thread in the namespace: sockets it opens and processes it
-// starts belong to that.
-func (n *netNS) in(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		goruntime.LockOSThread()
-		home, err := netns.Get()
-		if err == nil {
-			defer home.Close()
-			err = netns.Set(n.h)
-		}
-		if err == nil {
-			err = f()
-			if back := netns.Set(home); back != nil {
-				done <- errors.Join(err, back)
-				return // and the thread, still locked, ends with the goroutine
-			}
-		}
-		goruntime.UnlockOSThread()
-		done <- err
-	}()
-	return <-done
-}
-
-func (n *netNS) link(t testing.TB, name string) netlink.Link {
-	t.Helper()
-	l, err := n.nl.LinkByName(name)
-	if err != nil {
-		t.Fatalf("find %s: %v", name, err)
-	}
-	return l
-}
-
-func (n *netNS) up(t testing.TB, name string) {
-	t.Helper()
-	if err := n.nl.LinkSetUp(n.link(t, name)); err != nil {
-		t.Fatalf("set %s up: %v", name, err)
-	}
-}
+func newNS(t testing.TB) *netNS { return &netNS{fastpathtest.NewNS(t)} }
 
 func (n *netNS) down(t testing.TB, name string) {
 	t.Helper()
-	if err := n.nl.LinkSetDown(n.link(t, name)); err != nil {
+	if err := n.NL.LinkSetDown(n.Link(t, name)); err != nil {
 		t.Fatalf("set %s down: %v", name, err)
 	}
 }
@@ -188,11 +115,11 @@ func (n *netNS) down(t testing.TB, name string) {
 func (b *bed) lost() int {
 	b.t.Helper()
 	n := uint64(0)
-	for _, l := range []netlink.Link{b.srv.link(b.t, serverIf), b.cli.link(b.t, clientIf)} {
+	for _, l := range []netlink.Link{b.srv.Link(b.t, serverIf), b.cli.Link(b.t, clientIf)} {
 		s := l.Attrs().Statistics
 		n += s.TxDropped + s.RxDropped
 	}
-	err := b.cli.in(func() error {
+	err := b.cli.In(func() error {
 		text, err := os.ReadFile("/proc/thread-self/net/snmp")
 		if err != nil {
 			return err
@@ -221,7 +148,7 @@ func (n *netNS) addr(t testing.TB, name, cidr string, f func(netlink.Link, *netl
 	t.Helper()
 	a, err := netlink.ParseAddr(cidr)
 	if err == nil {
-		err = f(n.link(t, name), a)
+		err = f(n.Link(t, name), a)
 	}
 	if err != nil {
 		t.Fatalf("change address %s of %s: %v", cidr, name, err)
@@ -230,12 +157,12 @@ func (n *netNS) addr(t testing.TB, name, cidr string, f func(netlink.Link, *netl
 
 func (n *netNS) addAddr(t testing.TB, name, cidr string) {
 	t.Helper()
-	n.addr(t, name, cidr, n.nl.AddrAdd)
+	n.addr(t, name, cidr, n.NL.AddrAdd)
 }
 
 func (n *netNS) delAddr(t testing.TB, name, cidr string) {
 	t.Helper()
-	n.addr(t, name, cidr, n.nl.AddrDel)
+	n.addr(t, name, cidr, n.NL.AddrDel)
 }
 
 // bed is a server's and its clients' network.
@@ -280,21 +207,21 @@ func (b *bed) addLink() {
 	attrs.Name = serverIf
 	attrs.NumRxQueues, attrs.NumTxQueues = vethQueues, vethQueues
 	v := &netlink.Veth{LinkAttrs: attrs, PeerName: clientIf, PeerNumRxQueues: vethQueues, PeerNumTxQueues: vethQueues,
-		PeerNamespace: netlink.NsFd(int(b.cli.h))}
-	if err := b.srv.nl.LinkAdd(v); err != nil {
+		PeerNamespace: netlink.NsFd(int(b.cli.Handle))}
+	if err := b.srv.NL.LinkAdd(v); err != nil {
 		b.t.Fatalf("make veth: %v", err)
 	}
 	b.srv.addAddr(b.t, serverIf, serverCIDR)
-	b.cli.up(b.t, clientIf)
-	b.srv.up(b.t, serverIf)
+	b.cli.Up(b.t, clientIf)
+	b.srv.Up(b.t, serverIf)
 	until(b.t, "the veth to come up", func() bool {
-		return b.srv.link(b.t, serverIf).Attrs().OperState == netlink.OperUp && b.cli.link(b.t, clientIf).Attrs().OperState == netlink.OperUp
+		return b.srv.Link(b.t, serverIf).Attrs().OperState == netlink.OperUp && b.cli.Link(b.t, clientIf).Attrs().OperState == netlink.OperUp
 	})
 }
 
 func (b *bed) serverMAC() (mac [6]byte) {
 	b.t.Helper()
-	copy(mac[:], b.srv.link(b.t, serverIf).Attrs().HardwareAddr)
+	copy(mac[:], b.srv.Link(b.t, serverIf).Attrs().HardwareAddr)
 	return mac
 }
 
@@ -374,7 +301,7 @@ func spawn(t testing.TB, ns *netNS, log string, argv ...string) *process {
 	p.cmd.Stdout, p.cmd.Stderr = f, f
 	// It ends with the test however that ends.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := ns.in(p.cmd.Start); err != nil {
+	if err := ns.In(p.cmd.Start); err != nil {
 		t.Fatalf("start %s: %v", argv[0], err)
 	}
 	go func() {
@@ -583,7 +510,7 @@ func (b *bed) mode() string {
 // get fetches a URL inside the server's namespace.
 func (b *bed) get(req *http.Request) (status int, body string, err error) {
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
-		err = b.srv.in(func() (err error) {
+		err = b.srv.In(func() (err error) {
 			c, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 			return err
 		})

@@ -29,8 +29,8 @@ func newRelayBed(t *testing.T) *relayBed {
 	link := func(ns *netNS, name string, peer *netNS, peerName string) {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = name
-		v := &netlink.Veth{LinkAttrs: attrs, PeerName: peerName, PeerNamespace: netlink.NsFd(int(peer.h))}
-		if err := ns.nl.LinkAdd(v); err != nil {
+		v := &netlink.Veth{LinkAttrs: attrs, PeerName: peerName, PeerNamespace: netlink.NsFd(int(peer.Handle))}
+		if err := ns.NL.LinkAdd(v); err != nil {
 			t.Fatalf("make veth: %v", err)
 		}
 	}
@@ -39,15 +39,15 @@ func newRelayBed(t *testing.T) *relayBed {
 	b.srv.addAddr(t, serverIf, serverCIDR)
 	r.relay.addAddr(t, relayUp, "10.77.0.2/16")
 	r.relay.addAddr(t, relayDown, "10.88.0.1/24")
-	b.srv.up(t, serverIf)
-	r.relay.up(t, relayUp)
-	r.relay.up(t, relayDown)
-	b.cli.up(t, clientIf)
-	if err := r.relay.in(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) }); err != nil {
+	b.srv.Up(t, serverIf)
+	r.relay.Up(t, relayUp)
+	r.relay.Up(t, relayDown)
+	b.cli.Up(t, clientIf)
+	if err := r.relay.In(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) }); err != nil {
 		t.Fatalf("let the relay forward: %v", err)
 	}
-	route := &netlink.Route{LinkIndex: b.srv.link(t, serverIf).Attrs().Index, Gw: []byte{10, 77, 0, 2}}
-	if err := b.srv.nl.RouteAdd(route); err != nil {
+	route := &netlink.Route{LinkIndex: b.srv.Link(t, serverIf).Attrs().Index, Gw: []byte{10, 77, 0, 2}}
+	if err := b.srv.NL.RouteAdd(route); err != nil {
 		t.Fatalf("add the server's route to the clients: %v", err)
 	}
 	return r

@@ -42,8 +42,8 @@ func (b *bed) newWire() *wire {
 	b.t.Helper()
 	w := &wire{t: b.t, b: b, fd: -1, mac: b.serverMAC(), done: make(chan struct{}), waiting: map[uint32]chan *netiotest.Answer{}}
 	w.xid.Store(uint32(time.Now().UnixNano()))
-	index := b.cli.link(b.t, clientIf).Attrs().Index
-	err := b.cli.in(func() (err error) {
+	index := b.cli.Link(b.t, clientIf).Attrs().Index
+	err := b.cli.In(func() (err error) {
 		w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		return err
 	})
