@@ -23,7 +23,16 @@ type service struct {
 	disabled atomic.Bool // read by workers
 	mu       struct {
 		sync.Mutex
-		origins map[int]*time.Timer // nil timer: until enabled
+		origins map[int]*hold
+	}
+}
+
+// hold is one dhcp-disable.
+type hold struct{ timer *time.Timer } // nil: until enabled
+
+func (h *hold) stop() {
+	if h != nil && h.timer != nil {
+		h.timer.Stop()
 	}
 }
 
@@ -33,29 +42,27 @@ func (s *service) disable(origin int, period time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.origins == nil {
-		s.mu.origins = map[int]*time.Timer{}
+		s.mu.origins = map[int]*hold{}
 	}
 	old, had := s.mu.origins[origin]
 	if !had && len(s.mu.origins) >= maxOrigins {
 		return false
 	}
-	if old != nil {
-		old.Stop()
-	}
-	var t *time.Timer
+	old.stop()
+	h := &hold{}
 	if period > 0 {
-		t = time.AfterFunc(period, func() { s.expire(origin, t) })
+		h.timer = time.AfterFunc(period, func() { s.expire(origin, h) })
 	}
-	s.mu.origins[origin] = t
+	s.mu.origins[origin] = h
 	s.disabled.Store(true)
 	return true
 }
 
 // expire ends a disable whose time is over, unless it was renewed meanwhile.
-func (s *service) expire(origin int, t *time.Timer) {
+func (s *service) expire(origin int, h *hold) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cur, ok := s.mu.origins[origin]; ok && cur == t {
+	if cur, ok := s.mu.origins[origin]; ok && cur == h {
 		delete(s.mu.origins, origin)
 		s.disabled.Store(len(s.mu.origins) > 0)
 	}
@@ -65,9 +72,7 @@ func (s *service) expire(origin int, t *time.Timer) {
 func (s *service) enable(origin int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.mu.origins[origin]; t != nil {
-		t.Stop()
-	}
+	s.mu.origins[origin].stop()
 	delete(s.mu.origins, origin)
 	s.disabled.Store(len(s.mu.origins) > 0)
 }
@@ -77,11 +82,9 @@ func (s *service) enable(origin int) {
 func (s *service) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for o, t := range s.mu.origins {
+	for o, h := range s.mu.origins {
 		if o == OriginUser || o >= OriginDatabase {
-			if t != nil {
-				t.Stop()
-			}
+			h.stop()
 			delete(s.mu.origins, o)
 		}
 	}
