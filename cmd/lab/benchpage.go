@@ -70,7 +70,7 @@ func (b *bencher) paging() error {
 				tr, n, err := b.beside(func(ctx context.Context) error {
 					if c.around == nil {
 						<-ctx.Done()
-						return ctx.Err()
+						return nil
 					}
 					return c.around(ctx, family)
 				}, u, scenario)
@@ -102,11 +102,7 @@ func (b *bencher) beside(f func(ctx context.Context) error, u *under, scenario s
 	go func() {
 		for {
 			err := f(ctx)
-			if ctx.Err() != nil {
-				failed <- nil
-				return
-			}
-			if err != nil {
+			if err != nil || ctx.Err() != nil {
 				failed <- err
 				return
 			}
@@ -124,8 +120,10 @@ func (b *bencher) beside(f func(ctx context.Context) error, u *under, scenario s
 	return tr, n.Load(), err
 }
 
-// long is command for one that may take its time.
+// long is command for one that may take its time. It is waited for even if ctx
+// ends: the server goes on with it, and the next trial is not to see that.
 func (s *server) long(ctx context.Context, name string, args any) (*control.Answer, error) {
+	ctx = context.WithoutCancel(ctx)
 	raw, err := json.Marshal(args)
 	if err != nil {
 		return nil, err
@@ -143,7 +141,7 @@ func (b *bencher) page(ctx context.Context, s *server, family int) error {
 	from := "start"
 	for {
 		a, err := s.long(ctx, fmt.Sprintf("lease%d-get-page", family), map[string]any{"from": from, "limit": 1000})
-		if err != nil || a.Result == 3 {
+		if err != nil || a.Result == 3 || ctx.Err() != nil {
 			return err
 		}
 		var p struct {
@@ -183,12 +181,12 @@ func (b *bencher) change(ctx context.Context, s *server, family int) error {
 		{"class-del", map[string]any{"name": "bench"}},
 		{key + "-del", map[string]any{"id": 9}},
 	} {
-		// Each is ended, so that the next round begins with what this one found.
-		if _, err := s.long(context.WithoutCancel(ctx), c.name, c.args); err != nil {
+		// To the end, so that the next round begins with what this one found.
+		if _, err := s.long(ctx, c.name, c.args); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // pagedServer starts a server of both families that has the leases already, in
