@@ -240,10 +240,11 @@ func (d *Dataplane) outdated(p *port, l *Link, members []*Link) string {
 	return ""
 }
 
-// isDown says whether a member is only down for now: it keeps its place.
+// isDown says whether a member, or the device that carries it, is only down for
+// now: it keeps its place.
 func (p *port) isDown(index uint32) bool {
-	l := find(p.d.links, index)
-	return l != nil && !l.Up && l.Name == p.members[index].link.Name && p.d.opt.selects(&l.Interface)
+	l, device := find(p.d.links, index), find(p.d.links, p.link.Index)
+	return l != nil && device != nil && !(l.Up && device.Up) && l.Name == p.members[index].link.Name && p.d.opt.selects(&l.Interface)
 }
 
 // waits says whether the port has members that are down for now.

@@ -23,6 +23,8 @@ type Link struct {
 	RXQueues int
 	// XDPProgram is the identifier of the XDP program attached, 0 if none.
 	XDPProgram uint32
+	// Veth says that it is one end of a veth pair.
+	Veth bool
 	// Parent is the index of the interface below, for a VLAN interface whose
 	// parent is in this network namespace; otherwise 0. Tag is what its frames
 	// carry there.
@@ -80,6 +82,7 @@ func (Kernel) Links() ([]Link, error) {
 		if a.Xdp != nil && a.Xdp.Attached {
 			i.XDPProgram = max(1, a.Xdp.ProgId)
 		}
+		_, i.Veth = l.(*netlink.Veth)
 		if v, ok := l.(*netlink.Vlan); ok && a.NetNsID < 0 {
 			i.Parent, i.Tag = uint32(a.ParentIndex), bpf.Tag{TPID: uint16(v.VlanProtocol), VID: uint16(v.VlanId)}
 			if i.Tag.TPID == 0 {

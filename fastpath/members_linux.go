@@ -47,7 +47,9 @@ func (d *Dataplane) plan() map[uint32][]*Link {
 		}
 		device := l.Index
 		if c, _, ok := carrier(d.links, l); ok && !d.opt.UDPOnly && !d.alone[l.Index] {
-			device = c.Index
+			if device = c.Index; !c.Up {
+				continue
+			}
 		}
 		out[device] = append(out[device], l)
 	}

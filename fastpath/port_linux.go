@@ -256,6 +256,10 @@ func openQueue(o xsk.Options) (*xsk.Queue, error) {
 	}
 }
 
+// vethTags is worth saying where VLAN interfaces stand over a veth: a frame that the
+// other end left the tag to its device for has it where XDP does not see it.
+const vethTags = "VLAN tags over a veth pair are seen only if the other end writes them: there, ethtool -K DEVICE txvlan off tx-vlan-stag-hw-insert off"
+
 // keepTags sees to it that VLAN tags are still in the frames when XDP gets them:
 // many devices take them out before. Without VLAN interfaces that is tolerated
 // where it cannot be changed.
@@ -268,6 +272,9 @@ func (p *port) keepTags() error {
 		} else if changed {
 			p.stripping = append(p.stripping, f)
 		}
+	}
+	if p.link.Veth && len(p.d.vlansOver(p.link.Index)) > 0 {
+		p.reasons = append(p.reasons, vethTags)
 	}
 	if len(errs) == 0 {
 		return nil

@@ -276,6 +276,19 @@ func TestVLANInterfaceComesAndGoes(t *testing.T) {
 			}
 			waitFor(t, "up", func() bool { return lastUp(r, k.name5) == 1 })
 			want("VLAN 5, up again", five, k.v5.Server.Index)
+			device, err := netlink.LinkByName(k.Server.Name)
+			if err == nil {
+				err = netlink.LinkSetDown(device)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "the device down", func() bool { return lastUp(r, k.Server.Name) == 0 })
+			if err := netlink.LinkSetUp(device); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "the device up", func() bool { return lastUp(r, k.Server.Name) == 1 })
+			want("VLAN 5, the device up again", five, k.v5.Server.Index)
 			if len(r.made) != made {
 				t.Errorf("%d workers were made, want %d as in the beginning", len(r.made), made)
 			}
