@@ -99,11 +99,11 @@ func TestConfigGetDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{
-		"valid-lifetime": "7200", "min-valid-lifetime": "7200", "decline-probation-period": "86400", "dhcp4o6-port": "0",
+		"valid-lifetime": "7200", "decline-probation-period": "86400", "dhcp4o6-port": "0",
 		"echo-client-id": "true", "match-client-id": "true", "authoritative": "false", "next-server": `"0.0.0.0"`,
 		"t1-percent": "0.5", "t2-percent": "0.875", "cache-threshold": "0.25", "allocator": `"iterative"`,
 		"ddns-conflict-resolution-mode": `"check-with-dhcid"`, "statistic-default-sample-count": "20", "parked-packet-limit": "256",
-		"shared-networks": "[]", "option-def": "[]", "hooks-libraries": "[]", "reservations": "[]",
+		"shared-networks": "[]", "option-def": "[]", "hooks-libraries": "[]", "interfaces-config": `{"interfaces":[],"re-detect":true}`, "lease-database": `{"type":"memfile"}`,
 		"host-reservation-identifiers": `["hw-address","duid","circuit-id","client-id"]`,
 		"multi-threading":              `{"enable-multi-threading":true,"packet-queue-size":64,"thread-pool-size":0}`,
 		"sanity-checks":                `{"extended-info-checks":"fix","lease-checks":"warn"}`,
@@ -120,9 +120,30 @@ func TestConfigGetDefaults(t *testing.T) {
 			t.Errorf("%s\ngot  %s\nwant %s", key, js, want)
 		}
 	}
-	for _, key := range []string{"renew-timer", "comment", "user-context", "control-socket", "loggers", "cache-max-age"} {
+	for _, key := range []string{"renew-timer", "comment", "user-context", "control-socket", "loggers", "cache-max-age", "min-valid-lifetime", "max-valid-lifetime", "client-classes", "reservations", "hosts-databases"} {
 		if v, ok := got.Dhcp4[key]; ok {
 			t.Errorf("%s is printed as %v", key, v)
+		}
+	}
+}
+
+// TestConfigGetAsKea: forms that Kea's config-get has and the file need not have
+// (cfg_iface.cc, host.cc).
+func TestConfigGetAsKea(t *testing.T) {
+	s, err := Parse("d", []byte(`{"Dhcp4":{"host-reservation-identifiers":["flex-id","hw-address","duid","client-id","circuit-id"],
+		"interfaces-config":{"interfaces":["eth0"],"dhcp-socket-type":"udp","service-sockets-max-retries":2,"service-sockets-require-all":true},
+		"lease-database":{"type":"memfile","lfc-interval":60},"min-valid-lifetime":60,
+		"reservations":[{"hw-address":"02000A0b0c0d"},{"duid":"010203"},{"client-id":"01:0a:B"},{"circuit-id":"'ab'"},{"flex-id":"0x01fF"}]}}`), LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"interfaces-config":{"dhcp-socket-type":"udp","interfaces":["eth0"],"re-detect":true,"service-sockets-max-retries":2,"service-sockets-require-all":true,"service-sockets-retry-wait-time":5000}`,
+		`"lease-database":{"lfc-interval":60,"type":"memfile"}`, `"min-valid-lifetime":60`,
+		`"hw-address":"02:00:0a:0b:0c:0d"`, `"duid":"01:02:03"`, `"client-id":"010A0B"`, `"circuit-id":"6162"`, `"flex-id":"01FF"`,
+	} {
+		if !strings.Contains(string(s.Get), want) {
+			t.Errorf("config-get has no %s:\n%s", want, s.Get)
 		}
 	}
 }

@@ -186,12 +186,58 @@ func dhcp4Value(g *getter, n *Node, k *key) []byte {
 			return strings.Compare(a.str("name", ""), b.str("name", ""))
 		})
 		return g.list(order, k)
-	case "min-valid-lifetime", "max-valid-lifetime":
-		if n.Get(k.name) == nil {
-			return u32Value(n.u32("valid-lifetime", 7200))
+	case "client-classes", "reservations", "hosts-databases":
+		if len(n.kids(k.name)) == 0 {
+			return skip
 		}
 	}
 	return nil
+}
+
+// interfacesValue prints what differs from Kea's defaults, as Kea does.
+func interfacesValue(_ *getter, n *Node, k *key) []byte {
+	retries := n.int("service-sockets-max-retries", 0) != 0
+	switch k.name {
+	case "dhcp-socket-type":
+		if n.str(k.name, "raw") == "raw" {
+			return skip
+		}
+	case "outbound-interface":
+		if n.str(k.name, "same-as-inbound") == "same-as-inbound" {
+			return skip
+		}
+	case "service-sockets-require-all":
+		if !n.Get(k.name).isTrue() {
+			return skip
+		}
+	case "service-sockets-max-retries", "service-sockets-retry-wait-time":
+		if !retries {
+			return skip
+		}
+	}
+	return nil
+}
+
+// reservationValue prints identifiers as Kea does: octets with colons where they are
+// a hardware address or a DUID, digits alone otherwise.
+func reservationValue(_ *getter, n *Node, k *key) []byte {
+	format := "%X"
+	switch k.name {
+	case "hw-address", "duid":
+		format = "% x"
+	case "client-id", "circuit-id", "flex-id":
+	default:
+		return nil
+	}
+	v := n.Get(k.name)
+	if v == nil || v.Kind != String {
+		return nil
+	}
+	id, err := parseIdentifier(v.Str)
+	if err != nil {
+		return nil
+	}
+	return appendString(nil, strings.ReplaceAll(fmt.Sprintf(format, id), " ", ":"))
 }
 
 func (g *getter) subnetList(n *Node, k *key) []byte {

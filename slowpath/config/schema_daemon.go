@@ -5,22 +5,26 @@ import "strconv"
 // The tables of what surrounds DHCP: sockets, storage, logs, threads, hooks and
 // our own Dataplane.
 
-var scopeInterfaces = newScope("interfaces-config", []key{
-	list("interfaces", String),
-	oneOf("dhcp-socket-type", `"raw"`, "raw", "udp"),
-	{name: "outbound-interface", kind: String, def: `"same-as-inbound"`, enum: []string{"same-as-inbound"}, enumLater: []string{"use-routing"}},
-	boolean("re-detect", "true"),
-	boolean("service-sockets-require-all", "false"),
-	integer("service-sockets-max-retries", "0", 0, maxUint32),
-	integer("service-sockets-retry-wait-time", "5000", 0, maxUint32),
-}, withContext())
+var scopeInterfaces = func() *scope {
+	s := newScope("interfaces-config", []key{
+		list("interfaces", String),
+		oneOf("dhcp-socket-type", `"raw"`, "raw", "udp"),
+		{name: "outbound-interface", kind: String, def: `"same-as-inbound"`, enum: []string{"same-as-inbound"}, enumLater: []string{"use-routing"}},
+		boolean("re-detect", "true"),
+		boolean("service-sockets-require-all", "false"),
+		integer("service-sockets-max-retries", "0", 0, maxUint32),
+		integer("service-sockets-retry-wait-time", "5000", 0, maxUint32),
+	}, withContext())
+	s.value = interfacesValue
+	return s
+}()
 
 var scopeLeaseDB = newScope("lease-database", []key{
 	{name: "type", kind: String, def: `"memfile"`, enum: []string{"memfile"}, enumLater: []string{"mysql", "postgresql"}},
-	boolean("persist", "true"),
-	str("name", `""`),
-	integer("lfc-interval", "3600", 0, maxUint32),
-	integer("max-row-errors", "0", 0, maxUint32),
+	unset(boolean("persist", "")),
+	unset(str("name", "")),
+	unset(integer("lfc-interval", "", 0, maxUint32)),
+	unset(integer("max-row-errors", "", 0, maxUint32)),
 	// Access to a database server, of no use to memfile.
 	later(unset(str("user", ""))),
 	later(unset(str("password", ""))),

@@ -135,6 +135,7 @@ var scopeReservation = func() *scope {
 		list("client-classes", String),
 		mapList("option-data", scopeOption),
 	}, withContext())
+	s.value = reservationValue
 	s.removed = map[string]string{
 		"ip-addresses": `is of DHCPv6: a DHCPv4 reservation has one "ip-address"`,
 		"prefixes":     `is of DHCPv6`,
