@@ -194,6 +194,10 @@ func logLoadFailure(handler *logging.Handler, file string, err error, stderr io.
 	}
 	l, id := slog.New(handler).WithGroup(name), strings.ToUpper(name)+"_"
 	for _, x := range e.List {
+		// Kea's line for a lease file at a wrong place, which operators look for.
+		if what, ok := strings.CutPrefix(x.Msg, "Unable to open database: "); ok && x.Element == "lease-database" {
+			slog.New(handler).WithGroup("dhcpsrv").Error("DHCPSRV_MEMFILE_FAILED_TO_OPEN Could not open lease file: " + what)
+		}
 		if x.Element != "" {
 			l.Error(id + "PARSER_FAIL failed to create or run parser for configuration element " + x.Element + ": " + x.Msg + " (" + x.Pos.String() + ")")
 		}
