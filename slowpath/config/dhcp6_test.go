@@ -305,7 +305,7 @@ func TestGet6(t *testing.T) {
 	}
 	for k, want := range map[string]string{
 		"preferred-lifetime": "100", "min-preferred-lifetime": "", "max-valid-lifetime": "", "valid-lifetime": "7200",
-		"server-id": `{"enterprise-id":0,"htype":0,"identifier":"0ABCDE","persist":true,"time":0,"type":"EN"}`,
+		"server-id":   `{"enterprise-id":0,"htype":0,"identifier":"0ABCDE","persist":true,"time":0,"type":"EN"}`,
 		"mac-sources": `["client-link-addr-option"]`, "relay-supplied-options": `["23","65"]`, "t2-percent": "0.8", "calculate-tee-times": "true",
 		"allow-address-registration": "true", "host-reservation-identifiers": `["hw-address","duid"]`,
 	} {

@@ -235,7 +235,9 @@ func TestRFC8415_11_OpaqueDUIDs(t *testing.T) {
 		"\xff\xfe\x01", "\x00\x00\x01",
 		"\x00\x05" + string(bytes.Repeat([]byte{1}, 128)),
 	} {
-		q := func(m dhcp6.MsgType, addr ...string) *query { return bare(m, with(dhcp6.OptClientID, []byte(d)), na(1, addr...)) }
+		q := func(m dhcp6.MsgType, addr ...string) *query {
+			return bare(m, with(dhcp6.OptClientID, []byte(d)), na(1, addr...))
+		}
 		l.want(dhcp6.MsgAdvertise, q(dhcp6.MsgSolicit))
 		request := q(dhcp6.MsgRequest, l.addr(0))
 		with(dhcp6.OptServerID, serverID)(request)
