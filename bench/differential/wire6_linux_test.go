@@ -109,10 +109,10 @@ func (w *wire6) socket(src netip.Addr, port uint16) *net.UDPConn {
 	}
 	zone := ""
 	if src.IsLinkLocalUnicast() {
-		zone = "clients"
+		// The number: names are looked up in whatever namespace asked last.
+		zone = fmt.Sprint(w.index)
 	}
 	err := w.peer.In(func() (err error) {
-		// Scoped to the interface by its number, as names are looked up elsewhere.
 		lc := net.ListenConfig{}
 		p, err := lc.ListenPacket(context.Background(), "udp6", netip.AddrPortFrom(src.WithZone(zone), port).String())
 		if err == nil {
