@@ -20,6 +20,13 @@ func (d *decoder) serviceSockets(n *Node) ServiceSockets {
 // interfaces decodes interfaces-config (V4-040 … V4-044).
 func (d *decoder) interfaces(c *Dhcp4, n *Node) {
 	c.SocketUDP = n.str("dhcp-socket-type", "raw") == "udp"
+	if v := n.Get("outbound-interface"); v != nil && v.Str == "use-routing" {
+		if c.SocketUDP {
+			d.errorf(v, `"outbound-interface": "use-routing" is not supported yet with "dhcp-socket-type" "udp": replies leave on the interface of the query`)
+		} else {
+			d.warnf(v, `"outbound-interface": "use-routing" has no effect without "dhcp-socket-type" "udp"`)
+		}
+	}
 	c.ReDetect = n.bool("re-detect", true)
 	c.ServiceSockets = d.serviceSockets(n)
 	kids := n.kids("interfaces")

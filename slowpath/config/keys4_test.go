@@ -72,7 +72,11 @@ func TestKeysOfGrammar4(t *testing.T) {
 // TestValuesOfGrammar4: every value that Kea's grammar names is taken, or refused by
 // its name.
 func TestValuesOfGrammar4(t *testing.T) {
-	later := map[string]bool{"use-routing": true, "mysql": true, "postgresql": true, "shared-flq": true}
+	later := map[string]bool{"mysql": true, "postgresql": true, "shared-flq": true}
+	const routed = `{ "Dhcp4": { "interfaces-config": { "dhcp-socket-type": "udp", "outbound-interface": "use-routing" } } }`
+	if _, err := Parse("test.conf", []byte(routed), LoadOptions{}); err == nil || !strings.Contains(err.Error(), `test.conf:1:86: "outbound-interface": "use-routing" is not supported yet`) {
+		t.Errorf("%s: %v", routed, err)
+	}
 	for _, c := range []struct{ text, values string }{
 		{`"interfaces-config": { "dhcp-socket-type": % }`, "raw udp"},
 		{`"interfaces-config": { "outbound-interface": % }`, "same-as-inbound use-routing"},

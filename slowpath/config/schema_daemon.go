@@ -9,7 +9,7 @@ var scopeInterfaces = func() *scope {
 	s := newScope("interfaces-config", []key{
 		list("interfaces", String),
 		oneOf("dhcp-socket-type", `"raw"`, "raw", "udp"),
-		{name: "outbound-interface", kind: String, def: `"same-as-inbound"`, enum: []string{"same-as-inbound"}, enumLater: []string{"use-routing"}},
+		{name: "outbound-interface", kind: String, def: `"same-as-inbound"`, enum: []string{"same-as-inbound", "use-routing"}},
 		boolean("re-detect", "true"),
 		boolean("service-sockets-require-all", "false"),
 		integer("service-sockets-max-retries", "0", 0, maxUint32),
