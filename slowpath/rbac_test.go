@@ -46,7 +46,7 @@ func TestRBAC(t *testing.T) {
 	}
 	// Comments do not hide a command from rbac, and nothing else shows it another one than what is run.
 	for body, want := range map[string]string{
-		"{ # hello\n\"command\": /* x */ \"status-get\" } // bye": `"result":0`,
+		"{ # hello\n\"command\": /* x */ \"status-get\" } // bye": `"result": 0`,
 		`{"command": "status-get", "command": "dhcp-disable"}`:    "Forbidden",
 		`{"command": "dhcp-disable", "Command": "status-get"}`:    "Forbidden",
 		`{"c\u006fmmand": "dhcp-disable"}`:                        "Forbidden",
@@ -73,7 +73,14 @@ func TestRBAC(t *testing.T) {
 	if b.s.service.disabled.Load() {
 		t.Error("the service is disabled")
 	}
-	list := fmt.Sprintf("%s", do("reader", "p1", "list-commands").Arguments)
+	// What rbac makes or changes is written as all other answers are.
+	if raw := string(do("reader", "p1", "dhcp-disable").Raw); raw != `{ "result": 403, "text": "Forbidden" }` {
+		t.Errorf("refused with %s", raw)
+	}
+	list := string(do("reader", "p1", "list-commands").Raw)
+	if !strings.Contains(list, `", "`) || !strings.HasPrefix(list, `[ { "arguments": [ "`) && !strings.HasPrefix(list, `{ "arguments": [ "`) {
+		t.Errorf("the reader is shown %s", list)
+	}
 	if strings.Contains(list, "config-set") || !strings.Contains(list, "config-get") {
 		t.Errorf("the reader is shown %s", list)
 	}

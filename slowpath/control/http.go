@@ -244,7 +244,7 @@ func (h *httpServer) answer(w http.ResponseWriter, r *http.Request, st *httpStat
 			h.fail(w, http.StatusForbidden)
 			return
 		}
-		h.write(w, x.Status, x.Body)
+		h.write(w, x.Status, spaced(x.Body))
 		return
 	}
 	remote := Remote{Transport: transport, Socket: h.addr, Address: r.RemoteAddr, User: user, Certificate: x.CertSubject}
@@ -258,6 +258,7 @@ func (h *httpServer) answer(w http.ResponseWriter, r *http.Request, st *httpStat
 	x.Status, x.Body = http.StatusOK, append(resp.appendOrFail([]byte("[ ")), " ]"...)
 	if hooks.HTTPResponse != nil {
 		hooks.HTTPResponse(x)
+		x.Body = spaced(x.Body)
 	}
 	h.write(w, x.Status, x.Body)
 }

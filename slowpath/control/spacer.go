@@ -1,9 +1,21 @@
 package control
 
-// spacer is a writer that takes JSON without white space, in any pieces, and
-// appends it to out with Kea's: "{ ", " }", "[ ", " ]", ", " and ": ". Scripts
-// look for "\"result\": 0" in the octets of an answer. Line feeds between values,
-// which encoding/json adds, are left out.
+import "encoding/json"
+
+// spaced is JSON that a hook library made with Kea's white space; what is no
+// JSON stays as it is.
+func spaced(text []byte) []byte {
+	if !json.Valid(text) {
+		return text
+	}
+	s := spacer{out: make([]byte, 0, len(text)+len(text)/8)}
+	s.Write(text)
+	return s.out
+}
+
+// spacer is a writer that takes JSON in any pieces and appends it to out with
+// Kea's white space instead of its own: "{ ", " }", "[ ", " ]", ", " and ": ".
+// Scripts look for "\"result\": 0" in the octets of an answer.
 type spacer struct {
 	out     []byte
 	text    bool // within a string
@@ -32,7 +44,7 @@ func (s *spacer) Write(p []byte) (int, error) {
 			out = append(out, c, ' ')
 		case c == '}' || c == ']':
 			out = append(out, ' ', c)
-		case c != '\n':
+		case c != '\n' && c != ' ' && c != '\t' && c != '\r':
 			out = append(out, c)
 		}
 	}

@@ -55,6 +55,9 @@ func FuzzSpacer(f *testing.F) {
 		if string(whole.out) != string(pieces.out) {
 			t.Fatalf("whole:  %s\npieces: %s", whole.out, pieces.out)
 		}
+		if again := spaced(whole.out); string(again) != string(whole.out) {
+			t.Fatalf("%s the second time is %s", whole.out, again)
+		}
 		var w any
 		if err := json.Unmarshal(whole.out, &w); err != nil {
 			t.Fatalf("%s: %v", whole.out, err)
