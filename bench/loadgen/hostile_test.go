@@ -210,3 +210,43 @@ func TestHostileServer(t *testing.T) {
 		}
 	}
 }
+
+// An answer with tags the questions have not, without those they have, or in
+// another order is of another network.
+func TestWrongVLAN(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		for _, tags := range [][]uint16{nil, {7}, {7, 8}} {
+			h := newHostile(t, v6, func(o *Options) { o.VLANs = tags })
+			g := h.g
+			g.begin(0, 1)
+			right := append([]byte(nil), g.out.SrcMAC[:]...)
+			right = append(right, g.out.DstMAC[:]...)
+			for _, v := range g.out.VLANs[:g.out.VLANCount] {
+				right = append(right, byte(v.TPID>>8), byte(v.TPID), byte(v.TCI>>8), byte(v.TCI))
+			}
+			body := h.packet(h.answer(t, 0))[12:]
+			wrong := uint64(0)
+			for _, b := range [][]byte{
+				append(append([]byte(nil), right[:12]...), 0x81, 0, 0, 9),
+				append(append([]byte(nil), right...), 0x81, 0, 0, 9),
+				append(append([]byte(nil), right[:12]...), 0x81, 0, 0, 8, 0x88, 0xa8, 0, 7),
+			} {
+				if len(b) > 20 { // more than a frame may have
+					b = b[:20]
+				}
+				if len(b) == len(right) && string(b) == string(right) {
+					b = b[:len(b)-4]
+				}
+				wrong++
+				p := netio.Packet{Data: append(append(make([]byte, 0, 2048), b...), body...)}
+				if g.handle(&p, 1) || g.Checks.WrongVLAN != wrong {
+					t.Errorf("DHCPv6 %v, tags %v: %x: %+v", v6, tags, b, g.Checks)
+				}
+			}
+			p := netio.Packet{Data: append(append(make([]byte, 0, 2048), right...), body...)}
+			if !g.handle(&p, 1) || g.Checks.WrongVLAN != wrong || g.ExitCode() != 3 {
+				t.Errorf("DHCPv6 %v, tags %v: %+v, exit %d", v6, tags, g.Checks, g.ExitCode())
+			}
+		}
+	}
+}
