@@ -250,3 +250,20 @@ func TestWrongVLAN(t *testing.T) {
 		}
 	}
 }
+
+// An address or prefix from elsewhere is counted in DHCPv6 as well.
+func TestOutsidePools6(t *testing.T) {
+	for pools, want := range map[string]uint64{"2001:db8:ffff::/64": 1, "::/0": 0} {
+		h := newHostile(t, true, func(o *Options) {
+			var err error
+			if o.Pools, err = ParsePools(pools); err != nil {
+				t.Fatal(err)
+			}
+		})
+		h.g.begin(0, 1)
+		p := netio.Packet{Data: append(make([]byte, 0, 2048), h.packet(h.answer(t, 0))...)}
+		if !h.g.handle(&p, 1) || h.g.Checks.OutsidePools != want {
+			t.Errorf("%s: %+v", pools, h.g.Checks)
+		}
+	}
+}
