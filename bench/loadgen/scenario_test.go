@@ -372,7 +372,7 @@ func TestPretendPreloadKeep(t *testing.T) {
 	}
 	b.Reset()
 	g.WriteTimestamps(&b)
-	if s := b.String(); strings.Count(s, "\nsent / received: 0000") != 200 || !strings.HasPrefix(s, "***Timestamps for packets: DISCOVER-OFFER***\n") {
+	if s := b.String(); strings.Count(s, "\nsent / received: 00") != 200 || !strings.HasPrefix(s, "***Timestamps for packets: DISCOVER-OFFER***\n") {
 		t.Error(s)
 	}
 	b.Reset()
