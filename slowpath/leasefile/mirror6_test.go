@@ -2,6 +2,7 @@ package leasefile
 
 import (
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -29,6 +30,9 @@ func TestMirror6(t *testing.T) {
 		}
 		tab.SetObserver(m, true)
 		m.Start()
+		for m.Stats().Rewrites == 0 { // then changes are rows behind it
+			runtime.Gosched()
+		}
 		var have lease6.Lease6
 		for range 5000 {
 			next := randomLease6(r, r.IntN(300))
@@ -63,7 +67,7 @@ func TestMirror6(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("queue of %d bytes: %s", queue, d)
 		}
-		if st := m.Stats(); st.Rewrites == 0 || queue > 1<<20 && st.Lost > 0 {
+		if st := m.Stats(); st.Rewrites == 0 || queue > 1<<20 && (st.Rows == 0 || st.Lost > 0) {
 			t.Errorf("queue of %d bytes: %+v", queue, st)
 		}
 	}
