@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +27,22 @@ func pair6(tb testing.TB, queues int) (*fastpathtest.Veth, *fastpathtest.Wire) {
 	}
 	fastpathtest.AddAddr(tb, v.Server.Name, "fe80::1/64")
 	fastpathtest.AddAddr(tb, v.Server.Name, "2001:db8::1/64")
+	waitFor(tb, "usable addresses", func() bool {
+		b, err := os.ReadFile("/proc/thread-self/net/if_inet6")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		n := 0
+		for l := range strings.Lines(string(b)) { // address, index, prefix length, scope, flags, device
+			if f := strings.Fields(l); len(f) == 6 && f[5] == v.Server.Name {
+				flags, err := strconv.ParseUint(f[4], 16, 32)
+				if err == nil && flags&unix.IFA_F_TENTATIVE == 0 {
+					n++
+				}
+			}
+		}
+		return n >= 2
+	})
 	return v, w
 }
 
