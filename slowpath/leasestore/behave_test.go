@@ -531,6 +531,9 @@ func TestConcurrent(t *testing.T) {
 	for ws[0].DurableVersion() < tb.seq.Load() {
 		runtime.Gosched()
 	}
+	for served.Load() == 0 && !t.Failed() { // all that is left is durable
+		runtime.Gosched()
+	}
 	close(stop)
 	others.Wait()
 	if served.Load() == 0 || s.Stats().Snapshots == 0 {

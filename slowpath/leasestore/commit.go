@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"slices"
 	"time"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/thread"
 )
 
 // allocateBytes is how far ahead of the journal disk space is reserved.
@@ -72,6 +75,10 @@ func (b *batch) reset() {
 
 // run is the committer.
 func (s *Store) run() {
+	// Answers wait for it, so it must not wait for who computes on its core. The
+	// thread ends with the goroutine.
+	runtime.LockOSThread()
+	_ = thread.ShortSlice()
 	defer close(s.done)
 	defer s.broadcast()
 	defer s.finished.Store(true)

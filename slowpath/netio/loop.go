@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/thread"
 )
 
 // Defaults of LoopOptions.
@@ -209,6 +211,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	if l.opt.NapNs > 0 {
 		l.napper.sharpen()
 	}
+	_ = thread.ShortSlice() // without it answers come later when others compute
 	l.handler.Attach(l.conn.Wake)
 	unhook := context.AfterFunc(ctx, func() {
 		l.stop.Store(true)
