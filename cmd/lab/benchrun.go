@@ -196,25 +196,16 @@ func (b *bencher) doras(u *under, refl float64, dora, doraCPU *float64) error {
 // allocations looks at the Go heap while the server answers.
 func (b *bencher) allocations(u *under, rate float64) error {
 	// Known clients, so that no table grows, and so slowly that each has had its
-	// answer; what scrapes and the clock of the background allocate is measured
-	// by scrapes with nothing but as much time between.
+	// answer; what a scrape and the clock of the background allocate is measured
+	// by a scrape after the trial, which shows as much as the one that ended it,
+	// with nothing but as much time between.
 	if _, err := b.fireOnce(u, "dora", rate/2, b.secs, allocClients); err != nil {
 		return err
-	}
-	idle, err := b.metrics()
-	if err != nil {
-		return err
-	}
-	select {
-	case <-b.ctx.Done():
-		return b.ctx.Err()
-	case <-time.After(time.Duration(b.secs * float64(time.Second))):
 	}
 	before, err := b.metrics()
 	if err != nil {
 		return err
 	}
-	scrape := before["go_memstats_mallocs_total"] - idle["go_memstats_mallocs_total"]
 	tr, err := b.fireOnce(u, "dora", rate, b.secs, allocClients)
 	if err != nil {
 		return err
@@ -223,6 +214,16 @@ func (b *bencher) allocations(u *under, rate float64) error {
 	if err != nil {
 		return err
 	}
+	select {
+	case <-b.ctx.Done():
+		return b.ctx.Err()
+	case <-time.After(time.Duration(b.secs * float64(time.Second))):
+	}
+	idle, err := b.metrics()
+	if err != nil {
+		return err
+	}
+	scrape := idle["go_memstats_mallocs_total"] - after["go_memstats_mallocs_total"]
 	d := func(name string) float64 { return after[name] - before[name] }
 	packets := float64(2 * tr.Completed)
 	allocs := math.Max(d("go_memstats_mallocs_total")-scrape, 0)
