@@ -114,7 +114,7 @@ func (w *Worker) reclaimOne(cfg *Config, d *lease.Due, nowUnixS int64, remove bo
 	} else {
 		w.next = *l
 		w.next.State = lease.StateExpiredReclaimed
-		w.next.HostnameLen = 0
+		w.next.SetHost(nil)
 		w.next.FQDNFwd, w.next.FQDNRev = false, false
 		w.next.UserContext = ""
 		_, err = w.t.Put(&w.next, l.Version, w.j)

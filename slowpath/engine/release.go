@@ -103,7 +103,9 @@ func (w *Worker) putDeclined(r *Reply4, l *lease.Lease4, nowUnixS int64, probati
 	n.ValidLifetimeS = probationS
 	n.State = lease.StateDeclined
 	n.FQDNFwd, n.FQDNRev = false, false
-	n.HWType, n.HWLen, n.ClientIDLen, n.HostnameLen = 0, 0, 0, 0
+	n.SetHW(0, nil)
+	n.SetCID(nil)
+	n.SetHost(nil)
 	n.UserContext = ""
 	c, err := w.t.Put(n, l.Version, w.j)
 	if err != nil {

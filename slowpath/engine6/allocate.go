@@ -419,7 +419,7 @@ func (w *Worker) fill(q *Query6, l *lease6.Lease6, addr dhcp6.IPv6, length uint8
 	l.SetID(q.duid)
 	l.SetHW(q.hw.htype, q.hw.addr, q.hw.source)
 	q.setName(l)
-	l.RelayInfoLen = 0
+	l.SetRelays(nil)
 	if q.Subnet.StoreExtendedInfo && q.Msg.Relays() > 0 {
 		l.SetRelays(w.relayInfo(q))
 	}

@@ -22,7 +22,7 @@ func (w *Worker) update(q *Query6, r *Reply6, c *candidate) Reason {
 		return ReasonOK
 	}
 	next := &w.next
-	*next = *old
+	next.CopyFrom(old)
 	q.setName(next)
 	next.PreferredLifetimeS, next.ValidLifetimeS = preferredS, validS
 	next.CLTTUnixS = q.NowUnixS
@@ -51,7 +51,7 @@ func (w *Worker) extendLease(q *Query6, r *Reply6, c *candidate) Reason {
 		return w.remove(q, r, c)
 	}
 	preferredS, validS := w.lifetimesOf(q, addr, old.PrefixLen, old)
-	*next = *old
+	next.CopyFrom(old)
 	changed := preferredS != old.PreferredLifetimeS || validS != old.ValidLifetimeS ||
 		!q.sameName(old) || old.State != lease.StateDefault ||
 		len(q.hw.addr) != int(old.HWLen) || len(q.hw.addr) > 0 && (old.HWType != q.hw.htype || !bytes.Equal(old.HW(), q.hw.addr)) ||
@@ -87,7 +87,7 @@ func (w *Worker) extendLease(q *Query6, r *Reply6, c *candidate) Reason {
 	if !expired {
 		return w.storeAgain(q, r, c)
 	}
-	w.exist = *old
+	w.exist.CopyFrom(old)
 	reason := w.storeAgain(q, r, c)
 	if reason == ReasonOK {
 		w.expired(q.cfg, &w.exist, false)
@@ -106,7 +106,7 @@ func (w *Worker) storeAgain(q *Query6, r *Reply6, c *candidate) Reason {
 		return w.putReason(err)
 	}
 	r.CommitPos = max(r.CommitPos, p.Pos)
-	*old = *next
+	old.CopyFrom(next)
 	c.preferredS, c.validS = next.PreferredLifetimeS, next.ValidLifetimeS
 	return ReasonOK
 }

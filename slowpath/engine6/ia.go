@@ -235,7 +235,7 @@ func (w *Worker) addNew(preferredS, validS uint32) {
 	if a.nCand == len(a.cands) || a.slots == len(w.slots) {
 		return
 	}
-	w.slots[a.slots] = w.next
+	w.slots[a.slots].CopyFrom(&w.next)
 	a.cands[a.nCand] = candidate{slot: uint8(a.slots), isNew: true, preferredS: preferredS, validS: validS}
 	a.slots++
 	a.nCand++

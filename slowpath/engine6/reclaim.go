@@ -113,9 +113,10 @@ func (w *Worker) reclaimOne(cfg *Config, d *lease6.Due, nowUnixS int64, remove b
 	if remove {
 		_, err = w.t.Delete(l.Addr, l.Version, w.j)
 	} else {
-		w.next = *l
+		w.next.CopyFrom(l)
 		w.next.State = lease.StateExpiredReclaimed
-		w.next.HostnameLen, w.next.RelayInfoLen = 0, 0
+		w.next.SetHost(nil)
+		w.next.SetRelays(nil)
 		w.next.FQDNFwd, w.next.FQDNRev = false, false
 		w.next.UserContext = ""
 		_, err = w.t.Put(&w.next, l.Version, w.j)

@@ -81,7 +81,7 @@ func (w *Worker) registerOnce(q *Query6, r *Reply6, x *dhcp6.Resource) Reason {
 	w.ia.typ, w.ia.iaid = lease6.TypeNA, 0 // there is no IAID in the message
 	next.UserContext = ""
 	w.fill(q, next, x.Addr, 128)
-	next.RelayInfoLen = 0
+	next.SetRelays(nil)
 	next.PoolID = 0
 	longest := max(q.Subnet.Valid.Max, q.Subnet.Valid.Default)
 	if q.rules.poolOf(lease6.TypeNA, x.Addr) == nil {

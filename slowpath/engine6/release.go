@@ -61,7 +61,7 @@ func (w *Worker) releaseOne(q *Query6, r *Reply6, ia *dhcp6.IA, x *dhcp6.Resourc
 	var c lease.Commit
 	var err error
 	if q.cfg.Snapshot.Dhcp6.Expired.Affinity() && l.ValidLifetimeS != lease.InfiniteLifetime {
-		w.next = *l
+		w.next.CopyFrom(l)
 		w.next.State = lease.StateReleased
 		w.next.ValidLifetimeS, w.next.PreferredLifetimeS = 0, 0
 		// The hold time counts from here, not from the last renewal.
@@ -141,12 +141,15 @@ func (w *Worker) declineOne(q *Query6, r *Reply6, iaid uint32, a dhcp6.IPv6) (dh
 		}
 	}
 	n := &w.next
-	*n = *l
+	n.CopyFrom(l)
 	n.CLTTUnixS = q.NowUnixS
 	n.PreferredLifetimeS, n.ValidLifetimeS = 0, q.cfg.Snapshot.Dhcp6.DeclineProbationS
 	n.State = lease.StateDeclined
 	n.FQDNFwd, n.FQDNRev = false, false
-	n.DUIDLen, n.HWLen, n.HWType, n.HWSource, n.HostnameLen, n.RelayInfoLen = 0, 0, 0, 0, 0, 0
+	n.SetID(nil)
+	n.SetHW(0, nil, 0)
+	n.SetHost(nil)
+	n.SetRelays(nil)
 	n.UserContext = ""
 	c, err := w.t.Put(n, l.Version, w.j)
 	if err != nil {

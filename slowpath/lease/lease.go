@@ -101,7 +101,7 @@ func (l *Lease4) SetHost(name []byte) {
 // setArray makes n the length of what a holds and clears what it held beyond,
 // which is nearly always nothing.
 func setArray(a []byte, length *uint8, n int) {
-	if was := int(*length); was > n {
+	if was := min(int(*length), len(a)); was > n {
 		clear(a[n:was])
 	}
 	*length = uint8(n)

@@ -138,26 +138,51 @@ func (l *Lease6) Host() []byte { return l.Hostname[:l.HostnameLen] }
 func (l *Lease6) Relays() []byte { return l.RelayInfo[:l.RelayInfoLen] }
 
 // SetID copies a DUID; longer than MaxDUIDLen is cut.
-func (l *Lease6) SetID(duid []byte) { l.DUIDLen = uint8(copy(l.DUID[:], duid)) }
+func (l *Lease6) SetID(duid []byte) { setArray(l.DUID[:], &l.DUIDLen, copy(l.DUID[:], duid)) }
 
 // SetHW copies a hardware address; longer than MaxHWAddrLen is cut.
 func (l *Lease6) SetHW(htype uint16, hw []byte, source HWSource) {
 	l.HWType, l.HWSource = htype, source
-	l.HWLen = uint8(copy(l.HWAddr[:], hw))
+	setArray(l.HWAddr[:], &l.HWLen, copy(l.HWAddr[:], hw))
 }
 
 // SetHost copies a host name; longer than MaxHostnameLen is cut.
-func (l *Lease6) SetHost(name []byte) { l.HostnameLen = uint8(copy(l.Hostname[:], name)) }
+func (l *Lease6) SetHost(name []byte) {
+	setArray(l.Hostname[:], &l.HostnameLen, copy(l.Hostname[:], name))
+}
 
 // SetRelays copies relay information in the form of AppendRelay. What is longer
 // than MaxRelayInfoLen is not kept at all: ok is then false and l has none.
 func (l *Lease6) SetRelays(info []byte) (ok bool) {
 	if len(info) > MaxRelayInfoLen {
-		l.RelayInfoLen = 0
+		setArray(l.RelayInfo[:], &l.RelayInfoLen, 0)
 		return false
 	}
-	l.RelayInfoLen = uint16(copy(l.RelayInfo[:], info))
+	setArray(l.RelayInfo[:], &l.RelayInfoLen, copy(l.RelayInfo[:], info))
 	return true
+}
+
+// setArray makes n the length of what a holds and clears what it held beyond,
+// which is nearly always nothing.
+func setArray[T uint8 | uint16](a []byte, length *T, n int) {
+	if was := min(int(*length), len(a)); was > n {
+		clear(a[n:was])
+	}
+	*length = T(n)
+}
+
+// CopyFrom makes l what o is. It copies only those octets of the arrays that
+// count, which are nearly always few; l == o is allowed.
+func (l *Lease6) CopyFrom(o *Lease6) {
+	l.Addr, l.PrefixLen, l.Type, l.State = o.Addr, o.PrefixLen, o.Type, o.State
+	l.FQDNFwd, l.FQDNRev = o.FQDNFwd, o.FQDNRev
+	l.IAID, l.SubnetID, l.PoolID = o.IAID, o.SubnetID, o.PoolID
+	l.PreferredLifetimeS, l.ValidLifetimeS, l.CLTTUnixS = o.PreferredLifetimeS, o.ValidLifetimeS, o.CLTTUnixS
+	l.SetHW(o.HWType, o.HW(), o.HWSource)
+	l.SetID(o.ID())
+	l.SetHost(o.Host())
+	l.SetRelays(o.Relays())
+	l.UserContext, l.Version = o.UserContext, o.Version
 }
 
 // ExpiresUnixS is CLTT plus valid lifetime; for an infinite lease the largest

@@ -150,21 +150,20 @@ func (s *shard) decode(i uint32, l *Lease6) {
 	l.HWType, l.HWSource = r.hwType, r.hwSource
 	l.FQDNFwd = r.flags&flagFwd != 0
 	l.FQDNRev = r.flags&flagRev != 0
-	l.DUIDLen, l.HWLen, l.HostnameLen, l.RelayInfoLen = r.duidLen, r.hwLen, r.hostLen, r.relayLen
 	l.UserContext = ""
 	if r.flags&flagContext != 0 {
 		l.UserContext = s.contexts[i]
 	}
 	rest := s.blobs.Bytes(r.rest)
-	off := 0
-	for _, p := range [...]struct {
-		room []byte
-		n    int
-	}{{l.DUID[:], int(r.duidLen)}, {l.HWAddr[:], int(r.hwLen)}, {l.Hostname[:], int(r.hostLen)}, {l.RelayInfo[:], int(r.relayLen)}} {
-		slab.Join(p.room[:p.n], r.inline[:], rest, off)
-		clear(p.room[p.n:])
-		off += p.n
-	}
+	id, hw, host, relays := int(r.duidLen), int(r.hwLen), int(r.hostLen), int(r.relayLen)
+	slab.Join(l.DUID[:id], r.inline[:], rest, 0)
+	setArray(l.DUID[:], &l.DUIDLen, id)
+	slab.Join(l.HWAddr[:hw], r.inline[:], rest, id)
+	setArray(l.HWAddr[:], &l.HWLen, hw)
+	slab.Join(l.Hostname[:host], r.inline[:], rest, id+hw)
+	setArray(l.Hostname[:], &l.HostnameLen, host)
+	slab.Join(l.RelayInfo[:relays], r.inline[:], rest, id+hw+host)
+	setArray(l.RelayInfo[:], &l.RelayInfoLen, relays)
 }
 
 // hasID reports whether the DUID of record i is id.
