@@ -54,6 +54,7 @@ func (f *family) run(command string, args any) (result int, text string, argumen
 // both families. Meanwhile every DHCP client is answered, and afterwards leases,
 // indexes, statistics and hosts are those of a slow recount, also after a restart.
 func TestCommandsBesideService(t *testing.T) {
+	t.Chdir(t.TempDir()) // where config-write writes without a start-up file
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	dir := t.TempDir()
