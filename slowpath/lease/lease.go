@@ -16,6 +16,7 @@ import (
 	"errors"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
 )
 
 // State is Kea's numbering of lease states (LS-017).
@@ -85,26 +86,17 @@ func (l *Lease4) Host() []byte { return l.Hostname[:l.HostnameLen] }
 // SetHW copies a hardware address; longer than MaxHWAddrLen is cut.
 func (l *Lease4) SetHW(htype uint8, hw []byte) {
 	l.HWType = htype
-	setArray(l.HWAddr[:], &l.HWLen, copy(l.HWAddr[:], hw))
+	slab.SetLen(l.HWAddr[:], &l.HWLen, copy(l.HWAddr[:], hw))
 }
 
 // SetCID copies a client identifier; longer than MaxClientIDLen is cut.
 func (l *Lease4) SetCID(id []byte) {
-	setArray(l.ClientID[:], &l.ClientIDLen, copy(l.ClientID[:], id))
+	slab.SetLen(l.ClientID[:], &l.ClientIDLen, copy(l.ClientID[:], id))
 }
 
 // SetHost copies a host name; longer than MaxHostnameLen is cut.
 func (l *Lease4) SetHost(name []byte) {
-	setArray(l.Hostname[:], &l.HostnameLen, copy(l.Hostname[:], name))
-}
-
-// setArray makes n the length of what a holds and clears what it held beyond,
-// which is nearly always nothing.
-func setArray(a []byte, length *uint8, n int) {
-	if was := min(int(*length), len(a)); was > n {
-		clear(a[n:was])
-	}
-	*length = uint8(n)
+	slab.SetLen(l.Hostname[:], &l.HostnameLen, copy(l.Hostname[:], name))
 }
 
 // CopyFrom makes l what o is. It copies only those octets of the arrays that

@@ -157,11 +157,11 @@ func (s *shard) decode(i uint32, l *Lease4) {
 	rest := s.blobs.Bytes(r.rest)
 	hw, cid, host := int(r.hwLen), int(r.cidLen), int(r.hostLen)
 	slab.Join(l.HWAddr[:hw], r.inline[:], rest, 0)
-	setArray(l.HWAddr[:], &l.HWLen, hw)
+	slab.SetLen(l.HWAddr[:], &l.HWLen, hw)
 	slab.Join(l.ClientID[:cid], r.inline[:], rest, hw)
-	setArray(l.ClientID[:], &l.ClientIDLen, cid)
+	slab.SetLen(l.ClientID[:], &l.ClientIDLen, cid)
 	slab.Join(l.Hostname[:host], r.inline[:], rest, hw+cid)
-	setArray(l.Hostname[:], &l.HostnameLen, host)
+	slab.SetLen(l.Hostname[:], &l.HostnameLen, host)
 }
 
 func clampS(t int64) uint32 { return uint32(min(max(t, 0), 1<<32-1)) }

@@ -21,6 +21,7 @@ import (
 	"net/netip"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
 )
 
 // IPv6 is an IPv6 address in network order. It converts to and from any other
@@ -138,37 +139,28 @@ func (l *Lease6) Host() []byte { return l.Hostname[:l.HostnameLen] }
 func (l *Lease6) Relays() []byte { return l.RelayInfo[:l.RelayInfoLen] }
 
 // SetID copies a DUID; longer than MaxDUIDLen is cut.
-func (l *Lease6) SetID(duid []byte) { setArray(l.DUID[:], &l.DUIDLen, copy(l.DUID[:], duid)) }
+func (l *Lease6) SetID(duid []byte) { slab.SetLen(l.DUID[:], &l.DUIDLen, copy(l.DUID[:], duid)) }
 
 // SetHW copies a hardware address; longer than MaxHWAddrLen is cut.
 func (l *Lease6) SetHW(htype uint16, hw []byte, source HWSource) {
 	l.HWType, l.HWSource = htype, source
-	setArray(l.HWAddr[:], &l.HWLen, copy(l.HWAddr[:], hw))
+	slab.SetLen(l.HWAddr[:], &l.HWLen, copy(l.HWAddr[:], hw))
 }
 
 // SetHost copies a host name; longer than MaxHostnameLen is cut.
 func (l *Lease6) SetHost(name []byte) {
-	setArray(l.Hostname[:], &l.HostnameLen, copy(l.Hostname[:], name))
+	slab.SetLen(l.Hostname[:], &l.HostnameLen, copy(l.Hostname[:], name))
 }
 
 // SetRelays copies relay information in the form of AppendRelay. What is longer
 // than MaxRelayInfoLen is not kept at all: ok is then false and l has none.
 func (l *Lease6) SetRelays(info []byte) (ok bool) {
 	if len(info) > MaxRelayInfoLen {
-		setArray(l.RelayInfo[:], &l.RelayInfoLen, 0)
+		slab.SetLen(l.RelayInfo[:], &l.RelayInfoLen, 0)
 		return false
 	}
-	setArray(l.RelayInfo[:], &l.RelayInfoLen, copy(l.RelayInfo[:], info))
+	slab.SetLen(l.RelayInfo[:], &l.RelayInfoLen, copy(l.RelayInfo[:], info))
 	return true
-}
-
-// setArray makes n the length of what a holds and clears what it held beyond,
-// which is nearly always nothing.
-func setArray[T uint8 | uint16](a []byte, length *T, n int) {
-	if was := min(int(*length), len(a)); was > n {
-		clear(a[n:was])
-	}
-	*length = T(n)
 }
 
 // CopyFrom makes l what o is. It copies only those octets of the arrays that

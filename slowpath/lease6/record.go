@@ -157,13 +157,13 @@ func (s *shard) decode(i uint32, l *Lease6) {
 	rest := s.blobs.Bytes(r.rest)
 	id, hw, host, relays := int(r.duidLen), int(r.hwLen), int(r.hostLen), int(r.relayLen)
 	slab.Join(l.DUID[:id], r.inline[:], rest, 0)
-	setArray(l.DUID[:], &l.DUIDLen, id)
+	slab.SetLen(l.DUID[:], &l.DUIDLen, id)
 	slab.Join(l.HWAddr[:hw], r.inline[:], rest, id)
-	setArray(l.HWAddr[:], &l.HWLen, hw)
+	slab.SetLen(l.HWAddr[:], &l.HWLen, hw)
 	slab.Join(l.Hostname[:host], r.inline[:], rest, id+hw)
-	setArray(l.Hostname[:], &l.HostnameLen, host)
+	slab.SetLen(l.Hostname[:], &l.HostnameLen, host)
 	slab.Join(l.RelayInfo[:relays], r.inline[:], rest, id+hw+host)
-	setArray(l.RelayInfo[:], &l.RelayInfoLen, relays)
+	slab.SetLen(l.RelayInfo[:], &l.RelayInfoLen, relays)
 }
 
 // hasID reports whether the DUID of record i is id.

@@ -13,3 +13,12 @@ func Mix(x uint64) uint64 {
 	x *= 0x94D049BB133111EB
 	return x ^ x>>31
 }
+
+// SetLen makes n, at most len(a), the length of what a lease's array a holds, and
+// clears what it held beyond, which is nearly always nothing.
+func SetLen[T uint8 | uint16](a []byte, length *T, n int) {
+	if was := min(int(*length), len(a)); was > n {
+		clear(a[n:was])
+	}
+	*length = T(n)
+}
