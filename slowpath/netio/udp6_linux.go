@@ -105,10 +105,8 @@ func OpenUDP6(opt UDP6Options, n int) (conns []*UDP6Conn, err error) {
 				}
 			}
 			if n > 1 {
-				f := steerFilter6(n)
-				prog := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-				if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &prog); err != nil {
-					return conns, fmt.Errorf("attach steering of udp sockets: %w", err)
+				if err := attachSteering(fd, steerFilter6(n)); err != nil {
+					return conns, err
 				}
 			}
 		}

@@ -107,14 +107,21 @@ func OpenUDP(opt UDPOptions, n int) (conns []*UDPConn, err error) {
 		setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, opt.RcvBuf)
 		setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, opt.RcvBuf)
 		if n > 1 && i == 0 {
-			f := steerFilter(n)
-			prog := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-			if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &prog); err != nil {
-				return conns, fmt.Errorf("attach steering of udp sockets: %w", err)
+			if err := attachSteering(fd, steerFilter(n)); err != nil {
+				return conns, err
 			}
 		}
 	}
 	return conns, nil
+}
+
+// attachSteering has the filter choose among the sockets that share fd's port.
+func attachSteering(fd int, f []unix.SockFilter) error {
+	prog := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &prog); err != nil {
+		return fmt.Errorf("attach steering of udp sockets: %w", err)
+	}
+	return nil
 }
 
 // bindUDP opens and binds an IPv4 UDP socket. The filter is in place before the
