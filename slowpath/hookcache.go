@@ -173,48 +173,42 @@ func (h hookCache) Insert(added []hooks.CachedHost, limit int) (overwritten int,
 // exchange makes look-ups and allocators of the family follow: those of in that
 // are still fresh are added. mu is held.
 func (h hookCache) exchange(out, in []*cachedHost) {
-	if h.six != nil {
-		var out6, in6 []*config.Reservation6
-		for _, e := range out {
-			if e.r6.SubnetID != hooks.NoSubnet {
-				out6 = append(out6, e.r6)
-			}
-		}
-		for _, e := range in {
-			if e.fresh && e.r6.SubnetID != hooks.NoSubnet {
-				in6 = append(in6, e.r6)
-			}
-			e.fresh = false
-		}
-		h.c.set6.Exchange(out6, in6)
-		ec := h.six.engine.Config()
-		for _, r := range out6 {
-			reserve6(ec, r, false)
-		}
-		for _, r := range in6 {
-			reserve6(ec, r, true)
-		}
-		return
-	}
-	var out4, in4 []*config.Reservation4
-	for _, e := range out {
-		if e.r4.SubnetID != hooks.NoSubnet {
-			out4 = append(out4, e.r4)
-		}
-	}
+	fresh := in[:0]
 	for _, e := range in {
-		if e.fresh && e.r4.SubnetID != hooks.NoSubnet {
-			in4 = append(in4, e.r4)
+		if e.fresh {
+			fresh = append(fresh, e)
 		}
 		e.fresh = false
 	}
-	h.c.set.Exchange(out4, in4)
-	ec := h.s.engine.Config()
-	for _, r := range out4 {
-		reserve(ec, r, false)
+	if h.six != nil {
+		ec := h.six.engine.Config()
+		host := func(e *cachedHost) (*config.Reservation6, uint32) { return e.r6, e.r6.SubnetID }
+		exchangeHosts(out, fresh, host, h.c.set6.Exchange, func(r *config.Reservation6, on bool) { reserve6(ec, r, on) })
+		return
 	}
-	for _, r := range in4 {
-		reserve(ec, r, true)
+	ec := h.s.engine.Config()
+	host := func(e *cachedHost) (*config.Reservation4, uint32) { return e.r4, e.r4.SubnetID }
+	exchangeHosts(out, fresh, host, h.c.set.Exchange, func(r *config.Reservation4, on bool) { reserve(ec, r, on) })
+}
+
+// exchangeHosts is exchange in one family: host gives an entry's part in it and
+// that part's subnet.
+func exchangeHosts[R any](out, in []*cachedHost, host func(*cachedHost) (R, uint32), exchange func(out, in []R), reserve func(r R, on bool)) {
+	parts := func(l []*cachedHost) (rs []R) {
+		for _, e := range l {
+			if r, subnetID := host(e); subnetID != hooks.NoSubnet {
+				rs = append(rs, r)
+			}
+		}
+		return rs
+	}
+	gone, come := parts(out), parts(in)
+	exchange(gone, come)
+	for _, r := range gone {
+		reserve(r, false)
+	}
+	for _, r := range come {
+		reserve(r, true)
 	}
 }
 
