@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/hooks/all"
@@ -98,7 +99,11 @@ func librariesKey(names ...string) string {
 	return `"hooks-libraries": [ ` + strings.Join(l, ", ") + ` ],`
 }
 
-func (c *conversation) start() { c.b = newBed(c.t, c.text, hookOptions()) }
+// start starts the server with clients whose clock is the commands'.
+func (c *conversation) start() {
+	c.b = newBed(c.t, c.text, hookOptions())
+	c.b.now = time.Now().UnixNano()
+}
 
 func (c *conversation) run(text string) string {
 	var out []string
@@ -150,7 +155,10 @@ func (c *conversation) say(said string) string {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		return leased6(newClient6(c.b, byte(i)).lease())
+		if got := leased6(newClient6(c.b, byte(i)).lease()); got != "" {
+			return got
+		}
+		return "nothing"
 	case "restart":
 		c.b.close()
 		c.start()

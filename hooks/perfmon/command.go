@@ -3,8 +3,10 @@ package perfmon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,22 +23,49 @@ func failed(err error) hooks.Response {
 	return hooks.Response{Result: hooks.ResultError, Text: err.Error()}
 }
 
-// control answers perfmon-control: it sets what is given and shows both flags.
-func (l *library) control(_ context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
-	var a struct {
-		Monitoring *bool `json:"enable-monitoring"`
-		Reporting  *bool `json:"stats-mgr-reporting"`
+// booleans reads arguments that are booleans and optional. What is wrong is said
+// in Kea's words: a type first, then a name that is not known.
+func booleans(args json.RawMessage, into map[string]**bool) error {
+	if len(args) == 0 {
+		return nil
 	}
-	if len(args) > 0 {
-		if err := arguments.Strict(args, &a); err != nil {
-			return failed(err)
+	m := arguments.Parse(args)
+	if !m.IsMap() {
+		return errors.New("'arguments' parameter is not a map")
+	}
+	var names []string
+	m.Each(func(name string, _ json.RawMessage) { names = append(names, name) })
+	slices.Sort(names)
+	for _, name := range names {
+		p, known := into[name]
+		if !known {
+			continue
+		}
+		b, ok := arguments.BoolOf(m.Raw(name))
+		if !ok {
+			return fmt.Errorf("'%s' parameter is not a boolean", name)
+		}
+		*p = &b
+	}
+	for _, name := range names {
+		if into[name] == nil {
+			return fmt.Errorf("spurious '%s' parameter", name)
 		}
 	}
-	if a.Monitoring != nil {
-		l.monitoring.Store(*a.Monitoring)
+	return nil
+}
+
+// control answers perfmon-control: it sets what is given and shows both flags.
+func (l *library) control(_ context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
+	var monitoring, reporting *bool
+	if err := booleans(args, map[string]**bool{"enable-monitoring": &monitoring, "stats-mgr-reporting": &reporting}); err != nil {
+		return failed(err)
 	}
-	if a.Reporting != nil {
-		l.reporting.Store(*a.Reporting)
+	if monitoring != nil {
+		l.monitoring.Store(*monitoring)
+	}
+	if reporting != nil {
+		l.reporting.Store(*reporting)
 	}
 	return hooks.Response{Text: "perfmon-control success", Arguments: map[string]any{
 		"enable-monitoring": l.monitoring.Load(), "stats-mgr-reporting": l.reporting.Load(),
@@ -49,14 +78,11 @@ var resultColumns = []string{"query-type", "response-type", "start-event", "end-
 // getAllDurations answers perfmon-get-all-durations with the last intervals that
 // are complete.
 func (l *library) getAllDurations(_ context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {
-	var a struct {
-		ResultSet bool `json:"result-set-format"`
+	var resultSet *bool
+	if err := booleans(args, map[string]**bool{"result-set-format": &resultSet}); err != nil {
+		return failed(err)
 	}
-	if len(args) > 0 {
-		if err := arguments.Strict(args, &a); err != nil {
-			return failed(err)
-		}
-	}
+	asRows := resultSet != nil && *resultSet
 	all := l.store.all()
 	list, rows := []any{}, [][]any{}
 	for _, d := range all {
@@ -66,7 +92,7 @@ func (l *library) getAllDurations(_ context.Context, args json.RawMessage, _ *ho
 			start = timeText(i.startNs)
 		}
 		query, response := typeName(l.v6, k.query), typeName(l.v6, k.response)
-		if a.ResultSet {
+		if asRows {
 			rows = append(rows, []any{query, response, pairs[k.pair][0], pairs[k.pair][1], k.subnet, start, i.n,
 				i.minNs / 1000, i.maxNs / 1000, i.sumNs / 1000, i.meanNs() / 1000})
 			continue
@@ -78,8 +104,8 @@ func (l *library) getAllDurations(_ context.Context, args json.RawMessage, _ *ho
 			"total-duration-usecs": i.sumNs / 1000, "mean-duration-usecs": i.meanNs() / 1000,
 		})
 	}
-	out := map[string]any{"interval-width-secs": l.intervalNs / 1e9, "timestamp": timeText(l.now()), "result-set-format": a.ResultSet}
-	if a.ResultSet {
+	out := map[string]any{"interval-width-secs": l.intervalNs / 1e9, "timestamp": timeText(l.now()), "result-set-format": asRows}
+	if asRows {
 		out["durations-result-set"] = map[string]any{"columns": resultColumns, "rows": rows}
 	} else {
 		out["durations"] = list
