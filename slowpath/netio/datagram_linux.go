@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -16,17 +17,19 @@ type datagrams struct {
 	room, nameLen int
 	// synthetic marks the packets.
 	synthetic bool
-	// received makes message i of rx a packet: Data, IfIndex. false refuses it.
-	// It keeps nothing of what it is given.
-	received func(i int, p *Packet) bool
+	// received makes message i of rx a packet: Data, IfIndex. It keeps nothing of
+	// what it is given.
+	received func(i int, p *Packet) reception
 	// prepare makes message i of tx of a packet. false drops it.
 	prepare func(i int, p *Packet) bool
 	// drops reads how many packets the kernel has dropped since it was asked
 	// before; under mu.
 	drops func() uint64
 
-	waiter  Waiter
-	fd      int
+	waiter Waiter
+	fd     int
+	// txFD is the socket to send from: fd, or another, which Close closes too.
+	txFD    int
 	ifIndex uint32 // 0 if not bound to one
 	mem     slots
 	rx      mmsgBatch
@@ -42,9 +45,21 @@ type datagrams struct {
 	rxDrops uint64
 }
 
+// reception says what became of a message.
+type reception uint8
+
+const (
+	// refused is counted (ConnStats.RxRefused).
+	refused reception = iota
+	// taken is handed on.
+	taken
+	// ignored has been received elsewhere, and counted there.
+	ignored
+)
+
 // init prepares for a bound socket, which Close closes.
 func (c *datagrams) init(fd int, ifIndex uint32, slots int) error {
-	c.fd, c.ifIndex, c.mem = fd, ifIndex, newSlots(slots)
+	c.fd, c.txFD, c.ifIndex, c.mem = fd, fd, ifIndex, newSlots(slots)
 	return c.waiter.Init(fd)
 }
 
@@ -63,12 +78,15 @@ func (c *datagrams) Recv(pkts []Packet) int {
 	for i := range n {
 		p := &pkts[got]
 		*p = Packet{Synthetic: c.synthetic, Token: uint64(c.slot[i])}
-		if c.rx.hdrs[i].hdr.Flags&unix.MSG_TRUNC != 0 || !c.received(i, p) {
-			c.rxRefused.Add(1)
-			c.mem.push(c.slot[i])
+		became := c.received(i, p)
+		if became == taken && c.rx.hdrs[i].hdr.Flags&unix.MSG_TRUNC == 0 {
+			got++
 			continue
 		}
-		got++
+		if became != ignored {
+			c.rxRefused.Add(1)
+		}
+		c.mem.push(c.slot[i])
 	}
 	for i := want - 1; i >= n; i-- {
 		c.mem.push(c.slot[i])
@@ -122,7 +140,7 @@ func (c *datagrams) Release(pkts []Packet) {
 
 // Flush implements Conn. The kernel copies what it takes.
 func (c *datagrams) Flush() {
-	sent, dropped := c.tx.sendAll(c.fd, c.nOut)
+	sent, dropped := c.tx.sendAll(c.txFD, c.nOut)
 	c.txPackets.Add(uint64(sent))
 	c.txDropped.Add(uint64(dropped))
 	for i := range c.nOut {
@@ -163,8 +181,8 @@ func (c *datagrams) Close() error {
 	}
 	c.closed = true
 	err := unix.Close(c.fd)
-	if e := c.waiter.Close(); err == nil {
-		err = e
+	if c.txFD != c.fd {
+		err = errors.Join(err, unix.Close(c.txFD))
 	}
-	return err
+	return errors.Join(err, c.waiter.Close())
 }

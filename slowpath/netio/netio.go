@@ -39,7 +39,10 @@ type Packet struct {
 	// addresses are zero and checksums were verified by the kernel. The
 	// destination of a reply is read back from its headers.
 	Synthetic bool
-	Action    Action
+	// Relayed says that what the frame answers came from a relay agent; the
+	// Handler's word, for backends that treat such answers in their own way.
+	Relayed bool
+	Action  Action
 	// CommitPos is valid if Action is Hold.
 	CommitPos uint64
 	// Token is the backend's own: what it needs to know the frame again.

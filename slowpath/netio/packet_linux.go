@@ -195,10 +195,10 @@ func (c *PacketConn) SetAddrs6(addrs [][16]byte) {
 func compare6(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }
 
 // frame makes a packet of message i, with its tag, if it is for us.
-func (c *PacketConn) frame(i int, p *Packet) bool {
+func (c *PacketConn) frame(i int, p *Packet) reception {
 	n := int(c.rx.hdrs[i].n)
 	if n < 14+20+8 {
-		return false
+		return refused
 	}
 	buf := c.mem.at(c.slot[i])
 	data := buf[vlanRoom : vlanRoom+n]
@@ -211,7 +211,7 @@ func (c *PacketConn) frame(i int, p *Packet) bool {
 	m := c.members.Load()
 	who, l3, typ := m.Find(data)
 	if who == nil {
-		return false
+		return refused
 	}
 	// struct sockaddr_ll: sll_pkttype is its octet 10. A VLAN interface may have a
 	// MAC address of its own; to the device such frames are for another host.
@@ -219,62 +219,53 @@ func (c *PacketConn) frame(i int, p *Packet) bool {
 	case unix.PACKET_HOST, unix.PACKET_BROADCAST, unix.PACKET_MULTICAST:
 	case unix.PACKET_OTHERHOST:
 		if who == &m.Device || [6]byte(data) != who.MAC {
-			return false
+			return refused
 		}
 	default:
-		return false
+		return refused
 	}
 	switch typ {
 	case unix.ETH_P_IP:
 		if !who.Four || len(data) < l3+20+8 {
-			return false
+			return refused
 		}
 		if binary.BigEndian.Uint16(data[l3+6:])&0x3FFF != 0 {
-			return false // a fragment
+			return refused // a fragment
 		}
 		if !m.ours4(who, binary.BigEndian.Uint32(data[l3+16:])) {
-			return false
+			return refused
 		}
 	case unix.ETH_P_IPV6:
 		if !who.Six || len(data) < l3+40+8 {
-			return false
+			return refused
 		}
 		if !m.ours6(who, [16]byte(data[l3+24:])) || data[l3+6] == unix.IPPROTO_FRAGMENT {
-			return false
+			return refused
 		}
 	default:
-		return false
+		return refused
 	}
 	p.Data, p.IfIndex = data, who.IfIndex
-	return true
+	return taken
 }
 
 // auxVLAN finds the tag in PACKET_AUXDATA.
 func auxVLAN(ctrl []byte) (tpid, tci uint16, ok bool) {
-	const hdr = unix.SizeofCmsghdr
 	ne := binary.NativeEndian
-	for len(ctrl) >= hdr {
-		l := int(ne.Uint64(ctrl))
-		if l < hdr || l > len(ctrl) {
-			break
-		}
-		level, typ := ne.Uint32(ctrl[8:]), ne.Uint32(ctrl[12:])
-		if level == unix.SOL_PACKET && typ == unix.PACKET_AUXDATA && l >= hdr+20 {
-			// struct tpacket_auxdata: status 0, vlan_tci 16, vlan_tpid 18.
-			aux := ctrl[hdr:]
-			status := ne.Uint32(aux)
-			if status&unix.TP_STATUS_VLAN_VALID == 0 {
-				return 0, 0, false
-			}
-			tpid = unix.ETH_P_8021Q
-			if status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
-				tpid = ne.Uint16(aux[18:])
-			}
-			return tpid, ne.Uint16(aux[16:]), true
-		}
-		ctrl = ctrl[min(len(ctrl), (l+7)&^7):]
+	// struct tpacket_auxdata: status 0, vlan_tci 16, vlan_tpid 18.
+	aux := control(ctrl, unix.SOL_PACKET, unix.PACKET_AUXDATA, 20)
+	if aux == nil {
+		return 0, 0, false
 	}
-	return 0, 0, false
+	status := ne.Uint32(aux)
+	if status&unix.TP_STATUS_VLAN_VALID == 0 {
+		return 0, 0, false
+	}
+	tpid = unix.ETH_P_8021Q
+	if status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
+		tpid = ne.Uint16(aux[18:])
+	}
+	return tpid, ne.Uint16(aux[16:]), true
 }
 
 // whole makes message i of a frame.

@@ -2,7 +2,6 @@ package netio
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -17,6 +16,9 @@ type UDPOptions struct {
 	Port uint16
 	// Device binds to the named interface (SO_BINDTODEVICE); "" is all.
 	Device string
+	// Routed sends answers to relayed queries (Packet.Relayed) where the routing
+	// table says, from the address that it says, also if that is not Device.
+	Routed bool
 	// Slots is how many packets may be on loan. 0 means DefaultSlots.
 	Slots int
 	// RcvBuf is the socket's receive buffer in bytes. 0 means 4 MiB; the
@@ -33,10 +35,8 @@ type UDPOptions struct {
 // only be reached by broadcast: the kernel would ask for it with ARP. It needs no
 // privilege on a port above 1023. It serves IPv4; UDP6Conn stands beside it.
 type UDPConn struct {
-	datagrams
-	port uint16
-	// dropsSeen are the kernel's drops already counted.
-	dropsSeen uint64
+	udpConn
+	routed bool
 }
 
 var _ Conn = (*UDPConn)(nil)
@@ -49,26 +49,17 @@ const (
 	pktinfoLen = 12 // struct in_pktinfo
 )
 
+// pktinfoCtrl is the room of a control message with a struct in_pktinfo.
+const pktinfoCtrl = unix.SizeofCmsghdr + (pktinfoLen+7)&^7
+
+var (
+	recvPktinfo = socketOption{"IP_PKTINFO", unix.IPPROTO_IP, unix.IP_PKTINFO, 1}
+	broadcast   = socketOption{"SO_BROADCAST", unix.SOL_SOCKET, unix.SO_BROADCAST, 1}
+)
+
 // OpenUDP opens n sockets that share the address (SO_REUSEPORT). The kernel
 // divides clients among them by their chaddr.
-func OpenUDP(opt UDPOptions, n int) (conns []*UDPConn, err error) {
-	if n < 1 || n > 256 {
-		return nil, fmt.Errorf("open udp sockets: %d wanted, 1 to 256 possible", n)
-	}
-	if opt.Slots <= 0 {
-		opt.Slots = DefaultSlots
-	}
-	if opt.RcvBuf <= 0 {
-		opt.RcvBuf = 4 << 20
-	}
-	defer func() {
-		if err != nil {
-			for _, c := range conns {
-				c.Close()
-			}
-			conns = nil
-		}
-	}()
+func OpenUDP(opt UDPOptions, n int) ([]*UDPConn, error) {
 	ifIndex := uint32(0)
 	if opt.Device != "" {
 		dev, err := net.InterfaceByName(opt.Device)
@@ -77,139 +68,65 @@ func OpenUDP(opt UDPOptions, n int) (conns []*UDPConn, err error) {
 		}
 		ifIndex = uint32(dev.Index)
 	}
-	for i := range n {
-		fd, err := bindUDP(opt.Addr, opt.Port, opt.Device, n > 1, nil)
+	return openShared(n, func(i int) (*UDPConn, error) {
+		// The sending socket of a routed one shares the port.
+		fd, err := bindUDP(opt.Addr, opt.Port, opt.Device, n > 1 || opt.Routed, nil)
 		if err != nil {
-			return conns, err
+			return nil, err
 		}
-		c := new(UDPConn)
-		c.room, c.nameLen, c.synthetic = synthLen, unix.SizeofSockaddrInet4, true
-		c.received, c.prepare, c.drops = c.frame, c.address, c.newDrops
-		conns = append(conns, c)
-		if err := c.init(fd, ifIndex, opt.Slots); err != nil {
-			return conns, err
+		c := &UDPConn{routed: opt.Routed}
+		c.room, c.nameLen = synthLen, unix.SizeofSockaddrInet4
+		c.received, c.prepare = c.frame, c.address
+		if err := c.start(fd, ifIndex, opt.Slots, opt.RcvBuf, recvPktinfo, broadcast); err != nil {
+			return nil, err
 		}
-		if opt.Port == 0 {
-			// The others join the port the kernel chose.
-			sa, err := unix.Getsockname(fd)
+		opt.Port = c.port // the others join the port the kernel chose
+		if c.routed {
+			tx, err := openSender(c.port)
 			if err != nil {
-				return conns, os.NewSyscallError("getsockname", err)
+				c.Close()
+				return nil, err
 			}
-			opt.Port = uint16(sa.(*unix.SockaddrInet4).Port)
+			c.txFD = tx
 		}
-		c.port = opt.Port
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1); err != nil {
-			return conns, fmt.Errorf("set IP_PKTINFO: %w", err)
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
-			return conns, fmt.Errorf("set SO_BROADCAST: %w", err)
-		}
-		setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, opt.RcvBuf)
-		setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, opt.RcvBuf)
 		if n > 1 && i == 0 {
 			if err := attachSteering(fd, steerFilter(n)); err != nil {
-				return conns, err
+				c.Close()
+				return nil, err
 			}
 		}
-	}
-	return conns, nil
+		return c, nil
+	})
 }
 
-// attachSteering has the filter choose among the sockets that share fd's port.
-func attachSteering(fd int, f []unix.SockFilter) error {
-	prog := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &prog); err != nil {
-		return fmt.Errorf("attach steering of udp sockets: %w", err)
-	}
-	return nil
+// senderAddr is 192.0.0.8, the IPv4 dummy address, which is no host's (RFC 7600
+// §4.8).
+const senderAddr = 0xC0000008
+
+// openSender opens a socket that sends from a port by any interface and receives
+// nothing: what is bound to a device cannot send elsewhere, and a second socket
+// that is bound to none would take datagrams that are not its own. So it is bound
+// to an address that nothing is sent to; each message says its source itself.
+func openSender(port uint16) (fd int, err error) {
+	sa := &unix.SockaddrInet4{Port: int(port)}
+	binary.BigEndian.PutUint32(sa.Addr[:], senderAddr)
+	s := udpSpec{sa: sa, port: port, filter: dropAll(), options: []socketOption{
+		reusePort, broadcast, {"IP_FREEBIND", unix.IPPROTO_IP, unix.IP_FREEBIND, 1},
+	}}
+	return s.bind()
 }
 
 // bindUDP opens and binds an IPv4 UDP socket. The filter is in place before the
 // first packet can arrive.
-func bindUDP(addr uint32, port uint16, device string, reusePort bool, filter []unix.SockFilter) (fd int, err error) {
-	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return -1, os.NewSyscallError("socket", err)
-	}
-	defer func() {
-		if err != nil {
-			unix.Close(fd)
-		}
-	}()
-	if reusePort {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
-			return -1, fmt.Errorf("set SO_REUSEPORT: %w", err)
-		}
-	}
-	if device != "" {
-		if err := unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, device); err != nil {
-			return -1, fmt.Errorf("bind udp socket to device %s: %w", device, err)
-		}
-	}
-	if len(filter) > 0 {
-		if err := attachFilter(fd, filter); err != nil {
-			return -1, err
-		}
-	}
+func bindUDP(addr uint32, port uint16, device string, share bool, filter []unix.SockFilter) (fd int, err error) {
 	sa := &unix.SockaddrInet4{Port: int(port)}
 	binary.BigEndian.PutUint32(sa.Addr[:], addr)
-	if err := unix.Bind(fd, sa); err != nil {
-		if errors.Is(err, unix.EADDRINUSE) {
-			return -1, fmt.Errorf("bind udp port %d%s: another DHCP server or relay has it: %w", port, onDevice(device), err)
-		}
-		return -1, fmt.Errorf("bind udp port %d%s: %w", port, onDevice(device), err)
+	s := udpSpec{sa: sa, port: port, device: device, filter: filter}
+	if share {
+		s.options = append(s.options, reusePort)
 	}
-	return fd, nil
+	return s.bind()
 }
-
-func onDevice(d string) string {
-	if d == "" {
-		return ""
-	}
-	return " on " + d
-}
-
-// PortGuard holds a UDP port on an interface and throws away what arrives there.
-// Without it the kernel would answer packets that a packet or AF_XDP socket
-// serves with ICMP port unreachable, and a second server could start unnoticed.
-type PortGuard struct{ fd int }
-
-// OpenPortGuard takes the port on device.
-func OpenPortGuard(port uint16, device string) (*PortGuard, error) {
-	fd, err := bindUDP(0, port, device, false, dropAll())
-	if err != nil {
-		return nil, err
-	}
-	return &PortGuard{fd: fd}, nil
-}
-
-// Groups a DHCPv6 server listens to: All_DHCP_Relay_Agents_and_Servers and
-// All_DHCP_Servers (RFC 8415 §7.1).
-var (
-	relaysAndServers = [16]byte{0: 0xff, 1: 0x02, 13: 0x01, 15: 0x02}
-	servers          = [16]byte{0: 0xff, 1: 0x05, 13: 0x01, 15: 0x03}
-)
-
-// OpenPortGuard6 takes the port on the device of that index for IPv6, and joins
-// the groups of DHCPv6 servers there as long as it is open: without that the
-// interface, or a switch that follows MLD, need not pass on what is sent to them.
-func OpenPortGuard6(port uint16, device string, ifIndex uint32) (*PortGuard, error) {
-	fd, err := bindUDP6([16]byte{}, port, device, ifIndex, false, dropAll())
-	if err != nil {
-		return nil, err
-	}
-	if err := joinGroups6(fd, device, ifIndex); err != nil {
-		unix.Close(fd)
-		return nil, err
-	}
-	return &PortGuard{fd: fd}, nil
-}
-
-// Close gives the port back.
-func (g *PortGuard) Close() error { return unix.Close(g.fd) }
-
-// Port is the local port, also where 0 was asked for.
-func (c *UDPConn) Port() uint16 { return c.port }
 
 // LocalAddr is the address the socket is bound to.
 func (c *UDPConn) LocalAddr() (*net.UDPAddr, error) {
@@ -222,24 +139,30 @@ func (c *UDPConn) LocalAddr() (*net.UDPAddr, error) {
 }
 
 // frame writes headers in front of message i.
-func (c *UDPConn) frame(i int, p *Packet) bool {
+func (c *UDPConn) frame(i int, p *Packet) reception { return c.frame4(i, c.port, p) }
+
+// address makes message i of the frame in p.
+func (c *UDPConn) address(i int, p *Packet) bool {
+	switch {
+	case !c.routed:
+		return address4(&c.tx, i, p, 0)
+	case p.Relayed:
+		return address4(&c.tx, i, p, byRouting)
+	}
+	return address4(&c.tx, i, p, p.IfIndex)
+}
+
+// frame4 writes headers in front of message i, which came to the port.
+func (c *datagrams) frame4(i int, port uint16, p *Packet) reception {
 	ifIndex, dst, ok := pktinfo(c.control(i))
 	if !ok {
-		return false
+		return refused
 	}
 	name := &c.rx.names[i] // struct sockaddr_in: port 2, address 4
 	p.Data = c.mem.at(c.slot[i])[:synthLen+int(c.rx.hdrs[i].n)]
 	p.IfIndex = ifIndex
-	writeSynthetic(p.Data, binary.BigEndian.Uint32(name[4:]), dst, binary.BigEndian.Uint16(name[2:]), c.port)
-	return true
-}
-
-// newDrops are those since the last call.
-func (c *UDPConn) newDrops() uint64 {
-	n := socketDrops(c.fd)
-	d := n - min(c.dropsSeen, n)
-	c.dropsSeen += d
-	return d
+	writeSynthetic(p.Data, binary.BigEndian.Uint32(name[4:]), dst, binary.BigEndian.Uint16(name[2:]), port)
+	return taken
 }
 
 // writeSynthetic writes headers for the payload that stands in b behind them. The
@@ -272,24 +195,22 @@ func writeSynthetic(b []byte, src, dst uint32, srcPort, dstPort uint16) {
 
 // pktinfo finds interface and destination address in IP_PKTINFO.
 func pktinfo(ctrl []byte) (ifIndex, dst uint32, ok bool) {
-	const hdr = unix.SizeofCmsghdr
-	ne := binary.NativeEndian
-	for len(ctrl) >= hdr {
-		l := int(ne.Uint64(ctrl))
-		if l < hdr || l > len(ctrl) {
-			break
-		}
-		if ne.Uint32(ctrl[8:]) == unix.IPPROTO_IP && ne.Uint32(ctrl[12:]) == unix.IP_PKTINFO && l >= hdr+pktinfoLen {
-			info := ctrl[hdr:] // struct in_pktinfo: ifindex 0, spec_dst 4, addr 8
-			return ne.Uint32(info), binary.BigEndian.Uint32(info[8:]), true
-		}
-		ctrl = ctrl[min(len(ctrl), (l+7)&^7):]
+	// struct in_pktinfo: ifindex 0, spec_dst 4, addr 8
+	info := control(ctrl, unix.IPPROTO_IP, unix.IP_PKTINFO, pktinfoLen)
+	if info == nil {
+		return 0, 0, false
 	}
-	return 0, 0, false
+	return binary.NativeEndian.Uint32(info), binary.BigEndian.Uint32(info[8:]), true
 }
 
-// address makes message i of the frame in p: payload, destination and source.
-func (c *UDPConn) address(i int, p *Packet) bool {
+// byRouting as address4's interface leaves interface and source address to the
+// routing table.
+const byRouting = ^uint32(0)
+
+// address4 makes message i of the frame in p: payload, destination and source. It
+// leaves by the interface of that index; 0 is the socket's, and p.IfIndex for what
+// is not unicast.
+func address4(tx *mmsgBatch, i int, p *Packet, ifIndex uint32) bool {
 	be, ne := binary.BigEndian, binary.NativeEndian
 	b := p.Data
 	if len(b) < synthLen || be.Uint16(b[12:]) != unix.ETH_P_IP || b[ethLen] != 0x45 || b[ethLen+9] != unix.IPPROTO_UDP {
@@ -300,24 +221,22 @@ func (c *UDPConn) address(i int, p *Packet) bool {
 	if n < udpLen || n > len(udp) {
 		return false
 	}
-	c.tx.set(i, udp[udpLen:n], unix.SizeofSockaddrInet4, unix.SizeofCmsghdr+(pktinfoLen+7)&^7)
-	name := &c.tx.names[i]
+	src, dst := ip[12:16], be.Uint32(ip[16:])
+	switch {
+	case dst == 0xFFFFFFFF || dst>>28 == 0xE:
+		ifIndex = p.IfIndex // which the kernel could not know
+	case ifIndex == byRouting:
+		ifIndex, src = 0, nil
+	}
+	tx.set(i, udp[udpLen:n], unix.SizeofSockaddrInet4, pktinfoCtrl)
+	name := &tx.names[i]
 	ne.PutUint16(name[0:], unix.AF_INET)
 	copy(name[2:4], udp[2:4])
 	copy(name[4:8], ip[16:20])
 	clear(name[8:16])
-	ctrl := &c.tx.ctrls[i]
-	ne.PutUint64(ctrl[0:], unix.SizeofCmsghdr+pktinfoLen)
-	ne.PutUint32(ctrl[8:], unix.IPPROTO_IP)
-	ne.PutUint32(ctrl[12:], unix.IP_PKTINFO)
-	info := ctrl[unix.SizeofCmsghdr:]
-	// A broadcast has to be told its interface; a unicast packet is routed.
-	ifIndex := uint32(0)
-	if dst := be.Uint32(ip[16:]); dst == 0xFFFFFFFF || dst>>28 == 0xE {
-		ifIndex = p.IfIndex
-	}
-	ne.PutUint32(info[0:], ifIndex)
-	copy(info[4:8], ip[12:16])
-	clear(info[8:12])
+	info := putControl(tx.ctrls[i][:], unix.IPPROTO_IP, unix.IP_PKTINFO, pktinfoLen)
+	clear(info)
+	ne.PutUint32(info, ifIndex)
+	copy(info[4:8], src)
 	return true
 }
