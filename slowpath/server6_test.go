@@ -284,3 +284,16 @@ func (raw6) GetOption(dhcpv6.OptionCode) []dhcpv6.Option  { return nil }
 func (raw6) GetOneOption(dhcpv6.OptionCode) dhcpv6.Option { return nil }
 func (raw6) AddOption(dhcpv6.Option)                      {}
 func (raw6) UpdateOption(dhcpv6.Option)                   {}
+
+// RFC 8415 §14: whether a message to the multicast address came in a frame that
+// is addressed to the server alone is not looked at.
+func TestRFC8415_14_LinkLayerUnicast(t *testing.T) {
+	b := newBed(t, testConfig6(t.TempDir(), "", "", false), Options{})
+	defer b.close()
+	c := newClient6(b, 1)
+	f := c.frame(c.solicit())
+	copy(f, []byte{2, 0, 0, 0, 0, 1})
+	if p := b.send(f); p.Action != netio.Send {
+		t.Errorf("action %d: %s", p.Action, b.drops())
+	}
+}
