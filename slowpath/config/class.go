@@ -98,6 +98,9 @@ func (d *decoder) clientClasses(c *Dhcp4, n *Node) {
 		}
 		cl.NextServer, _ = d.nextServer(e)
 		cl.Valid, cl.HasValid = d.triplet(e)
+		if cl.HasValid && cl.Valid.Default == 0 {
+			d.warnf(at(e, "valid-lifetime", "min-valid-lifetime", "max-valid-lifetime"), noClassLifetime)
+		}
 		if cl.OnlyInAdditionalList && (cl.HasValid || cl.HasOfferLifetime) {
 			d.warnf(e, "class %q has only-in-additional-list: its lifetimes have no effect, since such lists are evaluated after the lease is made", clip(cl.Name))
 		}

@@ -21,6 +21,9 @@ func (d *decoder) clientClasses6(c *Dhcp6, n *Node) {
 		d.lifetime6(e, "valid-lifetime", &valid)
 		d.lifetime6(e, "preferred-lifetime", &preferred)
 		x.Valid, x.Preferred = valid.class(), preferred.class()
+		if x.Valid.Set && x.Valid.Default == 0 {
+			d.warnf(at(e, "valid-lifetime", "min-valid-lifetime", "max-valid-lifetime"), noClassLifetime)
+		}
 		if def.OnlyInAdditionalList && (x.Valid.Set || x.Preferred.Set) {
 			d.warnf(e, "class %q has only-in-additional-list: its lifetimes have no effect, since such lists are evaluated after the lease is made", clip(x.Name))
 		}

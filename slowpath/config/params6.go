@@ -28,7 +28,7 @@ func (d *decoder) params6(n *Node, outer *Params6) Params6 {
 	p.Preferred, _ = p.preferred.triplet("preferred-lifetime")
 	p.PreferredSet = p.preferred.given()
 	if v := n.Get("valid-lifetime"); v != nil && v.Kind == Integer && p.Valid.Default == 0 {
-		d.errorf(v, `"valid-lifetime" must not be 0`)
+		d.warnf(v, noLifetime)
 	}
 	if v := n.Get("renew-timer"); v != nil {
 		p.RenewTimerS, p.RenewTimerSet = n.u32("renew-timer", 0), true

@@ -118,10 +118,6 @@ func (d *decoder) triplet(n *Node) (t Triplet, set bool) {
 	default:
 		t.Default = n.u32("max-valid-lifetime", 0)
 	}
-	if t.Default == 0 {
-		d.errorf(at(n, "valid-lifetime", "min-valid-lifetime", "max-valid-lifetime"), `"valid-lifetime" must not be 0: a lease that lasts no time is nobody's`)
-		return t, false
-	}
 	t.Min, t.Max = n.u32("min-valid-lifetime", t.Default), n.u32("max-valid-lifetime", t.Default)
 	if t.Min > t.Default {
 		d.errorf(at(n, "min-valid-lifetime"), "min-valid-lifetime %d must not be above valid-lifetime %d", t.Min, t.Default)
@@ -149,11 +145,8 @@ func (d *decoder) lifetimes(n *Node, p *Params) {
 	if !p.maxSet {
 		v.Max = v.Default
 	}
-	if v.Default == 0 { // Kea takes it, and then gives the address to the next client, too
-		if x := n.Get("valid-lifetime"); x != nil {
-			d.errorf(x, `"valid-lifetime" must not be 0: a lease that lasts no time is nobody's`)
-		}
-		return
+	if x := n.Get("valid-lifetime"); x != nil && v.Default == 0 {
+		d.warnf(x, noLifetime)
 	}
 	given := n.Get("valid-lifetime") != nil || n.Get("min-valid-lifetime") != nil || n.Get("max-valid-lifetime") != nil
 	if !given {
@@ -166,6 +159,12 @@ func (d *decoder) lifetimes(n *Node, p *Params) {
 		d.errorf(at(n, "max-valid-lifetime", "valid-lifetime"), "max-valid-lifetime %d must not be below valid-lifetime %d", v.Max, v.Default)
 	}
 }
+
+// noLifetime is what an operator may not know of a lifetime of 0, which Kea takes.
+const noLifetime = `"valid-lifetime" is 0: leases end as soon as they are granted, and their addresses go to the next client, too`
+
+// noClassLifetime is the same for a class: Kea takes its 0 for none.
+const noClassLifetime = `"valid-lifetime" 0 of a class has no effect: that of the subnet counts`
 
 func (d *decoder) percent(n *Node, name string, def float64) float64 {
 	v := n.Get(name)

@@ -26,24 +26,20 @@ func (w *Worker) validLifetime(q *Query4, addr dhcp4.IPv4, remainS uint32) uint3
 			}
 		}
 	}
-	lo, hi := v.Min, v.Max
-	if lo == 0 {
-		lo = v.Default
-	}
-	if hi == 0 {
-		hi = v.Default
+	if v.Default == 0 { // a class's 0 is none
+		v = &q.Subnet.Valid
 	}
 	if t := q.Subnet.AdaptiveThreshold; t > 0 && t < 1 {
 		w.q = q
 		if q.cfg.Alloc.Occupancy(q.Subnet, addr, w.usable) >= t {
-			return max(lo, remainS)
+			return max(v.Min, remainS)
 		}
 	}
 	req, ok := q.Msg.LeaseTime()
 	if !ok || req == 0 {
 		return v.Default
 	}
-	return max(lo, min(req, hi))
+	return max(v.Min, min(req, v.Max))
 }
 
 // usablePool is for alloc.Set.Occupancy, of w.q.

@@ -15,14 +15,7 @@ func clamp(t *config.Triplet, hint uint32) uint32 {
 	if hint == 0 {
 		return t.Default
 	}
-	lo, hi := t.Min, t.Max
-	if lo == 0 {
-		lo = t.Default
-	}
-	if hi == 0 {
-		hi = t.Default
-	}
-	return max(lo, min(hint, hi))
+	return max(t.Min, min(hint, t.Max))
 }
 
 func (q *Query6) triplets() (preferred, valid config.Triplet) {
@@ -71,13 +64,7 @@ func (w *Worker) lifetimes(q *Query6) (preferredS, validS uint32) {
 // what remains of the lease.
 func (w *Worker) minLifetimes(q *Query6, remainingPreferredS, remainingValidS uint32) (preferredS, validS uint32) {
 	p, v := q.triplets()
-	least := func(t *config.Triplet) uint32 {
-		if t.Min == 0 {
-			return t.Default
-		}
-		return t.Min
-	}
-	return saneLifetimes(max(least(&p), remainingPreferredS), max(least(&v), remainingValidS))
+	return saneLifetimes(max(p.Min, remainingPreferredS), max(v.Min, remainingValidS))
 }
 
 func saneLifetimes(preferredS, validS uint32) (uint32, uint32) {
