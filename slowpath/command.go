@@ -54,9 +54,11 @@ func (f *family) registerCommands() {
 	registerStatisticCommands(f.stats, add)
 	if f.v == stat.V6 {
 		read("subnet6-select-test", f.subnet6SelectTest)
+		change("extended-info6-upgrade", f.extendedInfoUpgrade)
 	} else {
 		read("subnet4-select-test", f.subnet4SelectTest)
 		read("subnet4o6-select-test", f.subnet4o6SelectTest)
+		change("extended-info4-upgrade", f.extendedInfoUpgrade)
 	}
 	change("leases-reclaim", f.leasesReclaim)
 	change("kea-lfc-start", f.s.lfcStart)

@@ -26,6 +26,7 @@ var commandDocs = map[string][2]string{
 	"config-write":                   {"`filename` (optional)", "writes the running configuration, atomically, into the directory of the start-up file"},
 	"dhcp-disable":                   {"`max-period` s, `origin`, `origin-id`", "stops answering for that origin"},
 	"dhcp-enable":                    {"`origin`, `origin-id`", "takes that origin's stop back"},
+	"extended-info4-upgrade":         {"", "holds what leases keep of their relays against `extended-info-checks` and says how many it has changed; DHCPv6 has `extended-info6-upgrade`"},
 	"kea-lfc-start":                  {"", "takes a snapshot of the leases and removes the journal before it"},
 	"leases-reclaim":                 {"`remove` (boolean)", "reclaims every expired lease now"},
 	"list-commands":                  {"", "the names of all commands"},

@@ -101,6 +101,7 @@ var keaCommands = map[string][]keaCommand{
 		{"sflq-pool6-del", "lease_cmds", true, `{"start-address": "2001:db8:1::100", "end-address": "2001:db8:1::1ff", "force": true}`, "start-address end-address", 1},
 	},
 	"Dhcp4": {
+		{"extended-info4-upgrade", "", true, ``, "", 0},
 		{"subnet4-select-test", "", false, `{"interface": "dhcp0", "address": "10.67.0.9", "relay": "10.67.0.2", "local": "10.67.0.1", "remote": "10.67.0.2", "link": "10.67.0.2", "subnet": "10.67.0.2", "classes": ["ALL"]}`, "", 0},
 		{"subnet4o6-select-test", "", false, `{"interface": "dhcp0", "interface-id": "'x'", "address": "10.67.0.9", "relay": "10.67.0.2", "local": "2001:db8:1::1", "remote": "2001:db8:1::2", "link": "2001:db8:1::2", "subnet": "10.67.0.2", "classes": ["ALL"]}`, "", 3},
 
@@ -129,6 +130,7 @@ var keaCommands = map[string][]keaCommand{
 		{"reservation-del", "host_cmds", true, `{"subnet-id": 1, "identifier-type": "hw-address", "identifier": "02:00:00:00:00:07", "operation-target": "all"}`, "subnet-id identifier", 0},
 	},
 	"Dhcp6": {
+		{"extended-info6-upgrade", "", true, ``, "", 0},
 		{"subnet6-select-test", "", false, `{"interface": "dhcp0", "interface-id": "'x'", "remote": "fe80::1", "link": "2001:db8:1::2", "classes": ["ALL"]}`, "", 0},
 
 		{"lease6-add", "lease_cmds", true, `{"subnet-id": 1, "ip-address": "2001:db8:1::9", "duid": "1a:1b:1c:1d:1e:1f:20:21:22:23:24", "iaid": 1234, "hw-address": "02:00:00:00:00:09", "preferred-lft": 500, "valid-lft": 1000, "expire": 4000000000, "fqdn-fwd": true, "fqdn-rev": true, "hostname": "h.example.org", "type": "IA_NA", "pool-id": 0, "state": 0, "user-context": {"a": 1}}`, "ip-address duid iaid", 0},

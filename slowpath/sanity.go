@@ -1,6 +1,7 @@
 package slowpath
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,12 +75,17 @@ func (s *Server) checkLeases(snap *config.Snapshot) error {
 		err = c.check4(s.table, d, t)
 	}
 	if err == nil && d.LeaseDatabase.Persist {
-		err = checkExtendedInfo4(s.table, d.SanityChecks.ExtendedInfoChecks, s.log.WithGroup("dhcpsrv"), t)
+		c := &contextCheck{family: "4", mode: d.SanityChecks.ExtendedInfoChecks, log: s.log.WithGroup("dhcpsrv")}
+		err = c.run4(context.Background(), s, t)
 	}
 	if x := s.six; err == nil && x != nil && x.persist {
 		d := snap.Dhcp6
 		if c := (&sanity{mode: d.LeaseChecks, log: s.opt.Log6.WithGroup("dhcpsrv")}); c.mode != "none" {
 			err = c.check6(x.table, d, t)
+		}
+		if err == nil {
+			c := &contextCheck{family: "6", mode: d.ExtendedInfoChecks, log: s.opt.Log6.WithGroup("dhcpsrv")}
+			err = c.run6(context.Background(), s, t)
 		}
 	}
 	return errors.Join(err, t.wait())

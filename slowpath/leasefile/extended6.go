@@ -16,7 +16,8 @@ import (
 // what Kea before 2.3.2 wrote (ISC.relays) into today's form (ISC.relay-info) and
 // looks at its frame; "strict" looks at what Bulk Leasequery uses too, "pedantic"
 // at everything. What is wrong is taken out of the context: it returns the one to
-// keep, and what the problem was, nil if there was none.
+// keep, which is text itself where nothing is to be changed, and what the problem
+// was, nil if there was none.
 func CheckContext6(text, checks string) (string, error) {
 	if checks == "none" || text == "" {
 		return text, nil
@@ -37,11 +38,15 @@ func CheckContext6(text, checks string) (string, error) {
 		delete(context, "ISC")
 		return encodeContext(context), errors.New("in isc a problem was found: ISC entry is not a map")
 	}
+	before := encodeContext(context)
 	err := checkISC(isc, checks)
 	if len(isc) == 0 {
 		delete(context, "ISC")
 	}
-	return encodeContext(context), err
+	if after := encodeContext(context); after != before {
+		return after, err
+	}
+	return text, err
 }
 
 func decodeObject(text []byte) (m map[string]any, ok bool) {
