@@ -341,7 +341,6 @@ func (s *Server) openStore() error {
 		return fmt.Errorf("open lease database in %s: %w", dir, err)
 	}
 	s.table.Loaded()
-	s.table6.Loaded()
 	s.table.SetVersion(rec.MaxVersion)
 	s.table6.SetVersion(rec.MaxVersion6)
 	s.store, s.recovery = store, rec

@@ -8,58 +8,74 @@ import (
 // LeaseExists6 implements lease6.ExistingObserver: a record that was there
 // before counts as assigned, not as an assignment.
 func (a *Set) LeaseExists6(l *lease6.Lease6) {
-	a.mark(l, nil, l)
-	a.count(l, 1)
+	at := a.place(l)
+	a.mark(at, l, nil, l)
+	a.count(at, l, 1)
 }
 
 // LeaseChanged6 implements lease6.Observer.
 func (a *Set) LeaseChanged6(old, new *lease6.Lease6) {
-	if old != nil && new != nil && old.SubnetID == new.SubnetID && old.PoolID == new.PoolID && old.State == new.State &&
-		old.Type == new.Type && old.PrefixLen == new.PrefixLen {
-		// A renewal: the numbers stay, but a claim ends.
-		a.endClaim(new)
-	} else {
-		switch {
-		case old == nil:
-			a.mark(new, nil, new)
-		case new == nil:
-			a.mark(old, old, nil)
-		case old.Type == new.Type && old.PrefixLen == new.PrefixLen:
-			a.mark(new, old, new)
-		default:
-			a.mark(old, old, nil)
-			a.mark(new, nil, new)
-		}
-		if new != nil {
-			a.count(new, 1)
-		}
-		if old != nil {
-			a.count(old, ^uint64(0))
-		}
+	if new == nil {
+		a.gone(old)
+		return
 	}
-	if new != nil {
-		a.accumulate(old, new)
+	at := a.place(new)
+	switch {
+	case old == nil:
+		a.mark(at, new, nil, new)
+		a.count(at, new, 1)
+	case old.SubnetID != new.SubnetID || old.Type != new.Type || old.PrefixLen != new.PrefixLen:
+		a.gone(old)
+		a.mark(at, new, nil, new)
+		a.count(at, new, 1)
+	case old.State != new.State:
+		a.mark(at, new, old, new)
+		a.count(at, new, 1)
+		a.count(at, old, ^uint64(0))
+	default: // A renewal: the numbers stay, but a claim ends.
+		at.endClaim(new)
 	}
+	at.accumulate(old, new)
+}
+
+// gone notes that a record is no longer there, or is another's.
+func (a *Set) gone(old *lease6.Lease6) {
+	at := a.place(old)
+	a.mark(at, old, old, nil)
+	a.count(at, old, ^uint64(0))
+}
+
+// place is where a record belongs: its subnet, nil if that is not of this
+// configuration, and the subnet's pool that has it, nil if none has.
+type place struct {
+	s *subnet
+	p *pool
+}
+
+func (a *Set) place(l *lease6.Lease6) (at place) {
+	if at.s = a.byID[l.SubnetID]; at.s != nil {
+		at.p = holding(at.s.pools(l.Type), addrNumber(l.Addr))
+	}
+	return at
 }
 
 // accumulate counts a change that is an assignment or a registration.
-func (a *Set) accumulate(old, new *lease6.Lease6) {
-	s := a.byID[new.SubnetID]
-	if s == nil {
+func (at place) accumulate(old, new *lease6.Lease6) {
+	if at.s == nil {
 		return
 	}
 	live := old != nil && !old.Expired(new.CLTTUnixS)
 	switch new.State {
 	case lease.StateDefault:
 		if !live || old.State != lease.StateDefault && old.State != lease.StateDeclined {
-			s.stats[index(new.Type)].cumulative.Add(1)
-			if p := a.pool(s, new); p != nil {
-				p.cumulative.Add(1)
+			at.s.stats[index(new.Type)].cumulative.Add(1)
+			if at.p != nil {
+				at.p.cumulative.Add(1)
 			}
 		}
 	case lease.StateRegistered:
 		if !live || old.State != lease.StateRegistered {
-			s.stats[index(new.Type)].cumulativeRegistered.Add(1)
+			at.s.stats[index(new.Type)].cumulativeRegistered.Add(1)
 		}
 	}
 }
@@ -79,12 +95,12 @@ func (a *Set) family(t lease6.Type) *family {
 	return &a.na
 }
 
-// pool returns the pool of the lease's subnet that has it, nil if none.
-func (a *Set) pool(s *subnet, l *lease6.Lease6) *pool {
-	if l.Type == lease6.TypePD {
-		return holding(s.pd, addrNumber(l.Addr))
+// pools are the subnet's pools for leases of a type.
+func (s *subnet) pools(t lease6.Type) []*pool {
+	if t == lease6.TypePD {
+		return s.pd
 	}
-	return holding(s.na, addrNumber(l.Addr))
+	return s.na
 }
 
 func lengthOf(l *lease6.Lease6) uint8 {
@@ -95,26 +111,20 @@ func lengthOf(l *lease6.Lease6) uint8 {
 }
 
 // endClaim ends a claim of what l is in its subnet's pool.
-func (a *Set) endClaim(l *lease6.Lease6) {
-	if s := a.byID[l.SubnetID]; s != nil {
-		if p := a.pool(s, l); p != nil && p.claims.Load() > 0 && p.exact(addrNumber(l.Addr), lengthOf(l)) {
-			p.unclaim(p.unit(addrNumber(l.Addr)))
-		}
+func (at place) endClaim(l *lease6.Lease6) {
+	if p := at.p; p != nil && p.claims.Load() > 0 && p.exact(addrNumber(l.Addr), lengthOf(l)) {
+		p.unclaim(p.unit(addrNumber(l.Addr)))
 	}
 }
 
-// mark notes that the record of at's address was old and is new (nil: none), in
-// every pool that has something of it, and ends claims. at, old and new have the
-// same type and length.
-func (a *Set) mark(at, old, new *lease6.Lease6) {
-	f, addr, length := a.family(at.Type), addrNumber(at.Addr), lengthOf(at)
-	if !f.overlap {
-		if s := a.byID[at.SubnetID]; s != nil {
-			if p := a.pool(s, at); p != nil && p.exact(addr, length) {
-				p.setState(p.unit(addr), stateOf(new))
-				return
-			}
-		}
+// mark notes that the record of l's address, which belongs at, was old and is new
+// (nil: none), in every pool that has something of it, and ends claims. l, old
+// and new have the same type and length.
+func (a *Set) mark(at place, l, old, new *lease6.Lease6) {
+	f, addr, length := a.family(l.Type), addrNumber(l.Addr), lengthOf(l)
+	if !f.overlap && at.p != nil && at.p.exact(addr, length) {
+		at.p.setState(at.p.unit(addr), stateOf(new))
+		return
 	}
 	// Outside the subnet's pools, of another length, or pools overlap: look at
 	// all that may have something of it.
@@ -140,13 +150,13 @@ func (a *Set) mark(at, old, new *lease6.Lease6) {
 	}
 }
 
-// count adds d, 1 or its negative, to the numbers that l is part of.
-func (a *Set) count(l *lease6.Lease6, d uint64) {
-	s := a.byID[l.SubnetID]
-	if s == nil {
+// count adds d, 1 or its negative, to the numbers that l, which belongs at, is
+// part of.
+func (a *Set) count(at place, l *lease6.Lease6, d uint64) {
+	if at.s == nil {
 		return
 	}
-	n, p := &s.stats[index(l.Type)], a.pool(s, l)
+	n, p := &at.s.stats[index(l.Type)], at.p
 	if p == nil {
 		p = &nowhere
 	}

@@ -186,8 +186,8 @@ func (w *Worker) allocateMatch(q *Query6, r *Reply6, hint dhcp6.IPv6, length uin
 	}
 	// Who was offered something and asks for something else does not want that,
 	// as Kea takes it.
-	if reason == ReasonAddressInUse && a.haveOffered && a.offered != hint && (a.offer || hint.IsZero()) {
-		reason = w.takeNamed(q, r, first, a.offered, length, m)
+	if o := a.offered; reason == ReasonAddressInUse && o != nil && dhcp6.IPv6(o.Addr) != hint && (a.offer || hint.IsZero()) {
+		reason = w.takeNamed(q, r, first, dhcp6.IPv6(o.Addr), length, m)
 	}
 	if reason != ReasonAddressInUse {
 		return reason
@@ -231,9 +231,9 @@ func (w *Worker) takeNamed(q *Query6, r *Reply6, first *subnetRules, addr dhcp6.
 func (w *Worker) allocate(q *Query6, r *Reply6, first *subnetRules, length uint8, m match) Reason {
 	a := &w.ia
 	for range conflictTries {
-		s, p, addr, reason := w.pick(q, first, length, m)
+		s, p, addr, kind, reason := w.pick(q, first, length, m)
 		if reason == ReasonPoolExhausted && w.reclaimForSpace(q) {
-			s, p, addr, reason = w.pick(q, first, length, m)
+			s, p, addr, kind, reason = w.pick(q, first, length, m)
 		}
 		if reason != ReasonOK {
 			return reason
@@ -243,7 +243,11 @@ func (w *Worker) allocate(q *Query6, r *Reply6, first *subnetRules, length uint8
 			continue
 		}
 		q.setSubnet(s)
-		reason = w.take(q, r, addr, p.length, true)
+		if kind == alloc6.Free {
+			reason = w.put(q, r, addr, p.length, nil, false)
+		} else {
+			reason = w.take(q, r, addr, p.length, true)
+		}
 		switch reason {
 		case ReasonOK:
 			// As in Kea: what the client named is told as lost by its hints.
@@ -269,7 +273,7 @@ func (w *Worker) unclaim(q *Query6, s *subnetRules, addr dhcp6.IPv6, length uint
 
 // pick claims an address or prefix of the pools that the client may use, the
 // best kind that any of them has.
-func (w *Worker) pick(q *Query6, first *subnetRules, length uint8, m match) (*subnetRules, *poolRules, dhcp6.IPv6, Reason) {
+func (w *Worker) pick(q *Query6, first *subnetRules, length uint8, m match) (*subnetRules, *poolRules, dhcp6.IPv6, alloc6.Kind, Reason) {
 	typ, set := w.ia.typ, q.cfg.Alloc
 	var bestS *subnetRules
 	var bestP *poolRules
@@ -316,11 +320,11 @@ func (w *Worker) pick(q *Query6, first *subnetRules, length uint8, m match) (*su
 	}
 	switch {
 	case kind != alloc6.None:
-		return bestS, bestP, best, ReasonOK
+		return bestS, bestP, best, kind, ReasonOK
 	case pools == 0:
-		return nil, nil, best, ReasonNoPools
+		return nil, nil, best, kind, ReasonNoPools
 	}
-	return nil, nil, best, ReasonPoolExhausted
+	return nil, nil, best, kind, ReasonPoolExhausted
 }
 
 // take gives the IA an address or prefix in the subnet in hand that may not be
@@ -331,10 +335,14 @@ func (w *Worker) pick(q *Query6, first *subnetRules, length uint8, m match) (*su
 // ReasonAddressInUse leaves room for another one.
 func (w *Worker) take(q *Query6, r *Reply6, addr dhcp6.IPv6, length uint8, overOffers bool) Reason {
 	a, old := &w.ia, &w.exist
-	old.Version = 0
-	found := w.t.Get(lease6.IPv6(addr), old)
+	switch {
+	case a.offered != nil && a.offered.Addr == lease6.IPv6(addr):
+		old = a.offered
+	case !w.t.Get(lease6.IPv6(addr), old):
+		old = nil
+	}
 	stale := false
-	if found {
+	if old != nil {
 		switch {
 		case old.State == lease.StateOffered:
 			if a.offer && !overOffers && !old.Expired(q.NowUnixS) && !q.owns(old, a.typ, a.iaid) {
@@ -346,13 +354,13 @@ func (w *Worker) take(q *Query6, r *Reply6, addr dhcp6.IPv6, length uint8, overO
 			stale = true
 		}
 	}
-	return w.put(q, r, addr, length, found, stale)
+	return w.put(q, r, addr, length, old, stale)
 }
 
-// put stores a new lease, or an offer of one, over the record w.exist if found:
-// an offer, or stale, which is expired, reclaimed or released.
-func (w *Worker) put(q *Query6, r *Reply6, addr dhcp6.IPv6, length uint8, found, stale bool) Reason {
-	a, old, next := &w.ia, &w.exist, &w.next
+// put stores a new lease, or an offer of one, over the record old (nil: there is
+// none): an offer, or stale, which is expired, reclaimed or released.
+func (w *Worker) put(q *Query6, r *Reply6, addr dhcp6.IPv6, length uint8, old *lease6.Lease6, stale bool) Reason {
+	a, next := &w.ia, &w.next
 	if reason := w.journalReady(); reason != ReasonOK {
 		return reason
 	}
@@ -367,16 +375,16 @@ func (w *Worker) put(q *Query6, r *Reply6, addr dhcp6.IPv6, length uint8, found,
 	}
 	preferredS, validS := next.PreferredLifetimeS, next.ValidLifetimeS
 	var version uint64
-	if found {
+	var under *lease6.Lease6
+	if old != nil {
 		version = old.Version
 	}
-	if a.offer {
+	switch {
+	case a.offer:
 		next.State = lease.StateOffered
 		next.ValidLifetimeS = q.cfg.OfferHoldS
-	} else if found && !stale && w.t.Covered(lease6.IPv6(addr), &w.under) {
-		// What counts is the record below the offer. It cannot change without
-		// the offer's version, which Put compares.
-		old, stale = &w.under, true
+	case old != nil && !stale:
+		under = &w.under // what counts is the record below the offer
 	}
 	if stale && old.State == lease.StateDeclined {
 		if !w.recover(q.cfg, old) {
@@ -392,9 +400,12 @@ func (w *Worker) put(q *Query6, r *Reply6, addr dhcp6.IPv6, length uint8, found,
 			version, stale = 0, false
 		}
 	}
-	c, err := w.t.Put(next, version, w.j)
+	c, err := w.t.PutOver(next, version, w.j, under)
 	if err != nil {
 		return w.putReason(err)
+	}
+	if c.Covered {
+		old, stale = under, true
 	}
 	if stale && !a.offer && !q.owns(old, a.typ, a.iaid) {
 		w.expired(q.cfg, old, false)

@@ -247,6 +247,17 @@ func (r *Reply6) reset() {
 	r.vendor = r.vendor[:0]
 }
 
+// appendLease is append for values too large to be copied whole for a message.
+func appendLease(list []lease6.Lease6, l *lease6.Lease6) []lease6.Lease6 {
+	n := len(list)
+	if n == cap(list) {
+		return append(list, *l)
+	}
+	list = list[:n+1]
+	list[n].CopyFrom(l)
+	return list
+}
+
 // Worker is the part of an Engine that one goroutine owns.
 type Worker struct {
 	workerState

@@ -81,7 +81,7 @@ func (w *Worker) assign(q *Query6, r *Reply6, i *dhcp6.IA, extend bool) Reason {
 	first := q.rules
 	var reason Reason
 	for range conflictTries {
-		a.nCand, a.slots, a.nLost, a.haveOffered = 0, 0, 0, false
+		a.nCand, a.slots, a.nLost, a.offered = 0, 0, 0, nil
 		if extend {
 			reason = w.renewLeases(q, r)
 		} else {
@@ -90,6 +90,7 @@ func (w *Worker) assign(q *Query6, r *Reply6, i *dhcp6.IA, extend bool) Reason {
 		if reason != ReasonConflict {
 			break
 		}
+		w.clientKnown = false
 	}
 	if reason.fatal() {
 		return reason
@@ -118,7 +119,7 @@ func (w *Worker) tell(q *Query6, r *Reply6, code uint16, noStatus dhcp6.StatusCo
 			continue
 		}
 		l := &w.slots[c.slot]
-		r.Leases = append(r.Leases, *l)
+		r.Leases = appendLease(r.Leases, l)
 		q.addAllocated(dhcp6.IPv6(l.Addr), l.PrefixLen, a.typ)
 		if told > 0 && a.typ == lease6.TypeNA && !a.extend {
 			continue // Kea answers a SOLICIT or REQUEST with one address
@@ -212,14 +213,18 @@ func (a *ia) namedBefore(k int) bool {
 // state but offered and registered.
 func (w *Worker) existing(q *Query6) {
 	a := &w.ia
-	n := w.t.FindByIA(a.typ, q.duid, a.iaid, q.rules.link(), w.slots[:lease6.MaxPerIA])
+	if !w.clientKnown {
+		w.t.Client(q.duid, &w.client)
+		w.clientKnown = true
+	}
+	n := w.t.FindIA(&w.client, a.typ, a.iaid, q.rules.link(), w.slots[:lease6.MaxPerIA])
 	for k := range n {
 		l := &w.slots[k]
 		switch {
 		case l.State == lease.StateRegistered:
 		case l.State == lease.StateOffered:
-			if !a.haveOffered {
-				a.offered, a.haveOffered = dhcp6.IPv6(l.Addr), true
+			if a.offered == nil {
+				a.offered = l
 			}
 		default:
 			a.cands[a.nCand] = candidate{slot: uint8(k)}
@@ -264,7 +269,7 @@ func (w *Worker) remove(q *Query6, r *Reply6, c *candidate) Reason {
 			return w.putReason(err)
 		}
 		r.CommitPos = max(r.CommitPos, p.Pos)
-		r.Deleted = append(r.Deleted, *l)
+		r.Deleted = appendLease(r.Deleted, l)
 	}
 	c.gone = true
 	a.addLost(l, q.duid)

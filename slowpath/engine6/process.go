@@ -10,6 +10,7 @@ func (w *Worker) Process6(q *Query6, r *Reply6) Reason {
 	r.reset()
 	q.identify()
 	q.resetAllocation()
+	w.clientKnown = false
 	q.flexAsked, q.flexID = false, nil // of a message that may have moved
 	q.Host, q.rules = nil, nil
 	if q.drop {

@@ -116,6 +116,6 @@ func (w *Worker) registerOnce(q *Query6, r *Reply6, x *dhcp6.Resource) Reason {
 		return w.putReason(err)
 	}
 	r.CommitPos = max(r.CommitPos, c.Pos)
-	r.Leases = append(r.Leases, *next)
+	r.Leases = appendLease(r.Leases, next)
 	return ReasonOK
 }

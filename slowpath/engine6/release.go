@@ -74,7 +74,7 @@ func (w *Worker) releaseOne(q *Query6, r *Reply6, ia *dhcp6.IA, x *dhcp6.Resourc
 		return 0, "", w.putReason(err)
 	}
 	r.CommitPos = max(r.CommitPos, c.Pos)
-	r.Deleted = append(r.Deleted, *l)
+	r.Deleted = appendLease(r.Deleted, l)
 	return dhcp6.StatusSuccess, textReleased, ReasonOK
 }
 
@@ -156,6 +156,6 @@ func (w *Worker) declineOne(q *Query6, r *Reply6, iaid uint32, a dhcp6.IPv6) (dh
 		return 0, "", w.putReason(err)
 	}
 	r.CommitPos = max(r.CommitPos, c.Pos)
-	r.Leases = append(r.Leases, *n)
+	r.Leases = appendLease(r.Leases, n)
 	return dhcp6.StatusSuccess, textDeclined, ReasonOK
 }

@@ -17,7 +17,6 @@ func (l *lab) restart(body string) {
 	for _, x := range l.j.state {
 		l.table.Load(&x)
 	}
-	l.table.Loaded()
 	l.eng = New(l.table, cfg)
 	l.table.SetObserver(cfg.Alloc, true)
 	l.w = l.eng.NewWorker(l.j)

@@ -152,9 +152,8 @@ type ia struct {
 	hints  [dhcp6.MaxResources]dhcp6.Resource
 	nHints int
 
-	// offered is what was offered to the IA and not yet taken.
-	offered     dhcp6.IPv6
-	haveOffered bool
+	// offered is the slot of what was offered to the IA and not yet taken.
+	offered *lease6.Lease6
 }
 
 type workerState struct {
@@ -172,6 +171,9 @@ type workerState struct {
 	scratch   class.Scratch
 
 	ia ia
+	// client is where the leases of the query's client are, once asked for.
+	client      lease6.Client
+	clientKnown bool
 	// Scratch, large values that would otherwise be on the heap or the stack.
 	slots  [maxCandidates]lease6.Lease6 // the leases of ia
 	exist  lease6.Lease6                // the record of an address

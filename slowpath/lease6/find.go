@@ -33,22 +33,27 @@ func sameClient(a, b *Lease6) bool {
 }
 
 // fileClient enters record i, whose value is l and whose address has hash h, into
-// the client indexes.
+// the client indexes: into the one by DUID while that takes it, else into the one
+// by identity association. Nearly no client has so many records, so a lease
+// nearly always costs one entry.
 func (s *shard) fileClient(i uint32, l *Lease6, h uint64) {
-	s.eachClient(i, l, h, (*slab.ClientIndex).Insert)
+	if !filed(l) {
+		return
+	}
+	id := s.t.idHash(l.ID())
+	if !s.t.byDUID.Add(duidHash(id), refOf(h, i)) {
+		s.t.byIA.Insert(iaHash(id, l.Type, l.IAID, l.SubnetID), refOf(h, i))
+	}
 }
 
 // unfileClient undoes fileClient.
 func (s *shard) unfileClient(i uint32, l *Lease6, h uint64) {
-	s.eachClient(i, l, h, (*slab.ClientIndex).Remove)
-}
-
-// eachClient does the same to every index entry that record i is to have.
-func (s *shard) eachClient(i uint32, l *Lease6, h uint64, do func(x *slab.ClientIndex, h uint64, ref uint32)) {
-	if filed(l) {
-		id := s.t.idHash(l.ID())
-		do(s.t.byIA, iaHash(id, l.Type, l.IAID, l.SubnetID), refOf(h, i))
-		do(s.t.byDUID, duidHash(id), refOf(h, i))
+	if !filed(l) {
+		return
+	}
+	id := s.t.idHash(l.ID())
+	if !s.t.byDUID.Take(duidHash(id), refOf(h, i)) {
+		s.t.byIA.Remove(iaHash(id, l.Type, l.IAID, l.SubnetID), refOf(h, i))
 	}
 }
 
@@ -81,34 +86,54 @@ func (a *association) has(r *record) bool {
 	return r.typ == a.typ && r.iaid == a.iaid && slices.Contains(a.subnets, r.subnetID)
 }
 
-// FindByIA copies into out the records of an identity association in some
-// subnets, those of a link, latest change first, and returns how many: of that
-// type, DUID and IAID, in any state but declined, offers included. Of an
+// Client is what Table.Client found of a client, for look-ups of several
+// identity associations of one message. It aliases the DUID.
+type Client struct {
+	duid     []byte
+	id       uint64 // hash of duid
+	refs     [slab.MaxCandidates]uint32
+	n        int
+	complete bool // nothing is to be found but refs
+}
+
+// Client looks a client up. What is filed under its DUID afterwards FindIA may
+// not find.
+func (t *Table) Client(duid []byte, c *Client) {
+	c.duid, c.n, c.complete = duid, 0, true
+	if len(duid) > 0 && len(duid) <= MaxDUIDLen {
+		c.id = t.idHash(duid)
+		c.n, c.complete = t.byDUID.FindAll(duidHash(c.id), &c.refs)
+	}
+}
+
+// FindByIA is Client and FindIA in one.
+func (t *Table) FindByIA(typ Type, duid []byte, iaid uint32, subnets []uint32, out []Lease6) int {
+	var c Client
+	t.Client(duid, &c)
+	return t.FindIA(&c, typ, iaid, subnets, out)
+}
+
+// FindIA copies into out the records of an identity association of the client in
+// some subnets, those of a link, latest change first, and returns how many: of
+// that type and IAID, in any state but declined, offers included. Of an
 // association with more than MaxPerIA records in a subnet the newest are looked at;
 // out need not be longer. Candidates are read one after the other, each under its
 // own shard's lock, so each result is what it was a moment ago; Put's version
 // check does the rest.
 //
-// The cost is that of a look-up, or of one for each subnet if the DUID, or
-// another of the same 256th of all, has more than eight records.
-func (t *Table) FindByIA(typ Type, duid []byte, iaid uint32, subnets []uint32, out []Lease6) int {
-	if len(duid) == 0 || len(duid) > MaxDUIDLen {
-		return 0
-	}
-	var refs [slab.MaxCandidates]uint32
+// The index is not asked again, but for each subnet if the DUID, or another of the
+// same 256th of all, has more than eight records.
+func (t *Table) FindIA(c *Client, typ Type, iaid uint32, subnets []uint32, out []Lease6) int {
 	ia := association{typ, iaid, subnets}
-	id := t.idHash(duid)
 	n := 0
-	if len(subnets) > 1 {
-		if k, complete := t.byDUID.FindAll(duidHash(id), &refs); complete {
-			n = t.readIA(refs[:k], duid, &ia, out)
-			subnets = nil
+	if !c.complete {
+		var refs [slab.MaxCandidates]uint32
+		for _, subnetID := range subnets {
+			k := t.byIA.Find(iaHash(c.id, typ, iaid, subnetID), &refs)
+			n += t.readIA(refs[:k], c.duid, &ia, out[n:])
 		}
 	}
-	for _, subnetID := range subnets {
-		k := t.byIA.Find(iaHash(id, typ, iaid, subnetID), &refs)
-		n += t.readIA(refs[:k], duid, &ia, out[n:])
-	}
+	n += t.readIA(c.refs[:c.n], c.duid, &ia, out[n:])
 	for a := 1; a < n; a++ { // nearly always one or two
 		for b := a; b > 0 && out[b].Version > out[b-1].Version; b-- {
 			out[b], out[b-1] = out[b-1], out[b]

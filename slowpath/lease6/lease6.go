@@ -1,8 +1,7 @@
 // Package lease6 holds DHCPv6 leases in memory: values, and the sharded table
-// with its indexes by address, by identity association (DUID, IAID, type), by
-// DUID and by expiry. It is the sibling of package lease, whose rules, states and
-// errors it shares: what stands there of offers, versions, journal and observer
-// holds here.
+// with its indexes by address, by client (DUID) and by expiry. It is the sibling
+// of package lease, whose rules, states and errors it shares: what stands there of
+// offers, versions, journal and observer holds here.
 //
 // # The key
 //

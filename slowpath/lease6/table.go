@@ -30,17 +30,18 @@ const (
 //
 // It is built as lease.Table is: 256 shards by a seeded hash of the address, each
 // with a mutex, slabs, an address index and its expiry wheels; and two indexes
-// that name candidate records by identity association and by DUID. Lock order: a
-// shard, then a client index. Look-ups by client release the index before they
-// read records, and check them there.
+// that name candidate records, by DUID or, of the few clients that have more than
+// eight, by identity association. Lock order: a shard, then a client index.
+// Look-ups by client release the index before they read records, and check them
+// there.
 type Table struct {
 	// Never changed after NewTable.
 	max      int64
 	addrSeed uint64
 	idSeed   maphash.Seed
 	shards   *[shardCount]shard
-	byIA     *slab.ClientIndex
-	byDUID   *slab.ClientIndex
+	byDUID   *slab.ClientIndex // the first eight records of a client
+	byIA     *slab.ClientIndex // all others
 	_        [64]byte
 
 	// Each on a cache line of its own: all cores write here.
@@ -167,16 +168,23 @@ func (t *Table) Covered(addr IPv6, l *Lease6) bool {
 // reclaimed, released or expired at the offer's CLTT; any other record refuses
 // them with lease.ErrConflict. See lease.Table.Put.
 func (t *Table) Put(next *Lease6, expect uint64, j Journal) (lease.Commit, error) {
+	return t.PutOver(next, expect, j, nil)
+}
+
+// PutOver is Put that copies the old record, which goes with the offer that stood
+// over it, into *under (if not nil) and says so in Commit.Covered. It never was
+// declined: no offer stands over those.
+func (t *Table) PutOver(next *Lease6, expect uint64, j Journal, under *Lease6) (lease.Commit, error) {
 	next.DUIDLen = min(next.DUIDLen, MaxDUIDLen)
 	next.HWLen = min(next.HWLen, MaxHWAddrLen)
 	next.RelayInfoLen = min(next.RelayInfoLen, MaxRelayInfoLen)
 	s, h, slot, i := t.at(&next.Addr)
-	c, err := s.put(next, h, slot, i, expect, j)
+	c, err := s.put(next, h, slot, i, expect, j, under)
 	s.mu.Unlock()
 	return c, err
 }
 
-func (s *shard) put(next *Lease6, h uint64, slot int, i uint32, expect uint64, j Journal) (c lease.Commit, err error) {
+func (s *shard) put(next *Lease6, h uint64, slot int, i uint32, expect uint64, j Journal, under *Lease6) (c lease.Commit, err error) {
 	t := s.t
 	var old *Lease6
 	cover := false
@@ -205,7 +213,11 @@ func (s *shard) put(next *Lease6, h uint64, slot int, i uint32, expect uint64, j
 		}
 	}
 	c.Version = next.Version
-	s.store(next, h, slot, i, old, cover, false)
+	if i != 0 && under != nil && s.rec(i).under != 0 {
+		s.decode(s.rec(i).under, under)
+		c.Covered = true
+	}
+	s.store(next, h, slot, i, old, cover)
 	if s.obs != nil {
 		s.obs.LeaseChanged6(old, next)
 	}
@@ -247,19 +259,14 @@ func (s *shard) reserve(expect uint64) error {
 }
 
 // store writes l as the record of its address: new if i is 0, else over record i
-// at index slot, whose value is old; with cover, above it. With later, the client
-// indexes get a new record when they are next used.
-func (s *shard) store(l *Lease6, h uint64, slot int, i uint32, old *Lease6, cover, later bool) {
+// at index slot, whose value is old; with cover, above it.
+func (s *shard) store(l *Lease6, h uint64, slot int, i uint32, old *Lease6, cover bool) {
 	switch {
 	case i == 0:
 		i = s.newRecord()
 		s.encode(i, l)
 		s.t.bytes.Add(int64(s.index.Put(i, h, s.hash)))
-		if later {
-			s.eachClient(i, l, h, (*slab.ClientIndex).InsertLater)
-		} else {
-			s.fileClient(i, l, h)
-		}
+		s.fileClient(i, l, h)
 		s.wheels.File(s, i)
 	case cover:
 		u := i
@@ -337,7 +344,6 @@ func (s *shard) delete(h uint64, slot int, i uint32, expect uint64, j Journal) (
 // Load inserts a recovered record with its own Version (not 0), without journal;
 // later versions win, offers are left out, MaxLeases does not count. It may be
 // called from several goroutines at once, but only before the table is shared.
-// The client indexes are filled by Loaded, or part by part at their next use.
 func (t *Table) Load(l *Lease6) {
 	if l.State == lease.StateOffered {
 		return
@@ -358,20 +364,12 @@ func (t *Table) Load(l *Lease6) {
 		t.count.Add(1)
 	}
 	t.SetVersion(l.Version)
-	s.store(l, h, slot, i, old, false, true)
+	s.store(l, h, slot, i, old, false)
 	if e, ok := s.obs.(ExistingObserver); ok && old == nil {
 		e.LeaseExists6(l)
 	} else if s.obs != nil {
 		s.obs.LeaseChanged6(old, l)
 	}
-}
-
-// Loaded completes what Load has begun; to be called when all is loaded.
-func (t *Table) Loaded() {
-	var wg sync.WaitGroup
-	wg.Go(t.byIA.Settle)
-	t.byDUID.Settle()
-	wg.Wait()
 }
 
 // SetObserver replaces the observer; with walk true the new one is told of every
@@ -416,7 +414,6 @@ func (t *Table) Reserve(n int) {
 	for k := range t.shards {
 		t.bytes.Add(int64(t.shards[k].index.Reserve(n / shardCount)))
 	}
-	t.byIA.Reserve(n)
 	t.byDUID.Reserve(n)
 }
 

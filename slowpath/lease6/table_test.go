@@ -522,7 +522,6 @@ func TestMillion(t *testing.T) {
 			worst = max(worst, float64(tab.MemoryBytes())/float64(n))
 		}
 	}
-	tab.Loaded()
 	took := time.Since(start)
 	each, own := float64(heap()-before)/million, float64(tab.MemoryBytes())/million
 	t.Logf("loaded in %v; %.1f bytes a lease in the heap, %.1f by MemoryBytes, at most %.1f on the way", took, each, own, worst)

@@ -132,7 +132,6 @@ func Load4(path string, t *lease.Table, o LoadOptions) (*Loaded, error) {
 // Load6 is Load4 for a DHCPv6 lease file.
 func Load6(path string, t *lease6.Table, o LoadOptions) (*Loaded, error) {
 	sum, err := loadSet(path, func(sum *Loaded, in io.Reader, name string) error { return sum.load6(in, name, t, o) })
-	t.Loaded()
 	if err == nil {
 		sum.Leases = t.Len()
 	}

@@ -28,7 +28,7 @@ type clientShard struct {
 	mu      sync.Mutex
 	n       int
 	slots   []clientSlot
-	evicted int           // entries beyond MaxCandidates of their key
+	evicted int           // entries beyond MaxCandidates of their key, filed elsewhere
 	later   *[]clientSlot // what InsertLater was given; nil: nothing
 	_       [8]byte       // to a cache line
 }
@@ -137,6 +137,48 @@ func (c *clientShard) grow() int {
 		}
 	}
 	return (len(c.slots) - len(old)) * 8
+}
+
+// Add is Insert unless h has MaxCandidates entries: then it files nothing, remembers for FindAll that there is one more, and
+// returns false. Add and Take are not to be mixed with Insert and Remove.
+func (x *ClientIndex) Add(h uint64, ref uint32) bool {
+	c := &x.shards[h>>56]
+	h32 := slotHash(h)
+	c.mu.Lock()
+	if (c.n+2)*5 > len(c.slots)*4 {
+		x.Grown(c.grow())
+	}
+	size := len(c.slots)
+	p, same := home(h32, size), 0
+	for c.slots[p].hash != 0 {
+		if c.slots[p].hash == h32 {
+			same++
+		}
+		if p++; p == size {
+			p = 0
+		}
+	}
+	ok := same < MaxCandidates
+	if ok {
+		c.slots[p] = clientSlot{h32, ref}
+		c.n++
+	} else {
+		c.evicted++
+	}
+	c.mu.Unlock()
+	return ok
+}
+
+// Take undoes an Add and returns what that returned.
+func (x *ClientIndex) Take(h uint64, ref uint32) bool {
+	c := &x.shards[h>>56]
+	c.mu.Lock()
+	ok := c.removeEntry(clientSlot{slotHash(h), ref})
+	if !ok {
+		c.evicted--
+	}
+	c.mu.Unlock()
+	return ok
 }
 
 // Remove undoes an Insert.

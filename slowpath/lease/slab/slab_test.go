@@ -150,6 +150,67 @@ func TestClientIndexTwin(t *testing.T) {
 	}
 }
 
+// TestClientIndexAdd: of each key the first eight are taken and all found, what is
+// not taken is known to be missing until it is given back.
+func TestClientIndexAdd(t *testing.T) {
+	r := newRand(t)
+	x := &ClientIndex{Grown: func(int) {}}
+	type entry struct {
+		h     uint64
+		taken bool
+	}
+	live := map[uint32]entry{}
+	filed, missing := map[uint64]int{}, map[uint64]int{} // by key; by shard
+	refused := 0
+	var out [MaxCandidates]uint32
+	for step := range 40000 {
+		ref := r.Uint32N(4000)
+		if e, ok := live[ref]; ok {
+			if x.Take(e.h, ref) != e.taken {
+				t.Fatalf("step %d: Take says %t", step, !e.taken)
+			}
+			delete(live, ref)
+			if e.taken {
+				filed[e.h]--
+			} else {
+				missing[e.h>>56]--
+			}
+		} else {
+			h := Mix(uint64(r.IntN(400)))
+			ok := x.Add(h, ref)
+			if ok != (filed[h] < MaxCandidates) {
+				t.Fatalf("step %d: Add says %t with %d there", step, ok, filed[h])
+			}
+			live[ref] = entry{h, ok}
+			if ok {
+				filed[h]++
+			} else {
+				missing[h>>56]++
+				refused++
+			}
+		}
+		h := Mix(uint64(r.IntN(400)))
+		n, complete := x.FindAll(h, &out)
+		if n != filed[h] || complete != (missing[h>>56] == 0) {
+			t.Fatalf("step %d: found %d of %d, complete %t with %d missing", step, n, filed[h], complete, missing[h>>56])
+		}
+		for _, ref := range out[:n] {
+			if live[ref] != (entry{h, true}) {
+				t.Fatalf("step %d: found %d, which is not filed there", step, ref)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+	for ref, e := range live {
+		x.Take(e.h, ref)
+	}
+	if x.Len() != 0 || x.LongestRun() != 0 {
+		t.Errorf("%d entries are left", x.Len())
+	}
+}
+
 func TestBlobs(t *testing.T) {
 	r := newRand(t)
 	b := &Blobs{Grown: func(int) {}}
