@@ -40,7 +40,9 @@ type echo struct {
 func (e *echo) HandleBatch(pkts []netio.Packet, _ int64) {
 	for i := range pkts {
 		e.last.Store(pkts[i].IfIndex)
-		fastpathtest.Echo(pkts[i].Data)
+		d := pkts[i].Data
+		pkts[i].Relayed = len(d) > 70 && binary.BigEndian.Uint32(d[66:]) != 0 // giaddr, if it is IPv4
+		fastpathtest.Echo(d)
 		pkts[i].Action = netio.Send
 	}
 	e.n.Add(uint64(len(pkts)))

@@ -88,6 +88,10 @@ type Options struct {
 	// UDPOnly uses UDP sockets and nothing else (Kea's dhcp-socket-type udp), for
 	// both families. It goes with ModeAuto and ModeSocket.
 	UDPOnly bool
+	// UseRouting sends answers to relayed queries of IPv4 where the routing table
+	// says, and not by the interface of the query (Kea's outbound-interface
+	// use-routing). It goes with UDPOnly.
+	UseRouting bool
 	// Lenient makes it no error of Start and Apply that an interface cannot be
 	// served, as long as no XDP mode is forced: it is logged, shows in Status, and
 	// is tried again every few seconds.
@@ -196,6 +200,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.UDPOnly && (o.Mode == ModeNative || o.Mode == ModeGeneric) {
 		errs = append(errs, fmt.Errorf("mode %s and UDP sockets only exclude each other", o.Mode))
 	}
+	if o.UseRouting && !o.UDPOnly {
+		errs = append(errs, errors.New("routed answers need UDP sockets only"))
+	}
 	if o.WorkersPerQueue < 0 || o.WorkersPerQueue > maxWorkersPerQueue {
 		errs = append(errs, fmt.Errorf("%d workers per queue, want 0 to %d", o.WorkersPerQueue, maxWorkersPerQueue))
 	}
@@ -240,7 +247,7 @@ func (o *Options) families(i *netio.Interface) (four, six bool) {
 // the loaded program were made with.
 func (o *Options) rebuilds(n *Options) bool {
 	return o.Mode != n.Mode || o.Enable4 != n.Enable4 || o.Enable6 != n.Enable6 ||
-		o.Port4 != n.Port4 || o.Port6 != n.Port6 || o.UDPOnly != n.UDPOnly || o.Links != n.Links ||
+		o.Port4 != n.Port4 || o.Port6 != n.Port6 || o.UDPOnly != n.UDPOnly || o.UseRouting != n.UseRouting || o.Links != n.Links ||
 		o.WorkersPerQueue != n.WorkersPerQueue || o.Workers != n.Workers || !slices.Equal(o.CPUs, n.CPUs) ||
 		o.SpinNs != n.SpinNs || o.NapNs != n.NapNs || o.MaxHeld != n.MaxHeld || o.HoldTimeoutNs != n.HoldTimeoutNs ||
 		o.BusyPollUs != n.BusyPollUs || o.BusyPollBudget != n.BusyPollBudget ||

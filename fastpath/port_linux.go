@@ -367,7 +367,7 @@ func (p *port) openUDP() error {
 	}
 	n := p.d.workersPerQueue(1)
 	if p.four {
-		conns, err := netio.OpenUDP(netio.UDPOptions{Port: o.Port4, Device: p.link.Name}, n)
+		conns, err := netio.OpenUDP(netio.UDPOptions{Port: o.Port4, Device: p.link.Name, Routed: o.UseRouting}, n)
 		if err != nil {
 			return err
 		}

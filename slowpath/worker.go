@@ -500,7 +500,7 @@ func (w *Worker) put(p *netio.Packet, c *query, msg []byte) bool {
 	p.Data = p.Data[:off+len(msg)]
 	copy(p.Data[off:], msg)
 	p.Data = p.Data[:frame.Write4(p.Data, &o, len(msg))]
-	p.IfIndex, p.Synthetic = c.ifindex, c.synthetic
+	p.IfIndex, p.Synthetic, p.Relayed = c.ifindex, c.synthetic, c.q.Relayed()
 	p.Action, p.CommitPos = netio.Send, 0
 	if c.r.CommitPos != 0 {
 		p.Action, p.CommitPos = netio.Hold, c.r.CommitPos

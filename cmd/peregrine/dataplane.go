@@ -56,7 +56,7 @@ var linkTable fastpath.LinkTable
 func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 	d, x := snap.Dhcp4, &snap.Dataplane
 	o := fastpath.Options{
-		Mode: fastpath.Mode(x.Mode), Enable4: slowpath.HasDhcp4(snap), Enable6: snap.Dhcp6 != nil, Port4: p.port, Port6: p.port6, UDPOnly: d.SocketUDP,
+		Mode: fastpath.Mode(x.Mode), Enable4: slowpath.HasDhcp4(snap), Enable6: snap.Dhcp6 != nil, Port4: p.port, Port6: p.port6, UDPOnly: d.SocketUDP, UseRouting: d.UseRouting,
 		WorkersPerQueue: x.WorkersPerQueue, SpinNs: int64(x.SpinUs) * 1000, NapNs: napNs, BusyPollUs: x.BusyPollUs,
 		ServeTagged: x.ServeUnknownVLANs, Lenient: true, // what Kea's service-sockets-require-all demands is for require
 		Limits: bpf.Limits{

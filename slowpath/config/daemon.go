@@ -21,9 +21,7 @@ func (d *decoder) serviceSockets(n *Node) ServiceSockets {
 func (d *decoder) interfaces(c *Dhcp4, n *Node) {
 	c.SocketUDP = n.str("dhcp-socket-type", "raw") == "udp"
 	if v := n.Get("outbound-interface"); v != nil && v.Str == "use-routing" {
-		if c.SocketUDP {
-			d.errorf(v, `"outbound-interface": "use-routing" is not supported yet with "dhcp-socket-type" "udp": replies leave on the interface of the query`)
-		} else {
+		if c.UseRouting = c.SocketUDP; !c.UseRouting {
 			d.warnf(v, `"outbound-interface": "use-routing" has no effect without "dhcp-socket-type" "udp"`)
 		}
 	}

@@ -73,9 +73,12 @@ func TestKeysOfGrammar4(t *testing.T) {
 // its name.
 func TestValuesOfGrammar4(t *testing.T) {
 	later := map[string]bool{"mysql": true, "postgresql": true, "shared-flq": true}
-	const routed = `{ "Dhcp4": { "interfaces-config": { "dhcp-socket-type": "udp", "outbound-interface": "use-routing" } } }`
-	if _, err := Parse("test.conf", []byte(routed), LoadOptions{}); err == nil || !strings.Contains(err.Error(), `test.conf:1:86: "outbound-interface": "use-routing" is not supported yet`) {
-		t.Errorf("%s: %v", routed, err)
+	for socketType, want := range map[string]bool{"udp": true, "raw": false} { // V4-042
+		text := fmt.Sprintf(`{ "Dhcp4": { "interfaces-config": { "dhcp-socket-type": %q, "outbound-interface": "use-routing" } } }`, socketType)
+		snap, err := Parse("test.conf", []byte(text), LoadOptions{})
+		if err != nil || snap.Dhcp4.UseRouting != want {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 	for _, c := range []struct{ text, values string }{
 		{`"interfaces-config": { "dhcp-socket-type": % }`, "raw udp"},

@@ -95,6 +95,7 @@ type Dhcp4 struct {
 	Interfaces        []Interface // interfaces-config.interfaces
 	AllInterfaces     bool        // "*" is among them
 	SocketUDP         bool        // dhcp-socket-type "udp"
+	UseRouting        bool        // outbound-interface "use-routing", and dhcp-socket-type "udp"
 	ReDetect          bool        // re-detect
 	ServiceSockets    ServiceSockets
 	LeaseDatabase     LeaseDatabase

@@ -72,7 +72,7 @@ func (w *Worker) Accept4(q *Query4) Reason {
 	}
 	switch t {
 	case dhcp4.MsgInform:
-		if !q.isRelayed() && q.Src == 0 && v.CIAddr() == 0 {
+		if !q.Relayed() && q.Src == 0 && v.CIAddr() == 0 {
 			return ReasonInformNoAddress
 		}
 	case dhcp4.MsgDecline:

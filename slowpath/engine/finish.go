@@ -149,7 +149,7 @@ func setFields(q *Query4, r *Reply4) {
 // address decides where the reply goes (RFC 2131 §4.1, V4-026, V4-027).
 func address(q *Query4, r *Reply4) {
 	v := q.Msg
-	relayed := q.isRelayed()
+	relayed := q.Relayed()
 	ciaddr := v.CIAddr()
 	r.DstPort = dhcp4.ClientPort
 	r.L2 = L2Source

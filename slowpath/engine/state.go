@@ -127,8 +127,8 @@ func (q *Query4) owns(l *lease.Lease4, cid []byte) bool {
 	return q.hw != nil && l.HWLen > 0 && l.HWType == q.Msg.HType() && bytes.Equal(q.hw, l.HW())
 }
 
-// isRelayed is Kea's test (V4-027).
-func (q *Query4) isRelayed() bool {
+// Relayed says whether a relay agent sent the query, by Kea's test (V4-027).
+func (q *Query4) Relayed() bool {
 	g := q.Msg.GIAddr()
 	return g != 0 && g != dhcp4.Broadcast
 }
