@@ -14,6 +14,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/engine"
 	"github.com/peregrine-dhcp/peregrine/slowpath/host"
 	"github.com/peregrine-dhcp/peregrine/slowpath/host6"
+	"github.com/peregrine-dhcp/peregrine/slowpath/hostset"
 	"github.com/peregrine-dhcp/peregrine/slowpath/hoststore"
 )
 
@@ -398,10 +399,8 @@ func (h hookHosts) reservation(x *hooks.StoredHost) (*config.Reservation4, strin
 }
 
 func existing(err error) error {
-	for _, same := range []error{host.ErrSameIdentifier, host.ErrSameAddress, host6.ErrSameIdentifier, host6.ErrSameAddress} {
-		if errors.Is(err, same) {
-			return fmt.Errorf("%w: %w", hooks.ErrHostExists, err)
-		}
+	if errors.Is(err, hostset.ErrSameIdentifier) || errors.Is(err, hostset.ErrSameAddress) {
+		return fmt.Errorf("%w: %w", hooks.ErrHostExists, err)
 	}
 	return err
 }

@@ -2,10 +2,9 @@
 // Index is immutable and safe from any goroutine; a Set changes while it is
 // used.
 //
-// The index is two open-addressed tables of eight-byte entries (hash and
-// position) over one list of reservations, so a million of them costs the
-// collector nothing but that list, and a look-up that finds nothing touches one
-// cache line.
+// The indexes are hash tables over one list of reservations, so a million of them
+// costs the collector nothing but that list, and a look-up that finds nothing
+// touches one cache line.
 package host
 
 import (
@@ -16,29 +15,23 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/hashindex"
 )
 
 // Index holds the reservations of one configuration.
 type Index struct {
 	seed  maphash.Seed
 	hosts []*config.Reservation4
-	ids   table
-	addrs table
+	ids   hashindex.Table
+	addrs hashindex.Table
 	// clients are the hosts by identifier, whatever the subnet, in the indexes of
 	// a Set.
-	clients table
+	clients hashindex.Table
 	// more are asked, in order, where the configuration has nothing.
 	more []*Set
 	// dead are the hosts, by position, that a Set has removed; nil where none
 	// can be.
 	dead []atomic.Bool
-}
-
-// table is open addressing with linear probing, at most half full. An entry is
-// the upper half of the hash and the position in hosts plus one; 0 is empty.
-type table struct {
-	entries []uint64
-	mask    uint64
 }
 
 // NewIndex builds the index, global reservations under subnet id 0. Of several
@@ -64,14 +57,12 @@ func newIndex(hosts []*config.Reservation4) *Index {
 			nAddr++
 		}
 	}
-	x.ids = newTable(len(hosts))
-	x.addrs = newTable(nAddr)
+	x.ids = hashindex.New(len(hosts))
+	x.addrs = hashindex.New(nAddr)
 	for i, h := range x.hosts {
-		if x.ByIdentifier(h.SubnetID, h.Type, h.Identifier) == nil {
-			x.ids.insert(x.hashID(h.SubnetID, h.Type, h.Identifier), i)
-		}
-		if h.Addr != 0 && x.ByAddr(h.SubnetID, h.Addr) == nil {
-			x.addrs.insert(hashAddr(h.SubnetID, h.Addr), i)
+		x.ids.Insert(x.hashID(h.SubnetID, h.Type, h.Identifier), i)
+		if h.Addr != 0 {
+			x.addrs.Insert(hashAddr(h.SubnetID, h.Addr), i)
 		}
 	}
 	return x
@@ -101,14 +92,9 @@ func (x *Index) appendByIdentifier(dst []*config.Reservation4, known int, t conf
 	if len(x.hosts) == 0 || len(id) == 0 {
 		return dst
 	}
-	h := x.hashClient(t, id)
-	for i := h & x.clients.mask; x.clients.entries[i] != 0; i = (i + 1) & x.clients.mask {
-		e := x.clients.entries[i]
-		if e>>32 != h>>32 {
-			continue
-		}
-		r := x.hosts[uint32(e)-1]
-		if r.Type == t && bytes.Equal(r.Identifier, id) && !x.dead[uint32(e)-1].Load() &&
+	for c := x.clients.Find(x.hashClient(t, id)); c.Next(); {
+		r := x.hosts[c.Pos]
+		if r.Type == t && bytes.Equal(r.Identifier, id) && !x.removed(c.Pos) &&
 			!slices.ContainsFunc(dst[:known], func(o *config.Reservation4) bool { return o.SubnetID == r.SubnetID }) {
 			dst = append(dst, r)
 		}
@@ -149,20 +135,12 @@ func (x *Index) byIdentifier(subnetID uint32, t config.IdentifierType, id []byte
 	if len(x.hosts) == 0 || len(id) == 0 {
 		return nil
 	}
-	h := x.hashID(subnetID, t, id)
-	for i := h & x.ids.mask; ; i = (i + 1) & x.ids.mask {
-		e := x.ids.entries[i]
-		if e == 0 {
-			return nil
-		}
-		if e>>32 != h>>32 {
-			continue
-		}
-		r := x.hosts[uint32(e)-1]
-		if r.SubnetID == subnetID && r.Type == t && bytes.Equal(r.Identifier, id) && (x.dead == nil || !x.dead[uint32(e)-1].Load()) {
+	for c := x.ids.Find(x.hashID(subnetID, t, id)); c.Next(); {
+		if r := x.hosts[c.Pos]; r.SubnetID == subnetID && r.Type == t && bytes.Equal(r.Identifier, id) && !x.removed(c.Pos) {
 			return r
 		}
 	}
+	return nil
 }
 
 // ByAddr returns the reservation of that address, nil if none. No allocation.
@@ -181,53 +159,25 @@ func (x *Index) byAddr(subnetID uint32, addr dhcp4.IPv4) *config.Reservation4 {
 	if len(x.hosts) == 0 {
 		return nil
 	}
-	h := hashAddr(subnetID, addr)
-	for i := h & x.addrs.mask; ; i = (i + 1) & x.addrs.mask {
-		e := x.addrs.entries[i]
-		if e == 0 {
-			return nil
-		}
-		if e>>32 != h>>32 {
-			continue
-		}
-		r := x.hosts[uint32(e)-1]
-		if r.SubnetID == subnetID && r.Addr == addr && (x.dead == nil || !x.dead[uint32(e)-1].Load()) {
+	for c := x.addrs.Find(hashAddr(subnetID, addr)); c.Next(); {
+		if r := x.hosts[c.Pos]; r.SubnetID == subnetID && r.Addr == addr && !x.removed(c.Pos) {
 			return r
 		}
 	}
+	return nil
 }
+
+func (x *Index) removed(pos int) bool { return x.dead != nil && x.dead[pos].Load() }
 
 // hashID is seeded: identifiers are chosen by clients.
 func (x *Index) hashID(subnetID uint32, t config.IdentifierType, id []byte) uint64 {
-	return mix(maphash.Bytes(x.seed, id) + uint64(subnetID)<<8 + uint64(t))
+	return hashindex.Mix(maphash.Bytes(x.seed, id) + uint64(subnetID)<<8 + uint64(t))
 }
 
 func (x *Index) hashClient(t config.IdentifierType, id []byte) uint64 {
-	return mix(maphash.Bytes(x.seed, id) ^ uint64(t)<<56)
+	return hashindex.Mix(maphash.Bytes(x.seed, id) ^ uint64(t)<<56)
 }
 
-func hashAddr(subnetID uint32, a dhcp4.IPv4) uint64 { return mix(uint64(subnetID)<<32 | uint64(a)) }
-
-// mix spreads every bit of v over the result (the finalizer of splitmix64).
-func mix(v uint64) uint64 {
-	v += 0x9E3779B97F4A7C15
-	v = (v ^ v>>30) * 0xBF58476D1CE4E5B9
-	v = (v ^ v>>27) * 0x94D049BB133111EB
-	return v ^ v>>31
-}
-
-func newTable(n int) table {
-	size := uint64(2)
-	for size < 2*uint64(n) {
-		size <<= 1
-	}
-	return table{entries: make([]uint64, size), mask: size - 1}
-}
-
-func (t *table) insert(h uint64, pos int) {
-	i := h & t.mask
-	for t.entries[i] != 0 {
-		i = (i + 1) & t.mask
-	}
-	t.entries[i] = h>>32<<32 | uint64(uint32(pos+1))
+func hashAddr(subnetID uint32, a dhcp4.IPv4) uint64 {
+	return hashindex.Mix(uint64(subnetID)<<32 | uint64(a))
 }

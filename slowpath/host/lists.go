@@ -6,6 +6,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/hashindex"
 )
 
 // Lists answers look-ups that find several reservations: those of a client in
@@ -15,8 +16,8 @@ import (
 type Lists struct {
 	seed  maphash.Seed
 	hosts []*config.Reservation4
-	nets  table // of hosts in shared networks, by network and identifier
-	addrs table // by subnet and address; empty where addresses are unique
+	nets  hashindex.Table // of hosts in shared networks, by network and identifier
+	addrs hashindex.Table // by subnet and address; empty where addresses are unique
 	inNet map[uint32]uint64
 }
 
@@ -40,13 +41,13 @@ func NewLists(cfg *config.Dhcp4) *Lists {
 			addrs++
 		}
 	}
-	x.nets, x.addrs = newTable(nets), newTable(addrs)
+	x.nets, x.addrs = hashindex.New(nets), hashindex.New(addrs)
 	for i, h := range x.hosts {
 		if k, ok := x.inNet[h.SubnetID]; ok {
-			x.nets.insert(x.hashNet(k, h.Type, h.Identifier), i)
+			x.nets.Insert(x.hashNet(k, h.Type, h.Identifier), i)
 		}
 		if h.Addr != 0 && !cfg.IPReservationsUnique {
-			x.addrs.insert(hashAddr(h.SubnetID, h.Addr), i)
+			x.addrs.Insert(hashAddr(h.SubnetID, h.Addr), i)
 		}
 	}
 	return x
@@ -59,13 +60,8 @@ func (x *Lists) AppendInNetwork(dst []*config.Reservation4, net *config.Network4
 		return dst
 	}
 	key := netKey(net)
-	h := x.hashNet(key, t, id)
-	for i := h & x.nets.mask; x.nets.entries[i] != 0; i = (i + 1) & x.nets.mask {
-		e := x.nets.entries[i]
-		if e>>32 != h>>32 {
-			continue
-		}
-		r := x.hosts[uint32(e)-1]
+	for c := x.nets.Find(x.hashNet(key, t, id)); c.Next(); {
+		r := x.hosts[c.Pos]
 		if r.Type == t && bytes.Equal(r.Identifier, id) && x.inNet[r.SubnetID] == key {
 			dst = append(dst, r)
 		}
@@ -76,13 +72,8 @@ func (x *Lists) AppendInNetwork(dst []*config.Reservation4, net *config.Network4
 // AppendByAddr appends the reservations of the address in the subnet; nothing if
 // the configuration says that addresses are unique.
 func (x *Lists) AppendByAddr(dst []*config.Reservation4, subnetID uint32, addr dhcp4.IPv4) []*config.Reservation4 {
-	h := hashAddr(subnetID, addr)
-	for i := h & x.addrs.mask; x.addrs.entries[i] != 0; i = (i + 1) & x.addrs.mask {
-		e := x.addrs.entries[i]
-		if e>>32 != h>>32 {
-			continue
-		}
-		if r := x.hosts[uint32(e)-1]; r.SubnetID == subnetID && r.Addr == addr {
+	for c := x.addrs.Find(hashAddr(subnetID, addr)); c.Next(); {
+		if r := x.hosts[c.Pos]; r.SubnetID == subnetID && r.Addr == addr {
 			dst = append(dst, r)
 		}
 	}
@@ -99,5 +90,5 @@ func netKey(n *config.Network4) uint64 {
 }
 
 func (x *Lists) hashNet(key uint64, t config.IdentifierType, id []byte) uint64 {
-	return mix(maphash.Bytes(x.seed, id) + key<<8 + uint64(t))
+	return hashindex.Mix(maphash.Bytes(x.seed, id) + key<<8 + uint64(t))
 }

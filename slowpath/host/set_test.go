@@ -9,6 +9,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/hostset"
 )
 
 // TestSetAgainstAList compares a Set with a list that is searched from end to
@@ -43,10 +44,10 @@ func TestSetAgainstAList(t *testing.T) {
 	}
 	same := func(h, except *config.Reservation4) error {
 		if x := byID(h); x != nil && x != except {
-			return ErrSameIdentifier
+			return hostset.ErrSameIdentifier
 		}
 		if x := byAddr(h.SubnetID, h.Addr); h.Addr != 0 && x != nil && x != except {
-			return ErrSameAddress
+			return hostset.ErrSameAddress
 		}
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/hostset"
 )
 
 func addrOf(i uint32) netip.Addr {
@@ -66,14 +67,14 @@ func TestSetAgainstAList(t *testing.T) {
 	same := func(h, except *config.Reservation6) error {
 		other := func(x *config.Reservation6) bool { return x != nil && x != except }
 		if other(byID(h)) {
-			return ErrSameIdentifier
+			return hostset.ErrSameIdentifier
 		}
 		if slices.ContainsFunc(h.Addrs, func(a netip.Addr) bool {
 			return slices.ContainsFunc(list, func(x *config.Reservation6) bool {
 				return x != except && x.SubnetID == h.SubnetID && slices.Contains(x.Addrs, a)
 			})
 		}) || slices.ContainsFunc(prefixes(h), func(p netip.Prefix) bool { return other(byPrefix(h.SubnetID, p)) }) {
-			return ErrSameAddress
+			return hostset.ErrSameAddress
 		}
 		return nil
 	}
