@@ -142,6 +142,9 @@ type Config4 struct {
 	Classes     []ClassInfo
 	Subnets     []SubnetInfo
 	UserContext json.RawMessage
+	// SharedReservations: several hosts may have the same address reserved
+	// (ip-reservations-unique is false).
+	SharedReservations bool
 }
 
 // Config6 is Config4 of the DHCPv6 part.

@@ -3,6 +3,7 @@ package slowpath
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -208,4 +209,28 @@ func TestExtendedInfoChecks6(t *testing.T) {
 	b = newBed(t, text("none"), Options{})
 	check(`{"a":1}`)
 	b.close()
+}
+
+// What a command gives a lease is held against extended-info-checks, too, as they
+// are in force.
+func TestExtendedInfoOfCommands(t *testing.T) {
+	old, bad := `{"ISC":{"relay-agent-info":"0x0202ABCD"}}`, `{"ISC":{"relay-agent-info":{"remote-id":"x"}},"a":1}`
+	for _, c := range []struct{ mode, old, bad string }{
+		{"none", old, bad},
+		{"fix", `{"ISC":{"relay-agent-info":{"remote-id":"ABCD","sub-options":"0x0202ABCD"}}}`, bad},
+		{"strict", `{"ISC":{"relay-agent-info":{"remote-id":"ABCD","sub-options":"0x0202ABCD"}}}`, `{"a":1}`},
+	} {
+		b := newBed(t, testConfig("", librariesKey("lease_cmds")+fmt.Sprintf(`"sanity-checks": { "extended-info-checks": %q },`, c.mode), ""), hookOptions())
+		for given, want := range map[string]string{old: c.old, bad: c.bad} {
+			args := fmt.Sprintf(`{"ip-address": "10.67.0.9", "hw-address": "02:00:00:00:00:09", "force-create": true, "user-context": %s}`, given)
+			if r := b.s.registry.Run(context.Background(), &control.Call{Command: "lease4-update", Arguments: json.RawMessage(args)}); r.Result != control.ResultSuccess {
+				t.Errorf("%s: %d %s", c.mode, r.Result, r.Text)
+			}
+			var l lease.Lease4
+			if b.s.table.Get(0x0a430009, &l); l.UserContext != want {
+				t.Errorf("%s: %s became %s, want %s", c.mode, given, l.UserContext, want)
+			}
+		}
+		b.close()
+	}
 }

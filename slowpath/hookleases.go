@@ -129,8 +129,19 @@ func (s *Server) durable(ctx context.Context, pos uint64) error {
 	return nil
 }
 
+// checkContext applies extended-info-checks to a lease that somebody else has
+// made.
+func (h hookLeases) checkContext(l *lease.Lease4) {
+	text, err := lease.CheckExtendedInfo4(l.UserContext, h.s.Snapshot().Dhcp4.SanityChecks.ExtendedInfoChecks)
+	if err != nil {
+		h.s.log.WithGroup("dhcpsrv").Error(fmt.Sprintf("DHCPSRV_LEASE4_EXTENDED_INFO_SANITY_FAIL extended info for lease %v failed checks (%v)", l.Addr, err))
+	}
+	l.UserContext = text
+}
+
 // Put implements hooks.LeaseStore4.
 func (h hookLeases) Put(ctx context.Context, next *lease.Lease4, expect uint64) error {
+	h.checkContext(next)
 	if n := len(next.UserContext); n > leasestore.MaxUserContext {
 		return fmt.Errorf("user context has %d octets, more than %d", n, leasestore.MaxUserContext)
 	}
@@ -274,7 +285,11 @@ func (s *Server) writeLeases(ctx context.Context, name string, db *config.LeaseD
 	defer s.writing.Unlock()
 	pid := os.Getpid()
 	tmp := fmt.Sprintf("%s.tmp%d", path, pid)
-	if err := writeRows(ctx, tmp, header, more); err != nil {
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return "", fmt.Errorf("unable to open '%s': %w", path, errors.Unwrap(err))
+	}
+	if err := writeRows(ctx, f, header, more); err != nil {
 		return "", errors.Join(err, os.Remove(tmp))
 	}
 	bak := fmt.Sprintf("%s.bak%d", path, pid)
@@ -290,11 +305,8 @@ func (s *Server) writeLeases(ctx context.Context, name string, db *config.LeaseD
 	return path, nil
 }
 
-func writeRows(ctx context.Context, path string, header []byte, more func(rows []byte) []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
+// writeRows fills f and closes it.
+func writeRows(ctx context.Context, f *os.File, header []byte, more func(rows []byte) []byte) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if _, err := f.Write(header); err != nil {
 		return err

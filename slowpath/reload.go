@@ -37,7 +37,7 @@ func libraries(list []config.HooksLibrary, find func(name string) hooks.Library)
 
 // hookConfig4 and hookConfig6 are what libraries may know of a configuration.
 func hookConfig4(d *config.Dhcp4) *hooks.Config4 {
-	c, templates := &hooks.Config4{UserContext: d.UserContext}, templates(d.ClassSet)
+	c, templates := &hooks.Config4{UserContext: d.UserContext, SharedReservations: !d.IPReservationsUnique}, templates(d.ClassSet)
 	for _, x := range d.Classes {
 		c.Classes = append(c.Classes, hooks.ClassInfo{Name: x.Name, Template: templates[x.Name], UserContext: x.UserContext})
 	}
@@ -61,7 +61,7 @@ func templates(set *class.Set) map[string]bool {
 }
 
 func hookConfig6(d *config.Dhcp6) *hooks.Config6 {
-	c, templates := &hooks.Config6{UserContext: d.UserContext}, templates(d.ClassSet)
+	c, templates := &hooks.Config6{UserContext: d.UserContext, SharedReservations: !d.UniqueReservations}, templates(d.ClassSet)
 	for _, x := range d.Classes {
 		c.Classes = append(c.Classes, hooks.ClassInfo{Name: x.Name, Template: templates[x.Name], UserContext: x.UserContext})
 	}

@@ -62,6 +62,9 @@ func entryOf(raw json.RawMessage) (x entry, err error) {
 		if !ok {
 			return x.other(k, v)
 		}
+		if _, isList := arguments.ListOf(v); !isList && (strings.HasPrefix(k, "client-classes") || strings.HasPrefix(k, "option-data")) {
+			return fmt.Errorf("'%s' is not a list", k) // named as it is here, not as in a reservation
+		}
 		for i := range names {
 			if names[i] != "" {
 				r[i][names[i]] = v

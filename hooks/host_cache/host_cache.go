@@ -66,6 +66,9 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 	if err != nil {
 		return err
 	}
+	if c4, c6 := env.Config4(), env.Config6(); c4 != nil && c4.SharedReservations || c6 != nil && c6.SharedReservations {
+		return errShared
+	}
 	lib.env, lib.cache = env, env.HostCache()
 	for _, c := range []struct {
 		name    string
@@ -95,6 +98,10 @@ func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 	}
 	return nil
 }
+
+// errShared: the cache has one host for an address, as Kea's (HK-HC-2).
+var errShared = errors.New("unable to configure the server to allow non unique IP reservations (ip-reservations-unique=false) " +
+	"because some host backends in use do not support this setting")
 
 var (
 	errNoArguments = errors.New("no parameters specified for the command")

@@ -50,6 +50,23 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// Kea's cache cannot hold several hosts of one address either.
+func TestUniqueReservationsOnly(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		for _, srv := range []*hooks.Server{{Config4: &hooks.Config4{SharedReservations: shared}}, {Config6: &hooks.Config6{SharedReservations: shared}}} {
+			pl, err := hooks.Compile([]hooks.Configured{{Library: New()}}, srv)
+			if (err != nil) != shared || shared && !strings.Contains(err.Error(), "ip-reservations-unique=false") {
+				t.Errorf("shared %v: %v", shared, err)
+			}
+			if err == nil {
+				if err := pl.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+}
+
 // FuzzEntry: an entry is read or refused, whatever it is.
 func FuzzEntry(f *testing.F) {
 	for _, s := range []string{

@@ -150,7 +150,7 @@ func (c *call) write(family string, f func(ctx context.Context, name string) (st
 		return hooks.Response{}, fmt.Errorf("'filename' parameter is invalid: %w", err)
 	}
 	if err != nil {
-		return hooks.Response{Result: hooks.ResultFatal, Text: err.Error()}, nil
+		return hooks.Response{}, err
 	}
 	return ok("%s lease database into '%s'.", family, path)
 }

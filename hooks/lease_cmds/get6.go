@@ -1,6 +1,7 @@
 package lease_cmds
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -152,6 +153,9 @@ func (c *call) getByDUID6() (hooks.Response, error) {
 	duid, err := arguments.Identifier(text, minDUID, lease6.MaxDUIDLen)
 	if err != nil {
 		return hooks.Response{}, fmt.Errorf("bad 'duid' parameter: %w", err)
+	}
+	if bytes.Equal(duid, make([]byte, minDUID)) { // noDUID: Kea gives it to declined leases
+		return c.search6(&lease6.Filter{ByState: true, State: lease.StateDeclined})
 	}
 	return c.search6(&lease6.Filter{DUID: duid})
 }

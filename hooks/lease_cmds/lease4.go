@@ -2,7 +2,6 @@ package lease_cmds
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -200,7 +199,7 @@ func (c *call) parseRest4(l *lease.Lease4) error {
 	}
 	ctx, err := userContext(c.args)
 	if err == nil && ctx != nil {
-		l.UserContext = arguments.Compact(upgradeExtendedInfo4(ctx))
+		l.UserContext = arguments.Compact(ctx)
 	}
 	return err
 }
@@ -234,72 +233,4 @@ func withMember(ctx json.RawMessage, name string, v json.RawMessage) json.RawMes
 	b = append(b, '"')
 	b = append(append(append(b, name...), `":`...), v...)
 	return append(b, '}')
-}
-
-// Sub-options of the relay agent information that leases are looked for by.
-const (
-	raiRemoteID = 2
-	raiRelayID  = 12
-)
-
-// upgradeExtendedInfo4 does what Kea's extended-info-checks "fix" does: what is
-// empty or of the wrong type under ISC is taken away, and relay-agent-info
-// written as a string, as Kea before 2.3 did, becomes a map.
-func upgradeExtendedInfo4(ctx json.RawMessage) json.RawMessage {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(ctx, &m) != nil || len(m) == 0 {
-		return nil
-	}
-	isc, has := m["ISC"]
-	if !has {
-		return ctx
-	}
-	var im map[string]json.RawMessage
-	if json.Unmarshal(isc, &im) != nil || len(im) == 0 {
-		delete(m, "ISC")
-		return remake(m)
-	}
-	rai, has := im["relay-agent-info"]
-	if !has {
-		return ctx
-	}
-	switch arguments.Kind(rai) {
-	case "map":
-		return ctx
-	case "string":
-		text, _ := arguments.StringOf(rai)
-		up := map[string]string{"sub-options": text}
-		if b, err := hex.DecodeString(strings.TrimPrefix(text, "0x")); err == nil {
-			for len(b) >= 2 && len(b) >= 2+int(b[1]) {
-				v := strings.ToUpper(hex.EncodeToString(b[2 : 2+int(b[1])]))
-				switch {
-				case b[0] == raiRemoteID && v != "":
-					up["remote-id"] = v
-				case b[0] == raiRelayID && v != "":
-					up["relay-id"] = v
-				}
-				b = b[2+int(b[1]):]
-			}
-		}
-		im["relay-agent-info"], _ = json.Marshal(up)
-	default:
-		delete(im, "relay-agent-info")
-	}
-	if len(im) == 0 {
-		delete(m, "ISC")
-	} else {
-		m["ISC"], _ = json.Marshal(im)
-	}
-	return remake(m)
-}
-
-func remake(m map[string]json.RawMessage) json.RawMessage {
-	if len(m) == 0 {
-		return nil
-	}
-	b, err := json.Marshal(m)
-	if err != nil {
-		return nil // not possible: the values have just been read
-	}
-	return b
 }
