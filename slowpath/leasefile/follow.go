@@ -69,6 +69,12 @@ func (w *mirrorFile) mine(sys fileSystem, path string) error {
 // turn appends what is queued, and rewrites the file if that is due.
 func (m *Mirror) turn() {
 	m.drain(nil)
+	if !m.began {
+		m.began = true
+		if m.resume() {
+			return
+		}
+	}
 	now := m.now()
 	if now.Before(m.notBefore) {
 		return

@@ -12,6 +12,8 @@ import (
 type fileSystem interface {
 	// create makes a new file in place of whatever has the name.
 	create(name string, mode fs.FileMode) (file, error)
+	// open opens a file that is there, to read and write.
+	open(name string) (file, error)
 	stat(name string) (fs.FileInfo, error)
 	rename(from, to string) error
 	link(from, to string) error
@@ -22,6 +24,7 @@ type fileSystem interface {
 }
 
 type file interface {
+	io.ReaderAt
 	io.WriterAt
 	io.Closer
 	Stat() (fs.FileInfo, error)
@@ -39,6 +42,7 @@ func (osFS) create(name string, mode fs.FileMode) (file, error) {
 	}
 	return os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 }
+func (osFS) open(name string) (file, error)        { return os.OpenFile(name, os.O_RDWR, 0) }
 func (osFS) stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 func (osFS) rename(from, to string) error          { return os.Rename(from, to) }
 func (osFS) link(from, to string) error            { return os.Link(from, to) }

@@ -97,16 +97,18 @@ type MirrorStats struct {
 
 // Mirror keeps a lease file equal to a lease table, a moment behind it. It never
 // makes the table wait: what changes goes into a bounded queue, and a goroutine
-// appends it to the file in whole lines. When the queue was full, after errors,
-// and when the file has grown long, it writes all leases to a new file, in the
-// order of their last transaction, and renames that over the old one.
+// appends it to the file in whole lines. At the start it goes on behind the rows that
+// the file has, and appends what the table says otherwise. When there is no such
+// file, when the queue was full, after errors, and when the file has grown long, it
+// writes all leases to a new file, in the order of their last transaction, and
+// renames that over the old one.
 //
 // After a cleanup the file has a second name with the ending .2, by which Kea's own
 // cleanup leaves the leases and where tools look for them. Kea reads .2 before the
 // file itself: as both are one, it finds nothing that has ended since.
 //
 // Nothing is synced to disk: the leases are safe in the lease store, and the file
-// is written anew at every start.
+// is held against them at every start.
 //
 // Use: NewMirror; make it an observer of the table (lease.Table.SetObserver);
 // Start; at the end take it away from the table, and Close.
@@ -135,6 +137,7 @@ type Mirror struct {
 	}
 
 	// The goroutine's.
+	began     bool        // it was tried to go on behind the file that was there
 	file      *mirrorFile // nil: none, or it failed
 	out       []byte      // rows on their way
 	outRows   uint64
@@ -238,8 +241,8 @@ func (m *Mirror) LeaseChanged(old, new *lease.Lease4) {
 	}
 }
 
-// LeaseExists implements lease.ExistingObserver: Start writes what there is, and
-// a later walk, of a change of observers, tells nothing new.
+// LeaseExists implements lease.ExistingObserver: the start looks at what there is,
+// and a later walk, of a change of observers, tells nothing new.
 func (m *Mirror) LeaseExists(*lease.Lease4) {}
 
 // LeaseChanged6 implements lease6.Observer as LeaseChanged does lease.Observer.
@@ -263,7 +266,7 @@ var (
 	_ lease6.ExistingObserver = (*Mirror)(nil)
 )
 
-// Start writes the file and begins to follow the table, which m must observe
+// Start brings the file up to the table and begins to follow the table, which m must observe
 // already.
 func (m *Mirror) Start() {
 	m.start.Do(func() { go m.run() })

@@ -48,6 +48,14 @@ func (s *faultyFS) create(name string, mode fs.FileMode) (file, error) {
 	return faultyFile{f, s}, nil
 }
 
+func (s *faultyFS) open(name string) (file, error) {
+	f, err := s.osFS.open(name)
+	if err != nil {
+		return nil, err
+	}
+	return faultyFile{f, s}, nil
+}
+
 func (s *faultyFS) rename(from, to string) error {
 	if s.noRename {
 		return errFault

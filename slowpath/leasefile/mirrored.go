@@ -3,6 +3,7 @@ package leasefile
 import (
 	"cmp"
 	"encoding/binary"
+	"net/netip"
 	"slices"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
@@ -24,6 +25,12 @@ type mirrored interface {
 	// appendRow appends the row of number k of that list, as it is now, if there
 	// is one.
 	appendRow(dst []byte, k int) (out []byte, left bool)
+	// key is the address of number k of that list.
+	key(k int) netip.Addr
+	// has reports whether the file should have a lease of the address.
+	has(addr netip.Addr) bool
+	// columnsBeforeValid is how many columns a row has before its valid lifetime.
+	columnsBeforeValid() int
 }
 
 type mirrored4 struct {
@@ -59,19 +66,36 @@ func (t *mirrored4) order() int {
 }
 
 func (t *mirrored4) appendRow(dst []byte, k int) (out []byte, left bool) {
-	addr, l := dhcp4.IPv4(uint32(t.keys[k])), &t.l
-	if !t.m.o.Table.Get(addr, l) || l.State == lease.StateOffered && !t.m.o.Table.Covered(addr, l) {
+	if !t.get(dhcp4.IPv4(uint32(t.keys[k]))) {
 		return dst, false
 	}
-	// Kea's cleanup drops released leases too (LS-005).
-	if l.State == lease.StateOffered || l.ValidLifetimeS == 0 {
-		return dst, false
-	}
-	if !Writable4(l) {
+	if !Writable4(&t.l) {
 		return dst, true
 	}
-	return AppendRow4(dst, l), false
+	return AppendRow4(dst, &t.l), false
 }
+
+// get reads the lease of an address, if there is one that the file should have.
+func (t *mirrored4) get(addr dhcp4.IPv4) bool {
+	l := &t.l
+	if !t.m.o.Table.Get(addr, l) || l.State == lease.StateOffered && !t.m.o.Table.Covered(addr, l) {
+		return false
+	}
+	// Kea's cleanup drops released leases too (LS-005).
+	return l.State != lease.StateOffered && l.ValidLifetimeS != 0
+}
+
+func (t *mirrored4) key(k int) netip.Addr { return dhcp4.IPv4(uint32(t.keys[k])).Netip() }
+
+func (t *mirrored4) has(addr netip.Addr) bool {
+	if !addr.Is4() {
+		return false
+	}
+	a := addr.As4()
+	return t.get(dhcp4.IPv4(binary.BigEndian.Uint32(a[:]))) && Writable4(&t.l)
+}
+
+func (t *mirrored4) columnsBeforeValid() int { return colValidLifetime }
 
 type mirrored6 struct {
 	m    *Mirror
@@ -108,16 +132,31 @@ func (t *mirrored6) order() int {
 }
 
 func (t *mirrored6) appendRow(dst []byte, k int) (out []byte, left bool) {
-	addr, l := t.keys[k].addr, &t.l
-	if !t.m.o.Table6.Get(addr, l) || l.State == lease.StateOffered && !t.m.o.Table6.Covered(addr, l) ||
-		l.State == lease.StateOffered || l.ValidLifetimeS == 0 {
+	if !t.get(t.keys[k].addr) {
 		return dst, false
 	}
-	if !Writable6(l) {
+	if !Writable6(&t.l) {
 		return dst, true
 	}
-	return AppendRow6(dst, l), false
+	return AppendRow6(dst, &t.l), false
 }
+
+// get is that of mirrored4.
+func (t *mirrored6) get(addr lease6.IPv6) bool {
+	l := &t.l
+	if !t.m.o.Table6.Get(addr, l) || l.State == lease.StateOffered && !t.m.o.Table6.Covered(addr, l) {
+		return false
+	}
+	return l.State != lease.StateOffered && l.ValidLifetimeS != 0
+}
+
+func (t *mirrored6) key(k int) netip.Addr { return t.keys[k].addr.Netip() }
+
+func (t *mirrored6) has(addr netip.Addr) bool {
+	return addr.Is6() && t.get(lease6.AddrFromNetip(addr)) && Writable6(&t.l)
+}
+
+func (t *mirrored6) columnsBeforeValid() int { return col6ValidLifetime }
 
 // A queued record of a DHCPv6 lease, little endian:
 //
