@@ -31,6 +31,7 @@ func (s *Server) leaseStats(yield func(stat.Key, stat.Value)) {
 	}
 	var all [stat.DeclinedAddresses + 1]uint64
 	a := s.Alloc()
+	all[stat.CumulativeAssignedAddresses] = a.GoneCumulative()
 	a.EachSubnet(func(x *alloc.SubnetStats) {
 		put := func(k stat.Kind, v uint64) {
 			yield(stat.Key{Kind: k, Scope: stat.OfSubnet, Subnet: x.SubnetID}, stat.Of(v))

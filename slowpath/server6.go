@@ -318,8 +318,10 @@ func (x *server6) leaseStats(yield func(stat.Key, stat.Value)) {
 		return // the server is being built
 	}
 	value := func(s alloc6.Size) stat.Value { return stat.Value{Hi: int64(s.Hi), Lo: s.Lo} }
-	var na, pd, naCumulative, pdCumulative, declined, registered, registeredCumulative uint64
+	var na, pd, declined uint64
 	a := x.engine.Config().Alloc
+	goneNA, gonePD := a.GoneCumulative()
+	naCumulative, pdCumulative, registeredCumulative := goneNA.Cumulative, gonePD.Cumulative, goneNA.CumulativeRegistered
 	a.EachSubnet(func(n *alloc6.SubnetStats) {
 		put := func(k stat.Kind, v stat.Value) {
 			yield(stat.Key{Kind: k, Scope: stat.OfSubnet, Subnet: n.SubnetID}, v)
@@ -338,7 +340,6 @@ func (x *server6) leaseStats(yield func(stat.Key, stat.Value)) {
 		naCumulative += n.NA.Cumulative
 		pdCumulative += n.PD.Cumulative
 		declined += n.NA.Declined
-		registered += n.NA.Registered
 		registeredCumulative += n.NA.CumulativeRegistered
 	})
 	// Pools of one subnet with the same id share their statistics.
@@ -380,7 +381,7 @@ func (x *server6) leaseStats(yield func(stat.Key, stat.Value)) {
 		v uint64
 	}{
 		{stat.AssignedNAs, na}, {stat.AssignedPDs, pd}, {stat.CumulativeAssignedNAs, naCumulative}, {stat.CumulativeAssignedPDs, pdCumulative},
-		{stat.DeclinedAddresses, declined}, {stat.RegisteredNAs, registered}, {stat.CumulativeRegisteredNAs, registeredCumulative},
+		{stat.DeclinedAddresses, declined}, {stat.CumulativeRegisteredNAs, registeredCumulative},
 	} {
 		yield(stat.Key{Kind: g.k}, stat.Of(g.v))
 	}

@@ -32,6 +32,9 @@ type Set struct {
 	maxLast []uint32           // greatest last of all[:i+1]
 	overlap bool               // some address is in several pools
 	seed    atomic.Uint64      // of random allocators
+	// gone is the cumulative number of the subnets that earlier Sets had and
+	// this one has not.
+	gone uint64
 }
 
 type subnet struct {
@@ -144,6 +147,12 @@ func (a *Set) ContinueFrom(before *Set) {
 	if before == nil {
 		return
 	}
+	a.gone = before.gone
+	for _, b := range before.subnets {
+		if a.subnet(b.id) == nil {
+			a.gone += b.cumulative.number()
+		}
+	}
 	for _, s := range a.subnets {
 		if b := before.subnet(s.id); b != nil {
 			s.cumulative.Add(b.cumulative.Load())
@@ -157,6 +166,10 @@ func (a *Set) ContinueFrom(before *Set) {
 		}
 	}
 }
+
+// GoneCumulative is how many addresses were assigned in subnets that are there no
+// more. What counts assignments of all must not become less with a subnet.
+func (a *Set) GoneCumulative() uint64 { return a.gone }
 
 func (a *Set) subnet(id uint32) *subnet {
 	if a.dense == nil {

@@ -33,7 +33,13 @@ type Set struct {
 	na, pd  family
 	// registered is how many registered addresses there are in all.
 	registered counter
+	// past are the cumulative numbers of the subnets that earlier Sets had and
+	// this one has not.
+	past [2]Gone
 }
+
+// Gone are cumulative numbers of a type of lease, see GoneCumulative.
+type Gone struct{ Cumulative, CumulativeRegistered uint64 }
 
 // family is all pools of addresses, or all of prefixes.
 type family struct {
@@ -155,6 +161,16 @@ func (a *Set) ContinueFrom(before *Set) {
 	if before == nil {
 		return
 	}
+	a.past = before.past
+	for _, b := range before.subnets {
+		if a.byID[b.id] != nil {
+			continue
+		}
+		for t := range b.stats {
+			a.past[t].Cumulative += b.stats[t].cumulative.number()
+			a.past[t].CumulativeRegistered += b.stats[t].cumulativeRegistered.number()
+		}
+	}
 	for _, s := range a.subnets {
 		b := before.byID[s.id]
 		if b == nil {
@@ -167,6 +183,13 @@ func (a *Set) ContinueFrom(before *Set) {
 		continuePools(s.na, b.na)
 		continuePools(s.pd, b.pd)
 	}
+}
+
+// GoneCumulative are the addresses and prefixes assigned and registered in subnets
+// that are there no more. What counts those of all must not become less with a
+// subnet.
+func (a *Set) GoneCumulative() (na, pd Gone) {
+	return a.past[index(lease6.TypeNA)], a.past[index(lease6.TypePD)]
 }
 
 func continuePools(now, before []*pool) {
