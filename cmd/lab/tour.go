@@ -112,10 +112,8 @@ func tour(ctx context.Context, bin string) error {
 	if err := progress("DISCOVER, OFFER, REQUEST, ACK", func() error { return runUntil(ctx, gun) }); err != nil {
 		return fmt.Errorf("dhcpgun: %w\n%s", err, gunOut.String())
 	}
-	for _, l := range strings.Split(gunOut.String(), "\n") {
-		if strings.HasPrefix(l, "Rate:") || strings.HasPrefix(l, "drops ratio") || strings.HasPrefix(l, "avg delay") {
-			say("   %s", l)
-		}
+	for _, l := range digest(gunOut.String()) {
+		say("   %s", l)
 	}
 
 	say("\n4. The same process serves DHCPv6 on the same interface.")
@@ -413,4 +411,23 @@ func demo(ctx context.Context, bin, why string) error {
 	printMetrics(text2)
 	say("\nWith root, `make run` shows the XDP dataplane and a real client.")
 	return nil
+}
+
+// digest is dhcpgun's report in short: its rate, and of each exchange a line with
+// its drops and its delay.
+func digest(report string) (lines []string) {
+	exchange := ""
+	for l := range strings.SplitSeq(report, "\n") {
+		switch {
+		case strings.HasPrefix(l, "Rate:"):
+			lines = append(lines, l)
+		case strings.HasPrefix(l, "***Statistics for: "):
+			exchange = strings.Trim(strings.TrimPrefix(l, "***Statistics for: "), "*")
+		case strings.HasPrefix(l, "drops ratio: "):
+			lines = append(lines, exchange+": "+l)
+		case strings.HasPrefix(l, "avg delay: ") && len(lines) > 0:
+			lines[len(lines)-1] += ", " + l
+		}
+	}
+	return lines
 }
