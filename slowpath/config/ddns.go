@@ -18,7 +18,7 @@ var replaceNames = []string{"never", "always", "when-present", "when-not-present
 // String is Kea's word.
 func (r ReplaceName) String() string { return replaceNames[r] }
 
-// DDNS are the ddns- parameters of a scope, resolved (V4-129). The names that
+// DDNS are the ddns- parameters of a scope, resolved (V4-129, V6-069). The names that
 // clients are told follow from them whether updates are sent or not.
 type DDNS struct {
 	// Enabled: updates are sent for this scope: dhcp-ddns.enable-updates and
@@ -42,7 +42,7 @@ type DDNS struct {
 // ddnsDefaults are Kea's.
 func ddnsDefaults() DDNS {
 	return DDNS{
-		Enabled:         true, // ddns-send-updates; dhcp4 looks at enable-updates
+		Enabled:         true, // ddns-send-updates; ddns looks at enable-updates
 		GeneratedPrefix: "myhost",
 		ConflictMode:    "check-with-dhcid",
 		charSet:         "[^A-Za-z0-9.-]",
@@ -57,6 +57,16 @@ func hasDDNS(n *Node) bool {
 		}
 	}
 	return false
+}
+
+// poolDDNS are the parameters of pool n over those of its subnet, nil if it gives
+// none.
+func (d *decoder) poolDDNS(n *Node, outer DDNS) *DDNS {
+	if !hasDDNS(n) {
+		return nil
+	}
+	p := d.ddns(n, outer)
+	return &p
 }
 
 // ddns decodes the parameters of scope n over those of the scope around it.

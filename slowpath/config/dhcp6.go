@@ -38,6 +38,7 @@ func (d *decoder) dhcp6(n *Node) *Dhcp6 {
 		}
 	}
 	d.six = &decoder6{subnets: map[*Node]*Subnet6{}, networks: map[*Node]*SharedNetwork6{}}
+	d.ddnsUpdates = n.Get("dhcp-ddns").bool("enable-updates", false)
 	d.classes, d.numbers = map[string]bool{}, newClassNames()
 	defer func(defs *optionDefs) { d.defs = defs }(d.defs)
 	d.defs = d.optionDefinitions(n, false)

@@ -35,13 +35,12 @@ func TestDefaults6(t *testing.T) {
 		ReservationsInSubnet: true,
 		Allocator:            "iterative",
 		PDAllocator:          "iterative",
-		DDNS: DDNS6{SendUpdates: true, ReplaceClientName: "never", GeneratedPrefix: "myhost",
-			ConflictResolutionMode: "check-with-dhcid", HostnameCharSet: "[^A-Za-z0-9.-]"},
+		DDNS:                 plainDDNS(t),
 	}
-	if diff := cmp.Diff(want, d.Subnets[0].Params6, cmpopts.IgnoreUnexported(Params6{})); diff != "" {
+	if diff := cmp.Diff(want, d.Subnets[0].Params6, cmp.AllowUnexported(DDNS{}), cmpopts.IgnoreUnexported(Params6{})); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(want, d.Params, cmpopts.IgnoreUnexported(Params6{})); diff != "" {
+	if diff := cmp.Diff(want, d.Params, cmp.AllowUnexported(DDNS{}), cmpopts.IgnoreUnexported(Params6{})); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]IdentifierType{IdentHWAddr, IdentDUID}, d.HostIdentifiers); diff != "" {
@@ -105,7 +104,7 @@ func TestInheritance6(t *testing.T) {
 			t.Errorf("subnet %d: %+v", x.s.ID, x.s)
 		}
 	}
-	if p := a.Pools; p[0].OwnDDNS || p[0].DDNS.QualifyingSuffix != "network" || !p[1].OwnDDNS || p[1].DDNS.QualifyingSuffix != "pool" {
+	if p := a.Pools; p[0].DDNS != nil || p[1].DDNS == nil || p[1].DDNS.QualifyingSuffix != "pool" {
 		t.Errorf("pools: %+v %+v", p[0], p[1])
 	}
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"math"
-	"regexp"
 )
 
 // params6 decodes the inherited parameters of scope n. What it does not give is
@@ -18,6 +17,7 @@ func (d *decoder) params6(n *Node, outer *Params6) Params6 {
 		ReservationsInSubnet: true,
 		Allocator:            "iterative",
 		PDAllocator:          "iterative",
+		DDNS:                 ddnsDefaults(),
 	}
 	if outer != nil {
 		p = *outer
@@ -73,65 +73,6 @@ func (d *decoder) params6(n *Node, outer *Params6) Params6 {
 	p.StoreExtendedInfo = n.bool("store-extended-info", p.StoreExtendedInfo)
 	p.Allocator = n.str("allocator", p.Allocator)
 	p.PDAllocator = n.str("pd-allocator", p.PDAllocator)
-	var ddns *DDNS6
-	if outer != nil {
-		ddns = &outer.DDNS
-	}
-	p.DDNS = d.ddns6(n, ddns)
-	return p
-}
-
-// ddns6 decodes the DDNS keys of scope n.
-func (d *decoder) ddns6(n *Node, outer *DDNS6) DDNS6 {
-	p := DDNS6{
-		SendUpdates:            true,
-		ReplaceClientName:      "never",
-		GeneratedPrefix:        "myhost",
-		ConflictResolutionMode: "check-with-dhcid",
-		HostnameCharSet:        "[^A-Za-z0-9.-]",
-	}
-	if outer != nil {
-		p = *outer
-	}
-	p.SendUpdates = n.bool("ddns-send-updates", p.SendUpdates)
-	p.OverrideNoUpdate = n.bool("ddns-override-no-update", p.OverrideNoUpdate)
-	p.OverrideClientUpdate = n.bool("ddns-override-client-update", p.OverrideClientUpdate)
-	p.UpdateOnRenew = n.bool("ddns-update-on-renew", p.UpdateOnRenew)
-	p.ReplaceClientName = n.str("ddns-replace-client-name", p.ReplaceClientName)
-	p.GeneratedPrefix = n.str("ddns-generated-prefix", p.GeneratedPrefix)
-	p.QualifyingSuffix = n.str("ddns-qualifying-suffix", p.QualifyingSuffix)
-	if v := n.Get("ddns-use-conflict-resolution"); v != nil && v.Kind == Bool {
-		if n.Get("ddns-conflict-resolution-mode") != nil {
-			d.errorKey(v, `"ddns-use-conflict-resolution" is the old form of "ddns-conflict-resolution-mode": give one of them`)
-		} else {
-			d.warnKey(v, `"ddns-use-conflict-resolution" is deprecated: use "ddns-conflict-resolution-mode"`)
-		}
-		p.ConflictResolutionMode = "no-check-with-dhcid"
-		if v.isTrue() {
-			p.ConflictResolutionMode = "check-with-dhcid"
-		}
-	}
-	p.ConflictResolutionMode = n.str("ddns-conflict-resolution-mode", p.ConflictResolutionMode)
-	p.HostnameCharSet = n.str("hostname-char-set", p.HostnameCharSet)
-	p.HostnameCharReplace = n.str("hostname-char-replacement", p.HostnameCharReplace)
-	if v := n.Get("hostname-char-set"); v != nil && v.Kind == String {
-		if _, err := regexp.CompilePOSIX(v.Str); err != nil {
-			d.errorf(v, `"hostname-char-set" must be a POSIX regular expression: %v`, err)
-		}
-	}
-	p.TTLPercent = n.real("ddns-ttl-percent", p.TTLPercent)
-	p.TTLS = n.u32("ddns-ttl", p.TTLS)
-	p.TTLMinS = n.u32("ddns-ttl-min", p.TTLMinS)
-	p.TTLMaxS = n.u32("ddns-ttl-max", p.TTLMaxS)
-	if v := n.Get("ddns-ttl"); v != nil {
-		for _, other := range []string{"ddns-ttl-percent", "ddns-ttl-min", "ddns-ttl-max"} {
-			if n.Get(other) != nil {
-				d.errorKey(v, `"ddns-ttl" and %q are both given`, other)
-			}
-		}
-	}
-	if v := n.Get("ddns-ttl-max"); v != nil && n.Get("ddns-ttl-min") != nil && p.TTLMaxS < p.TTLMinS {
-		d.errorf(v, "ddns-ttl-max %d must not be below ddns-ttl-min %d", p.TTLMaxS, p.TTLMinS)
-	}
+	p.DDNS = d.ddns(n, p.DDNS)
 	return p
 }

@@ -136,29 +136,10 @@ type Params6 struct {
 	StoreExtendedInfo     bool
 	Allocator             string // "iterative", "random" or "flq"
 	PDAllocator           string // "iterative", "random" or "flq"
-	DDNS                  DDNS6
+	DDNS                  DDNS
 
 	// What was given so far, for inheritance.
 	valid, preferred lifetime6
-}
-
-// DDNS6 are the keys that shape names of clients and DNS updates of them
-// (V4-129, V6-069). Pools have them too.
-type DDNS6 struct {
-	SendUpdates          bool // ddns-send-updates
-	OverrideNoUpdate     bool
-	OverrideClientUpdate bool
-	UpdateOnRenew        bool
-	// ReplaceClientName is "never", "always", "when-present" or
-	// "when-not-present".
-	ReplaceClientName      string
-	GeneratedPrefix        string
-	QualifyingSuffix       string
-	ConflictResolutionMode string
-	HostnameCharSet        string // a POSIX extended regular expression; "" changes nothing
-	HostnameCharReplace    string
-	TTLPercent             float64 // 0: not configured
-	TTLS, TTLMinS, TTLMaxS uint32  // 0: not configured
 }
 
 // Class6 is one element of client-classes. Its expression is in Dhcp6.ClassSet.
@@ -254,10 +235,9 @@ type Pool6 struct {
 	Options           Options6
 	ClientClasses     []string
 	AdditionalClasses []string
-	DDNS              DDNS6
-	// OwnDDNS says that the pool itself has keys of DDNS: a name is then
-	// computed again once the pool is known.
-	OwnDDNS     bool
+	// DDNS are the pool's parameters over the subnet's, nil if it gives none: a
+	// name is made again once the pool is known.
+	DDNS        *DDNS
 	UserContext json.RawMessage
 }
 

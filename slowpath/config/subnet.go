@@ -289,10 +289,7 @@ func (d *decoder) pools(s *Subnet4, n *Node) {
 			UserContext:   userContext(e),
 		}
 		p.AdditionalClasses = d.additional(e)
-		if hasDDNS(e) {
-			ddns := d.ddns(e, s.DDNS)
-			p.DDNS = &ddns
-		}
+		p.DDNS = d.poolDDNS(e, s.DDNS)
 		v := e.Get("pool")
 		switch {
 		case v == nil:

@@ -254,9 +254,8 @@ func (d *decoder) pools6(s *Subnet6, n *Node) {
 			continue
 		}
 		d.push("pools", i)
-		p := &Pool6{ID: e.u32("pool-id", 0), Options: d.options6(e), DDNS: d.ddns6(e, &s.DDNS), UserContext: userContext(e)}
+		p := &Pool6{ID: e.u32("pool-id", 0), Options: d.options6(e), DDNS: d.poolDDNS(e, s.DDNS), UserContext: userContext(e)}
 		p.ClientClasses, p.AdditionalClasses = d.guard(e), d.additional(e)
-		p.OwnDDNS = p.DDNS != s.DDNS
 		v := e.Get("pool")
 		switch {
 		case v == nil:

@@ -105,9 +105,6 @@ type Config struct {
 	ServerID []byte
 	// OfferHoldS is Dataplane.OfferHoldS.
 	OfferHoldS uint32
-	// DNSUpdates is dhcp-ddns.enable-updates: without it every client is told
-	// that there are none (V6-069).
-	DNSUpdates bool
 
 	*rules
 }

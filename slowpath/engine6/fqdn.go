@@ -2,7 +2,6 @@ package engine6
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
@@ -104,74 +103,10 @@ func (f *fqdn) encode() []byte {
 	return b
 }
 
-// sanitizer is a hostname-char-set with its replacement.
-type sanitizer struct {
-	// table says which octets are replaced, where the set is one bracket
-	// expression; else re does.
-	table  [256]bool
-	re     *regexp.Regexp
-	repl   []byte
-	simple bool
-}
-
-func (r *rules) addSanitizer(d *config.DDNS6) {
-	if d.HostnameCharSet == "" {
-		return
-	}
-	key := sanitizerKey(d)
-	if _, ok := r.names[key]; ok {
-		return
-	}
-	re, err := regexp.CompilePOSIX(d.HostnameCharSet)
-	if err != nil {
-		// The configuration refuses such; of one made otherwise nothing is
-		// replaced.
-		return
-	}
-	s := &sanitizer{re: re, repl: []byte(d.HostnameCharReplace), simple: isBracket(d.HostnameCharSet)}
-	for c := range s.table {
-		s.table[c] = re.Match([]byte{byte(c)})
-	}
-	r.names[key] = s
-}
-
-func sanitizerKey(d *config.DDNS6) string {
-	if d.HostnameCharReplace == "" {
-		return d.HostnameCharSet
-	}
-	return d.HostnameCharSet + "\x00" + d.HostnameCharReplace
-}
-
-// isBracket reports whether the expression is [...] without classes.
-func isBracket(s string) bool {
-	s, ok := strings.CutPrefix(s, "[")
-	if !ok || !strings.HasSuffix(s, "]") {
-		return false
-	}
-	s = strings.TrimPrefix(s[:len(s)-1], "^")
-	s = strings.TrimPrefix(s, "]")
-	return s != "" && !strings.ContainsAny(s, `[]\`)
-}
-
-// appendClean appends a label without what it may not have.
-func (s *sanitizer) appendClean(dst, label []byte) []byte {
-	if !s.simple {
-		return append(dst, s.re.ReplaceAllLiteral(label, s.repl)...)
-	}
-	for _, c := range label {
-		if s.table[c] {
-			dst = append(dst, s.repl...)
-		} else {
-			dst = append(dst, c)
-		}
-	}
-	return dst
-}
-
 // noDDNS is what counts without a subnet.
-var noDDNS config.DDNS6
+var noDDNS config.DDNS
 
-func (q *Query6) ddns() *config.DDNS6 {
+func (q *Query6) ddns() *config.DDNS {
 	if q.rules == nil {
 		return &noDDNS
 	}
@@ -182,15 +117,15 @@ func (q *Query6) ddns() *config.DDNS6 {
 // (V6-069, V6-071).
 func (w *Worker) clientName(q *Query6) { w.clientNameBy(q, q.ddns()) }
 
-func (w *Worker) clientNameBy(q *Query6, d *config.DDNS6) {
+func (w *Worker) clientNameBy(q *Query6, d *config.DDNS) {
 	q.nameLen, q.fwd, q.rev, q.fqdnPresent = 0, false, false, false
-	updates := q.cfg.DNSUpdates && d.SendUpdates
+	updates := d.Enabled
 	f := &q.fqdn
 	b := q.Msg.Option(dhcp6.OptClientFQDN)
 	host := q.currentHost()
 	switch {
 	case b != nil && f.parse(b):
-	case updates && (d.ReplaceClientName == "always" || d.ReplaceClientName == "when-not-present"):
+	case updates && (d.ReplaceClientName == config.ReplaceAlways || d.ReplaceClientName == config.ReplaceWhenNotPresent):
 		f.flags, f.full, f.n = fqdnS, false, 0
 	default:
 		if host != nil {
@@ -230,7 +165,7 @@ func (w *Worker) clientNameBy(q *Query6, d *config.DDNS6) {
 		if !f.set(qualify(append(buf[:0], host.Hostname...), d)) {
 			return
 		}
-	case d.ReplaceClientName == "always" || d.ReplaceClientName == "when-present" || f.n == 0:
+	case d.ReplaceClientName == config.ReplaceAlways || d.ReplaceClientName == config.ReplaceWhenPresent || f.n == 0:
 		f.n, f.full = 0, false
 	default:
 		name, ok := w.clean(q, buf[:0], d)
@@ -250,16 +185,9 @@ func (w *Worker) clientNameBy(q *Query6, d *config.DDNS6) {
 
 // clean appends the client's name without the characters that
 // hostname-char-set matches; ok is false if nothing sensible is left.
-func (w *Worker) clean(q *Query6, dst []byte, d *config.DDNS6) (name []byte, ok bool) {
+func (w *Worker) clean(q *Query6, dst []byte, d *config.DDNS) (name []byte, ok bool) {
 	f := &q.fqdn
-	var s *sanitizer
-	if d.HostnameCharSet != "" {
-		if d.HostnameCharReplace == "" {
-			s = q.cfg.names[d.HostnameCharSet]
-		} else {
-			s = q.cfg.names[sanitizerKey(d)]
-		}
-	}
+	s := d.Sanitizer
 	if s == nil {
 		return append(dst, f.name[:f.n]...), true
 	}
@@ -267,10 +195,10 @@ func (w *Worker) clean(q *Query6, dst []byte, d *config.DDNS6) (name []byte, ok 
 	for {
 		i := bytes.IndexByte(rest, '.')
 		if i < 0 {
-			dst = s.appendClean(dst, rest)
+			dst = s.Append(dst, rest)
 			break
 		}
-		dst = append(s.appendClean(dst, rest[:i]), '.')
+		dst = append(s.Append(dst, rest[:i]), '.')
 		rest = rest[i+1:]
 	}
 	if len(dst) == 0 || len(dst) == 1 && dst[0] == '.' || bytes.Contains(dst, []byte("..")) || len(dst) > maxName {
@@ -281,7 +209,7 @@ func (w *Worker) clean(q *Query6, dst []byte, d *config.DDNS6) (name []byte, ok 
 
 // qualify appends ddns-qualifying-suffix unless the name ends in a dot or has
 // the suffix, and the trailing dot.
-func qualify(name []byte, d *config.DDNS6) []byte {
+func qualify(name []byte, d *config.DDNS) []byte {
 	for i, c := range name {
 		if c >= 'A' && c <= 'Z' {
 			name[i] = c + 'a' - 'A'

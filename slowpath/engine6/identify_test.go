@@ -129,6 +129,7 @@ func TestClientName(t *testing.T) {
 		{`"hostname-char-set": "", `, "a_b", "a_b."},
 		{`"hostname-char-set": "[^a-z]", "hostname-char-replacement": "x", `, "a-9", "axx."},
 		{`"hostname-char-set": "b+", "hostname-char-replacement": "x", `, "abbbc", "axc."},
+		{`"hostname-char-set": "b+|x", "hostname-char-replacement": "-$&-", `, "abbc.xy", "a-bb-c.-x-y."},
 		{`"ddns-qualifying-suffix": "example.org.", `, "a", "a.example.org."},
 		{`"ddns-qualifying-suffix": "example.org", `, "a.example.org", "a.example.org."},
 		{`"ddns-qualifying-suffix": "example.org", `, "a.myexample.org", "a.myexample.org.example.org."},

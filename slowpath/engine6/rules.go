@@ -22,7 +22,6 @@ type rules struct {
 	// byClass is what a class defines, by its number; nil where it is not
 	// defined.
 	byClass []*classRules
-	names   map[string]*sanitizer // by hostname-char-set and its replacement
 }
 
 type classRules struct {
@@ -60,7 +59,7 @@ type poolRules struct {
 	additional  []uint32
 	scope       *scope
 	excluded    netip.Prefix // see appendExclude; not valid: none
-	ddns        *config.DDNS6
+	ddns        *config.DDNS
 }
 
 func newRules(d *config.Dhcp6) *rules {
@@ -69,7 +68,6 @@ func newRules(d *config.Dhcp6) *rules {
 		bySubnet: make(map[*config.Subnet6]*subnetRules, len(d.Subnets)),
 		byID:     make(map[uint32]*subnetRules, len(d.Subnets)),
 		hosts:    make(map[*config.Reservation6]*scope),
-		names:    make(map[string]*sanitizer),
 	}
 	networks := make(map[*config.SharedNetwork6]*networkRules, len(d.Networks))
 	for _, s := range d.Subnets {
@@ -114,16 +112,11 @@ func (r *rules) newSubnet(s *config.Subnet6) *subnetRules {
 		prefixLength: uint8(s.Prefix.Bits()),
 	}
 	sr.last = lastOf(sr.first, sr.prefixLength)
-	r.addSanitizer(&s.DDNS)
 	for _, p := range s.Pools {
 		pr := poolRules{
 			first: dhcp6.FromNetip(p.First), last: dhcp6.FromNetip(p.Last), length: 128, id: p.ID,
 			guard: r.classes.Numbers(p.ClientClasses), additional: r.classes.Numbers(p.AdditionalClasses),
-			scope: r.newScope(&p.Options),
-		}
-		if p.OwnDDNS {
-			pr.ddns = &p.DDNS
-			r.addSanitizer(pr.ddns)
+			scope: r.newScope(&p.Options), ddns: p.DDNS,
 		}
 		sr.pools = append(sr.pools, pr)
 	}
