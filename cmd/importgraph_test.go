@@ -51,6 +51,7 @@ var rules = []rule{
 	{"slowpath/alloc6", []string{"slowpath/dhcp6", "slowpath/lease", "slowpath/lease6", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
 	{"slowpath/subnet6", []string{"slowpath/dhcp6", "slowpath/config"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
 	{"slowpath/host6", []string{"slowpath/dhcp6", "slowpath/config", "slowpath/hashindex", "slowpath/hostset"}, []string{"net", "os", "log", "log/slog"}, "deciding does no input or output"},
+	{"slowpath/engine/enginetest", []string{"slowpath/lease"}, nil, "test support of both engines"},
 	{"slowpath/engine", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/config", "slowpath/alloc", "slowpath/subnet", "slowpath/host", "slowpath/class"}, []string{"net", "os", "log", "log/slog"},
 		"the engine is pure: no socket, clock, file, goroutine or log"},
 	{"slowpath/engine6", []string{"slowpath/dhcp6", "slowpath/lease", "slowpath/lease6", "slowpath/class", "slowpath/config", "slowpath/alloc6", "slowpath/subnet6", "slowpath/host6"}, []string{"net", "os", "log", "log/slog"},

@@ -63,7 +63,7 @@ const busy = `
 
 func steadyState(t testing.TB) (*lab, []prepared, []dhcp4.MsgType) {
 	l := newLab(t, busy)
-	l.j.quiet = true
+	l.j.Quiet = true
 	var qs []prepared
 	var want []dhcp4.MsgType
 	for i := range 40 {
@@ -114,7 +114,7 @@ func TestNewClientsAllocateNothing(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	l := newLab(t, simple+`, "expired-leases-processing": { "hold-reclaimed-time": 0 }`)
-	l.j.quiet = true
+	l.j.Quiet = true
 	const clients = 10
 	var disc, req, rel [clients]prepared
 	for i := range clients {
@@ -161,7 +161,7 @@ func wide() string {
 
 func wideState(t testing.TB) (*lab, []prepared, []dhcp4.MsgType) {
 	l := newLab(t, wide())
-	l.j.quiet = true
+	l.j.Quiet = true
 	var qs []prepared
 	var want []dhcp4.MsgType
 	for i := range 40 {

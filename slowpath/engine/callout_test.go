@@ -67,7 +67,7 @@ func TestCalloutLeaseRenew(t *testing.T) {
 	l.nak(ReasonLeaseRefused, nt.Renew(mac(1), a, l.ifAddr))
 	// Nor one that is not on disk yet.
 	status = Continue
-	l.j.hold = true
+	l.j.Hold = true
 	l.want(dhcp4.MsgAck, nt.Renew(mac(1), a, l.ifAddr))
 	status = Skip
 	l.now += 2000
@@ -172,11 +172,11 @@ func TestReclaimStops(t *testing.T) {
 	if n := l.w.Reclaim(l.now, 0, false, func() bool { i++; return i == 2 }); n != 2 {
 		t.Errorf("handled %d, want 2", n)
 	}
-	l.j.full = true
+	l.j.Full = true
 	if n := l.w.Reclaim(l.now, 0, false, nil); n != 0 || l.w.Reclaimed().Stopped != 1 {
 		t.Errorf("handled %d without room, %+v", n, l.w.Reclaimed())
 	}
-	l.j.full = false
+	l.j.Full = false
 	if n := l.w.Reclaim(l.now, 0, false, nil); n != 5 {
 		t.Errorf("handled %d, want 5", n)
 	}
@@ -220,7 +220,7 @@ func TestServerDecline(t *testing.T) {
 	if got := l.lease(a); got.State != lease.StateDeclined || got.HWLen != 0 {
 		t.Errorf("%+v", got)
 	}
-	if _, ok := l.j.state[a]; !ok {
+	if _, ok := l.j.State[a]; !ok {
 		t.Error("not journaled")
 	}
 	l.want(dhcp4.MsgOffer, nt.Discover(mac(1)))

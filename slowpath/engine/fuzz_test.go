@@ -71,7 +71,7 @@ func FuzzProcess(f *testing.F) {
 			t.Errorf("yiaddr %v", y)
 		}
 		if l.r.Type == dhcp4.MsgAck && l.r.YIAddr != 0 {
-			if got := l.j.state[l.r.YIAddr]; got.State != lease.StateDefault || got.ExpiresUnixS() < l.now+int64(l.r.ValidLifetimeS) {
+			if got := l.j.State[l.r.YIAddr]; got.State != lease.StateDefault || got.ExpiresUnixS() < l.now+int64(l.r.ValidLifetimeS) {
 				t.Errorf("acknowledged %v is not journaled: %+v", l.r.YIAddr, got.State)
 			}
 		}

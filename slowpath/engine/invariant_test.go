@@ -116,7 +116,7 @@ func (c *checker) exchange(what string, hw, cid []byte, q *nt.Query) {
 	until := c.now + int64(told)
 	c.promises[a] = &promise{hw: bytes.Clone(hw), cid: bytes.Clone(cid), untilS: until}
 	// What is promised is in the journal as long as it is promised.
-	rec, ok := c.j.state[a]
+	rec, ok := c.j.State[a]
 	if !ok || rec.State != lease.StateDefault {
 		c.failf("%v is promised for %d s, the journal has it: %v, in state %d", a, told, ok, rec.State)
 	}
@@ -135,14 +135,14 @@ func (c *checker) checkTable() {
 			return true
 		}
 		n++
-		rec, ok := c.j.state[l.Addr]
+		rec, ok := c.j.State[l.Addr]
 		if !ok || rec.State != l.State || rec.Version != l.Version || !bytes.Equal(rec.HW(), l.HW()) {
 			c.t.Errorf("%v: table has state %d version %d, journal %v %d %d", l.Addr, l.State, l.Version, ok, rec.State, rec.Version)
 		}
 		return true
 	})
-	if n != len(c.j.state) {
-		c.t.Errorf("table has %d leases, journal %d", n, len(c.j.state))
+	if n != len(c.j.State) {
+		c.t.Errorf("table has %d leases, journal %d", n, len(c.j.State))
 	}
 	if c.t.Failed() {
 		c.failf("table and journal differ")
@@ -250,7 +250,7 @@ func TestInvariants(t *testing.T) {
 			case k < 89:
 				c.exchange("DECLINE "+any.String(), hw, mcid, nt.Decline(m, any, l.ifAddr, opts...))
 			case k < 90:
-				l.j.full = !l.j.full && rnd.IntN(3) == 0
+				l.j.Full = !l.j.Full && rnd.IntN(3) == 0
 			case k < 96:
 				l.now += int64([]int{1, 5, 11, 100, 600, 3000}[rnd.IntN(6)])
 			default:
@@ -281,7 +281,7 @@ func TestParallelWorkers(t *testing.T) {
 		go func() {
 			defer wg.Done()
 			w := *l // its own query, reply, journal and worker over the common table
-			w.j = &fakeJournal{state: map[dhcp4.IPv4]lease.Lease4{}}
+			w.j = newJournal()
 			w.w = l.eng.NewWorker(w.j)
 			rnd := rand.New(rand.NewPCG(uint64(g), 7))
 			for step := range clients * 20 {

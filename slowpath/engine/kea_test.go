@@ -408,14 +408,14 @@ func TestLeaseCache(t *testing.T) {
 		l := newLab(t, c.conf+simple)
 		a := l.dora(mac(1))
 		l.now += c.after
-		pos := l.j.pos
+		pos := l.j.Pos
 		l.want(dhcp4.MsgAck, nt.Renew(mac(1), a, l.ifAddr))
 		got, _ := l.answer.LeaseTime()
 		if l.r.Reused != c.reuse {
 			t.Errorf("%s after %d s: reused %v", c.conf, c.after, l.r.Reused)
 		}
-		if c.reuse && (l.r.CommitPos != 0 || l.j.pos != pos || got != uint32(3600-c.after) || l.lease(a).CLTTUnixS != labStart) {
-			t.Errorf("%s after %d s: CommitPos %d, %d records, lifetime %d", c.conf, c.after, l.r.CommitPos, l.j.pos-pos, got)
+		if c.reuse && (l.r.CommitPos != 0 || l.j.Pos != pos || got != uint32(3600-c.after) || l.lease(a).CLTTUnixS != labStart) {
+			t.Errorf("%s after %d s: CommitPos %d, %d records, lifetime %d", c.conf, c.after, l.r.CommitPos, l.j.Pos-pos, got)
 		}
 		if !c.reuse && (l.r.CommitPos == 0 || got != 3600) {
 			t.Errorf("%s after %d s: CommitPos %d, lifetime %d", c.conf, c.after, l.r.CommitPos, got)
@@ -448,9 +448,9 @@ func TestOfferLifetime(t *testing.T) {
 	if got := l.lease(a); got.ValidLifetimeS != 3600 || l.r.CommitPos == 0 {
 		t.Errorf("stored %+v", got)
 	}
-	pos := l.j.pos
+	pos := l.j.Pos
 	l.want(dhcp4.MsgOffer, nt.Discover(mac(1)))
-	if l.j.pos != pos || l.lease(a).ValidLifetimeS != 3600 {
+	if l.j.Pos != pos || l.lease(a).ValidLifetimeS != 3600 {
 		t.Error("an offer shortened the lease")
 	}
 }
@@ -487,8 +487,8 @@ func TestPreviousLeaseIsRemoved(t *testing.T) {
 	if !l.r.HaveDeleted || l.r.Deleted.Addr != a || l.lease(a) != nil || l.lease(b) == nil {
 		t.Errorf("deleted %v %v", l.r.HaveDeleted, l.r.Deleted.Addr)
 	}
-	if l.r.CommitPos != l.j.pos {
-		t.Errorf("CommitPos %d, journal at %d", l.r.CommitPos, l.j.pos)
+	if l.r.CommitPos != l.j.Pos {
+		t.Errorf("CommitPos %d, journal at %d", l.r.CommitPos, l.j.Pos)
 	}
 }
 

@@ -6,56 +6,25 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine/enginetest"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio/netiotest"
 )
 
-// fakeJournal keeps what is appended. Everything is durable at once unless
-// hold is set.
-type fakeJournal struct {
-	pos     uint64
-	last    uint64 // greatest version
-	durable uint64
-	hold    bool
-	broken  bool
-	full    bool
-	state   map[dhcp4.IPv4]lease.Lease4 // what a recovery would find
-	quiet   bool                        // keep nothing, for benchmarks
+// journal is an enginetest.Journal as a worker sees it.
+type journal struct {
+	enginetest.Journal[dhcp4.IPv4, lease.Lease4]
 }
 
-func (j *fakeJournal) Append(op lease.Op, l *lease.Lease4) (uint64, bool) {
-	if j.broken || j.full {
-		return 0, false
-	}
-	j.pos++
-	j.last = max(j.last, l.Version)
-	if !j.hold {
-		j.durable = j.last
-	}
-	if j.quiet {
-		return j.pos, true
-	}
-	if l.State == lease.StateOffered {
-		panic("an offer reached the journal")
-	}
-	if op == lease.OpDelete {
-		delete(j.state, l.Addr)
-	} else {
-		j.state[l.Addr] = *l
-	}
-	return j.pos, true
-}
+func newJournal() *journal { return &journal{enginetest.NewJournal[dhcp4.IPv4, lease.Lease4]()} }
 
-func (j *fakeJournal) Room() int {
-	if j.full {
-		return 3
-	}
-	return 1000
+func (j *journal) Append(op lease.Op, l *lease.Lease4) (uint64, bool) {
+	return j.Record(op, l.Addr, l.State, l.Version, l)
 }
-func (j *fakeJournal) Healthy() bool          { return !j.broken }
-func (j *fakeJournal) DurableVersion() uint64 { return j.durable }
+func (j *journal) Room() int              { return j.Free() }
+func (j *journal) DurableVersion() uint64 { return j.Durable }
 
-const labStart = 1_800_000_000
+const labStart = enginetest.StartUnixS
 
 // lab is an engine with one worker, a clock and everything a test wants to turn.
 type lab struct {
@@ -64,7 +33,7 @@ type lab struct {
 	table *lease.Table
 	eng   *Engine
 	w     *Worker
-	j     *fakeJournal
+	j     *journal
 
 	ifName string
 	ifAddr dhcp4.IPv4
@@ -83,7 +52,7 @@ func newLab(t testing.TB, dhcp4Body string, c ...Callouts) *lab {
 	l := &lab{
 		t: t, now: labStart, ifName: "eth0", ifAddr: ip("192.0.2.1"),
 		table: lease.NewTable(lease.Options{}),
-		j:     &fakeJournal{state: make(map[dhcp4.IPv4]lease.Lease4)},
+		j:     newJournal(),
 	}
 	l.local = []dhcp4.IPv4{l.ifAddr}
 	c = append(c, Callouts{})

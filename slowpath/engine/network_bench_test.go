@@ -27,12 +27,12 @@ func manySubnets(n, size int, guard string) string {
 }
 
 // BenchmarkNetwork: what a client costs in a shared network of many subnets, when it
-// is new, and when all pools are full.
+// is new, when it has a lease in the middle one, and when all pools are full.
 func BenchmarkNetwork(b *testing.B) {
-	for _, n := range []int{1, 100, 1000} {
+	for _, n := range []int{1, 10, 1000} {
 		b.Run(fmt.Sprintf("new/%d", n), func(b *testing.B) {
 			l := newLab(b, manySubnets(n, 200, ""))
-			l.j.quiet = true
+			l.j.Quiet = true
 			qs := make([]prepared, 150)
 			for i := range qs {
 				qs[i] = prepare(netiotest.Discover(mac(i + 1)))
@@ -45,9 +45,20 @@ func BenchmarkNetwork(b *testing.B) {
 				l.run(&qs[i%len(qs)], dhcp4.MsgOffer)
 			}
 		})
+		b.Run(fmt.Sprintf("known/%d", n), func(b *testing.B) {
+			l := newLab(b, manySubnets(n, 200, ""))
+			l.j.Quiet = true
+			addr := dhcp4.AddrFrom4([4]byte{10, byte(n / 2 >> 8), byte(n / 2), 100})
+			l.want(dhcp4.MsgAck, netiotest.Request(mac(1), addr, l.ifAddr))
+			q := prepare(netiotest.Discover(mac(1)))
+			b.ResetTimer()
+			for b.Loop() {
+				l.run(&q, dhcp4.MsgOffer)
+			}
+		})
 		b.Run(fmt.Sprintf("full/%d", n), func(b *testing.B) {
 			l := newLab(b, manySubnets(n, 1, ""))
-			l.j.quiet = true
+			l.j.Quiet = true
 			for i := range n {
 				p := prepare(netiotest.Request(mac(i+1), 0, l.ifAddr, netiotest.Without(50), netiotest.Without(54)))
 				l.run(&p, dhcp4.MsgAck)

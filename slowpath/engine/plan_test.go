@@ -23,7 +23,7 @@ func TestKeptPlansAreFresh(t *testing.T) {
 	      { "pool": "192.0.2.110 - 192.0.2.250", "client-classes": [ "VENDOR_CLASS_cpe" ] } ],
 	    "option-data": [ { "name": "routers", "data": "192.0.2.254" }, { "name": "log-servers", "data": "192.0.2.55" } ] },
 	  { "id": 3, "subnet": "10.3.0.0/24", "pools": [ { "pool": "10.3.0.10 - 10.3.0.250" } ] } ]`)
-	l.j.quiet = true
+	l.j.Quiet = true
 	const seed = 7
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, seed))

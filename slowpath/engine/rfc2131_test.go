@@ -53,8 +53,8 @@ func TestRFC2131_3_1_3_NotSelectedServerStoresNothing(t *testing.T) {
 	l := newLab(t, simple)
 	l.want(dhcp4.MsgOffer, nt.Discover(mac(1)))
 	l.silent(ReasonNotForUs, nt.Request(mac(1), l.r.YIAddr, otherS))
-	if len(l.j.state) != 0 {
-		t.Errorf("%d leases stored, want none", len(l.j.state))
+	if len(l.j.State) != 0 {
+		t.Errorf("%d leases stored, want none", len(l.j.State))
 	}
 }
 
@@ -63,10 +63,10 @@ func TestRFC2131_3_1_3_NotSelectedServerStoresNothing(t *testing.T) {
 func TestRFC2131_3_1_4_AckNamesTheCommitToWaitFor(t *testing.T) {
 	l := newLab(t, simple)
 	a := l.dora(mac(1))
-	if l.r.CommitPos != l.j.pos || l.r.CommitPos == 0 {
-		t.Errorf("CommitPos %d, journal at %d", l.r.CommitPos, l.j.pos)
+	if l.r.CommitPos != l.j.Pos || l.r.CommitPos == 0 {
+		t.Errorf("CommitPos %d, journal at %d", l.r.CommitPos, l.j.Pos)
 	}
-	if got := l.j.state[a]; got.ValidLifetimeS != 3600 || got.State != lease.StateDefault {
+	if got := l.j.State[a]; got.ValidLifetimeS != 3600 || got.State != lease.StateDefault {
 		t.Errorf("journal has %+v", got)
 	}
 }
@@ -93,7 +93,7 @@ func TestRFC2131_3_1_4_UnansweredOfferEnds(t *testing.T) {
 	if n := l.w.Reclaim(l.now, 1, false, nil); n != 0 || l.w.Reclaimed().Offers != 10 || l.table.Len() != 0 {
 		t.Errorf("reclaimed %d leases and %d offers, %d records left; want 0, 10 and 0", n, l.w.Reclaimed().Offers, l.table.Len())
 	}
-	if len(l.j.state) != 0 || l.j.pos != 0 {
+	if len(l.j.State) != 0 || l.j.Pos != 0 {
 		t.Error("offers reached the journal")
 	}
 }

@@ -102,10 +102,10 @@ func TestOfferLifetimeOfClass(t *testing.T) {
 		opts []nt.Option
 		want uint32 // 0: nothing is stored
 	}{{nil, 30}, {[]nt.Option{nt.With(77, 'n')}, 0}, {[]nt.Option{nt.With(77, 'l')}, 90}} {
-		before := l.j.pos
+		before := l.j.Pos
 		l.want(dhcp4.MsgOffer, nt.Discover(mac(i), c.opts...))
 		got := uint32(0)
-		if l.j.pos != before {
+		if l.j.Pos != before {
 			got = l.lease(l.r.YIAddr).ValidLifetimeS
 		}
 		if got != c.want || l.r.ValidLifetimeS != 3600 {

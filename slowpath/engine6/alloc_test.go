@@ -64,7 +64,7 @@ const busy = `
 
 func steadyState(t testing.TB) (*lab, []prepared) {
 	l := newLab(t, busy)
-	l.j.quiet = true
+	l.j.Quiet = true
 	var qs []prepared
 	for i := range 40 {
 		parts := []part{
@@ -119,7 +119,7 @@ func TestNewClientsAllocateNothing(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	l := newLab(t, simple+`, "expired-leases-processing": { "hold-reclaimed-time": 0 }`)
-	l.j.quiet = true
+	l.j.Quiet = true
 	const clients = 10
 	var sol, req, rel [clients]prepared
 	for i := range clients {
@@ -156,7 +156,7 @@ const simple = `
 
 func BenchmarkSARR(b *testing.B) {
 	l := newLab(b, simple)
-	l.j.quiet = true
+	l.j.Quiet = true
 	var qs []prepared
 	for i := range 100 {
 		l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, i, na(1)))
@@ -174,5 +174,36 @@ func BenchmarkSARR(b *testing.B) {
 		l.run(&qs[i%len(qs)])
 		l.run(&qs[(i+1)%len(qs)])
 		i += 2
+	}
+}
+
+// TestNamesAllocateNothing: names of clients that are cleaned by expressions of
+// any form, and made up.
+func TestNamesAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, c := range []struct{ keys, want string }{
+		{`"hostname-char-set": "[^a-z]", "hostname-char-replacement": "x",`, "abbbxcxxxxab."},
+		{`"hostname-char-set": "(ab+|[0-9]{2,3}|_$)+", "hostname-char-replacement": "x$&",`, "xabbb-cx0123xab."},
+		{`"hostname-char-set": "^a|b*$", "hostname-char-replacement": "",`, "bbb-c0123a."},
+		{`"ddns-replace-client-name": "when-present", "ddns-qualifying-suffix": "example.org",`, "myhost-2001-db8-1--10.example.org."},
+	} {
+		l := newLab(t, c.keys+simple)
+		l.j.Quiet = true
+		name := with(dhcp6.OptClientFQDN, []byte{1, 12}, []byte("abbb-c0123ab"), []byte{0})
+		l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, 1, na(1), name))
+		a := l.addr(0)
+		if got := string(l.lease(a).Host()); got != c.want {
+			t.Errorf("%s: the name is %q, want %q", c.keys, got, c.want)
+		}
+		q := prepare(ask(dhcp6.MsgRenew, 1, na(1, a), name), dhcp6.MsgReply)
+		l.run(&q)
+		if n := testing.AllocsPerRun(100, func() {
+			l.now += 2000
+			l.run(&q)
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", c.keys, n)
+		}
 	}
 }

@@ -42,7 +42,7 @@ func FuzzProcess(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		clear(l.j.state)
+		clear(l.j.State)
 		const bystander = 0x7777
 		l.want(dhcp6.MsgReply, ask(dhcp6.MsgRequest, bystander, na(1), pd(1)))
 		a, p := l.r.Leases[0], l.r.Leases[1]
@@ -83,7 +83,7 @@ func FuzzProcess(f *testing.F) {
 				if !in {
 					t.Errorf("%v/%d is in no pool", x.Addr, x.PrefixLen)
 				}
-				if got := l.j.state[lease6.IPv6(x.Addr)]; !l.r.Offer && (got.State != lease.StateDefault || got.ExpiresUnixS() < l.now+int64(x.ValidS)) {
+				if got := l.j.State[lease6.IPv6(x.Addr)]; !l.r.Offer && (got.State != lease.StateDefault || got.ExpiresUnixS() < l.now+int64(x.ValidS)) {
 					t.Errorf("%v is granted and not journaled", x.Addr)
 				}
 			}

@@ -109,7 +109,7 @@ func (c *checker) exchange(client int, q *query) {
 			}
 			c.owners[x.Addr] = &owner{client: client, iaid: g.IAID, untilS: c.now + int64(x.ValidS), length: x.PrefixLen, code: g.Code}
 			// What is promised is in the journal as long as it is promised.
-			rec, ok := c.j.state[lease6.IPv6(x.Addr)]
+			rec, ok := c.j.State[lease6.IPv6(x.Addr)]
 			if !ok || rec.State != lease.StateDefault || !bytes.Equal(rec.ID(), duidOf(client)) || rec.IAID != g.IAID || rec.PrefixLen != x.PrefixLen {
 				c.failf("%v is promised, the journal has it: %v %+v", x.Addr, ok, rec.State)
 			}
@@ -139,15 +139,15 @@ func (c *checker) checkTable() {
 			return true
 		}
 		n++
-		if rec, ok := c.j.state[l.Addr]; !ok || rec.State != l.State || rec.Version != l.Version || rec.IAID != l.IAID || rec.Type != l.Type ||
+		if rec, ok := c.j.State[l.Addr]; !ok || rec.State != l.State || rec.Version != l.Version || rec.IAID != l.IAID || rec.Type != l.Type ||
 			rec.PrefixLen != l.PrefixLen || rec.ValidLifetimeS != l.ValidLifetimeS || rec.CLTTUnixS != l.CLTTUnixS ||
 			!bytes.Equal(rec.ID(), l.ID()) || !bytes.Equal(rec.Host(), l.Host()) {
 			c.t.Errorf("%v: table has state %d version %d, journal %v %d %d", l.Addr, l.State, l.Version, ok, rec.State, rec.Version)
 		}
 		return true
 	})
-	if n != len(c.j.state) {
-		c.t.Errorf("table has %d leases, journal %d", n, len(c.j.state))
+	if n != len(c.j.State) {
+		c.t.Errorf("table has %d leases, journal %d", n, len(c.j.State))
 	}
 	if c.t.Failed() {
 		c.failf("table and journal differ")
@@ -299,7 +299,7 @@ func TestWorkersTogether(t *testing.T) {
 		t.Fatal("nothing was granted")
 	}
 	for a, id := range granted {
-		if rec, ok := l.j.state[a]; !ok || string(rec.ID()) != id {
+		if rec, ok := l.j.State[a]; !ok || string(rec.ID()) != id {
 			t.Errorf("%v of %x: journal %v", a, id, ok)
 		}
 	}
@@ -307,7 +307,7 @@ func TestWorkersTogether(t *testing.T) {
 
 type lockedJournal struct {
 	sync.Mutex
-	j *fakeJournal
+	j *journal
 }
 
 func (j *lockedJournal) Append6(op lease.Op, l *lease6.Lease6) (uint64, bool) {

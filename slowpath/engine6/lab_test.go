@@ -7,56 +7,25 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine/enginetest"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
-// fakeJournal keeps what is appended. Everything is durable at once unless hold
-// is set.
-type fakeJournal struct {
-	pos     uint64
-	last    uint64 // greatest version
-	durable uint64
-	hold    bool
-	broken  bool
-	full    bool
-	state   map[lease6.IPv6]lease6.Lease6 // what a recovery would find
-	quiet   bool                          // keep nothing, for measurements
+// journal is an enginetest.Journal as a worker sees it.
+type journal struct {
+	enginetest.Journal[lease6.IPv6, lease6.Lease6]
 }
 
-func (j *fakeJournal) Append6(op lease.Op, l *lease6.Lease6) (uint64, bool) {
-	if j.broken || j.full {
-		return 0, false
-	}
-	j.pos++
-	j.last = max(j.last, l.Version)
-	if !j.hold {
-		j.durable = j.last
-	}
-	if j.quiet {
-		return j.pos, true
-	}
-	if l.State == lease.StateOffered {
-		panic("an offer reached the journal")
-	}
-	if op == lease.OpDelete {
-		delete(j.state, l.Addr)
-	} else {
-		j.state[l.Addr] = *l
-	}
-	return j.pos, true
-}
+func newJournal() *journal { return &journal{enginetest.NewJournal[lease6.IPv6, lease6.Lease6]()} }
 
-func (j *fakeJournal) Room6() int {
-	if j.full {
-		return 3
-	}
-	return 1000
+func (j *journal) Append6(op lease.Op, l *lease6.Lease6) (uint64, bool) {
+	return j.Record(op, l.Addr, l.State, l.Version, l)
 }
-func (j *fakeJournal) Healthy() bool           { return !j.broken }
-func (j *fakeJournal) DurableVersion6() uint64 { return j.durable }
+func (j *journal) Room6() int              { return j.Free() }
+func (j *journal) DurableVersion6() uint64 { return j.Durable }
 
-const labStart = 1_800_000_000
+const labStart = enginetest.StartUnixS
 
 // serverID is the DUID of the lab's server.
 var serverID = []byte{0, 3, 0, 1, 0x0a, 0, 0, 0, 0, 1}
@@ -68,7 +37,7 @@ type lab struct {
 	table *lease6.Table
 	eng   *Engine
 	w     *Worker
-	j     *fakeJournal
+	j     *journal
 
 	view   dhcp6.View
 	answer dhcp6.View
@@ -83,7 +52,7 @@ func newLab(t testing.TB, body string, c ...Callouts) *lab {
 	l := &lab{
 		t: t, now: labStart,
 		table: lease6.NewTable(lease6.Options{}),
-		j:     &fakeJournal{state: make(map[lease6.IPv6]lease6.Lease6)},
+		j:     newJournal(),
 	}
 	c = append(c, Callouts{})
 	cfg := parseConfig(t, body, c[0])

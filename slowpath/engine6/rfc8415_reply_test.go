@@ -62,7 +62,7 @@ func TestRFC8415_18_3_2_NotCached(t *testing.T) {
 	l := newLab(t, config+withOptions)
 	q := ask(dhcp6.MsgRequest, 1, na(1), oro(23))
 	l.want(dhcp6.MsgReply, q)
-	first, stored := slices.Clone(l.out), l.j.pos
+	first, stored := slices.Clone(l.out), l.j.Pos
 	if !l.answer.Has(dhcp6.OptDNSServers) {
 		t.Fatal("no dns-servers")
 	}
@@ -73,7 +73,7 @@ func TestRFC8415_18_3_2_NotCached(t *testing.T) {
 	}
 	l.now += 10
 	l.want(dhcp6.MsgReply, q)
-	if l.j.pos == stored {
+	if l.j.Pos == stored {
 		t.Error("the binding was not looked at again")
 	}
 }

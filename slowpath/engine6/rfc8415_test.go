@@ -199,12 +199,12 @@ func TestRFC8415_18_3_2_Request(t *testing.T) {
 		t.Errorf("got %s", l.addr(2))
 	}
 	for _, a := range []string{l.addr(0), l.addr(1)} {
-		if x, ok := l.j.state[l.lease(a).Addr]; !ok || x.State != lease.StateDefault {
+		if x, ok := l.j.State[l.lease(a).Addr]; !ok || x.State != lease.StateDefault {
 			t.Errorf("%s is not in the journal", a)
 		}
 	}
-	if l.r.CommitPos != l.j.pos || l.j.pos != 3 {
-		t.Errorf("waits for %d, the journal is at %d", l.r.CommitPos, l.j.pos)
+	if l.r.CommitPos != l.j.Pos || l.j.Pos != 3 {
+		t.Errorf("waits for %d, the journal is at %d", l.r.CommitPos, l.j.Pos)
 	}
 }
 

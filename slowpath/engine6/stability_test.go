@@ -14,7 +14,7 @@ func (l *lab) restart(body string) {
 	l.t.Helper()
 	cfg := parseConfig(l.t, body, Callouts{})
 	l.table = lease6.NewTable(lease6.Options{})
-	for _, x := range l.j.state {
+	for _, x := range l.j.State {
 		l.table.Load(&x)
 	}
 	l.eng = New(l.table, cfg)

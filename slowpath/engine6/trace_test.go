@@ -3,7 +3,6 @@ package engine6
 import (
 	"encoding/hex"
 	"fmt"
-	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
@@ -12,92 +11,35 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
+	"github.com/peregrine-dhcp/peregrine/slowpath/engine/enginetest"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
-// TestConversations runs the conversations under testdata/conversations. Each
-// file begins with a configuration (the inside of "Dhcp6"); after it come
-// queries and commands:
+// TestConversations runs the conversations under testdata/conversations, as
+// enginetest.RunConversations describes. A configuration is the inside of "Dhcp6";
+// client N has the DUID 00:03:00:01:02:c1:00:00:…:N; relays stand in the order in
+// which they pass the message on. The queries are:
 //
-//	config                 the input is the configuration; an engine without leases
-//	reload                 the same, the leases stay
 //	solicit|request|renew|rebind|confirm|release|decline|infreq|register
 //	        client=N [na=(IAID[,ADDR[,PREFERRED,VALID]]..)] [pd=(IAID[,PREFIX..]..)]
 //	        [oro=(N,..)] [rapid] [fqdn=(FLAGS,NAME)] [opt=(CODE:HEX,..)]
 //	        [relay=(LINK[,CODE:HEX..])] [src=A] [dst=A]
-//	time    +S             the clock goes on (seconds)
-//	reclaim [remove]       expiry
-//	leases                 what the table has
-//	journal [full|broken|ok|hold|sync]
-//
-// Client N has the DUID 00:03:00:01:02:c1:00:00:…:N. Relays stand in the order
-// in which they pass the message on. With -rewrite the answers in the files are
-// made anew: read them before they are committed.
 func TestConversations(t *testing.T) {
-	files, err := filepath.Glob("testdata/conversations/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no conversations found: %v", err)
-	}
-	for _, f := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
-			var l *lab
-			datadriven.RunTest(t, f, func(t *testing.T, d *datadriven.TestData) string {
-				if d.Cmd == "config" {
-					l = newLab(t, d.Input)
-					return "ok\n"
-				}
-				if l == nil {
-					d.Fatalf(t, "the file must begin with config")
-				}
-				l.t = t
-				return l.traceCmd(t, d)
-			})
-		})
-	}
+	enginetest.RunConversations(t, func(t *testing.T, config string) *enginetest.Lab {
+		l := newLab(t, config)
+		return &enginetest.Lab{
+			Now: &l.now, Worker: l.w, Journal: l.j.Set, Leases: l.traceLeases,
+			Reload: func(t *testing.T, config string) { l.t = t; l.reload(config) },
+			Query:  func(t *testing.T, d *datadriven.TestData) string { l.t = t; return l.trace(t, d) },
+		}
+	})
 }
 
-func (l *lab) traceCmd(t *testing.T, d *datadriven.TestData) string {
-	switch d.Cmd {
-	case "reload":
-		l.reload(d.Input)
-		return "ok\n"
-	case "time":
-		for _, a := range d.CmdArgs {
-			s, err := strconv.ParseInt(strings.TrimPrefix(a.Key, "+"), 10, 64)
-			if err != nil {
-				d.Fatalf(t, "time: %v", err)
-			}
-			l.now += s
-		}
-		return fmt.Sprintf("it is %d\n", l.now-labStart)
-	case "reclaim":
-		before := l.w.Reclaimed()
-		n := l.w.Reclaim(l.now, 0, d.HasArg("remove"), nil)
-		c := l.w.Reclaimed()
-		return fmt.Sprintf("handled %d: reclaimed %d (declined %d), removed %d, offers %d\n", n,
-			c.Leases-before.Leases, c.Declined-before.Declined, c.Removed-before.Removed, c.Offers-before.Offers)
-	case "leases":
-		return l.traceLeases()
-	case "journal":
-		for _, a := range d.CmdArgs {
-			switch a.Key {
-			case "full":
-				l.j.full = true
-			case "broken":
-				l.j.broken = true
-			case "hold":
-				l.j.hold = true
-			case "sync":
-				l.j.hold, l.j.durable = false, l.j.last
-			case "ok":
-				l.j.full, l.j.broken = false, false
-			}
-		}
-		return "ok\n"
-	}
+// trace is what the engine does with the query of a command.
+func (l *lab) trace(t *testing.T, d *datadriven.TestData) string {
 	q := l.traceQuery(t, d)
-	pos := l.j.pos
+	pos := l.j.Pos
 	reason := l.send(q)
 	var b strings.Builder
 	if reason != ReasonOK {
@@ -116,8 +58,8 @@ func (l *lab) traceCmd(t *testing.T, d *datadriven.TestData) string {
 		}
 		b.WriteString("\n")
 	}
-	if l.j.pos != pos {
-		fmt.Fprintf(&b, "  journal +%d", l.j.pos-pos)
+	if l.j.Pos != pos {
+		fmt.Fprintf(&b, "  journal +%d", l.j.Pos-pos)
 		if l.r.CommitPos != 0 {
 			b.WriteString(", wait")
 		}
