@@ -47,6 +47,10 @@ type subnet struct {
 	// likes is what the subnet has in common with the others of its shared
 	// network that have the same guard; nil outside of networks.
 	likes *likes
+	// link is the shared network's, nil outside of networks; position the place in
+	// it.
+	link     *link
+	position int
 	// Records of the subnet wherever their address is.
 	assigned, declined, cumulative padded
 }
@@ -64,13 +68,20 @@ func NewSet(cfg *config.Dhcp4) *Set {
 	a := &Set{}
 	a.seed.Store(rand.Uint64())
 	maxID := uint32(0)
+	links := map[*config.Network4]*link{}
 	for i, c := range cfg.Subnets {
 		maxID = max(maxID, c.ID)
 		s := &subnet{id: c.ID, flq: c.Allocator == "flq", likes: alike(c, cfg.Subnets[:i], a)}
+		if n := c.Network; n != nil {
+			if links[n] == nil {
+				links[n] = newLink(len(n.Subnets))
+			}
+			s.link, s.position = links[n], c.Position
+		}
 		exclude := cfg.Compatibility.ExcludeFirstLast24 && c.Prefix.Bits() <= 24
 		for _, cp := range c.Pools {
 			// Kea's queue of free addresses begins in random order.
-			p := newPool(cp.First, cp.Last, cp.ID, c.Allocator == "random" || s.flq, &a.seed)
+			p := newPool(s, cp.First, cp.Last, cp.ID, c.Allocator == "random" || s.flq, &a.seed)
 			if exclude {
 				p.excludeFirstLast24()
 			}

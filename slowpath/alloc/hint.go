@@ -93,3 +93,6 @@ func (h *hints) nextAt(k, i int) int {
 	}
 	return -1
 }
+
+// empty reports whether no bit is set.
+func (h *hints) empty() bool { return h.levels[len(h.levels)-1][0].Load() == 0 }

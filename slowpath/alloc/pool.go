@@ -19,6 +19,7 @@ import (
 // Words come in chunks made when first written; a missing chunk is all free.
 // Above the words are three hint bitmaps, one per kind: 4.2 bits per address.
 type pool struct {
+	subnet *subnet
 	first  uint32
 	last   uint32
 	id     uint32
@@ -61,11 +62,11 @@ const (
 
 type chunk [chunkWords]atomic.Uint64
 
-func newPool(first, last dhcp4.IPv4, id uint32, random bool, seed *atomic.Uint64) *pool {
+func newPool(s *subnet, first, last dhcp4.IPv4, id uint32, random bool, seed *atomic.Uint64) *pool {
 	size := uint64(last) - uint64(first) + 1
 	words := int((size + perWord - 1) / perWord)
 	p := &pool{
-		first: uint32(first), last: uint32(last), id: id, words: words, random: random, seed: seed,
+		subnet: s, first: uint32(first), last: uint32(last), id: id, words: words, random: random, seed: seed,
 		chunks: make([]atomic.Pointer[chunk], (words+chunkWords-1)/chunkWords),
 	}
 	for k := range p.hints {
@@ -126,6 +127,7 @@ func (p *pool) change(off uint32, clear, set uint64) (before, after uint64) {
 	}
 	if after < kinds {
 		p.hints[after].set(w)
+		p.subnet.has(int(after))
 	}
 	if before < kinds {
 		p.emptied(w, int(before))
@@ -141,6 +143,9 @@ func (p *pool) emptied(w, k int) {
 	p.hints[k].clear(w)
 	if having(p.load(w), k) != 0 {
 		p.hints[k].set(w)
+	}
+	if p.hints[k].empty() {
+		p.subnet.spent(k)
 	}
 }
 

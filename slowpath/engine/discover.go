@@ -177,25 +177,20 @@ func (w *Worker) allocate(q *Query4, r *Reply4, offer bool) Reason {
 		q.setSubnet(q.cfg.Alloc.Preferred(q.Subnet))
 	}
 	first := q.Subnet
-	noPools := true
 	for round := range 3 {
 		switch {
+		case round == 1 && !q.anyPool(first):
+			return ReasonNoPools
 		case round == 1 && !w.reclaimForSpace(q):
 			continue
-		case round > 0 && noPools:
-			return ReasonNoPools
 		}
-		for s := first; s != nil; s = q.nextSubnet(first, s) {
+		for s := first; s != nil; s = q.nextSubnetWith(first, s, round == 2) {
 			q.setSubnet(s)
-			reason := w.allocateIn(q, r, offer, round == 2)
-			switch reason {
-			case ReasonNoPools:
-				continue
-			case ReasonPoolExhausted:
-				noPools = false
-				continue
+			switch reason := w.allocateIn(q, r, offer, round == 2); reason {
+			case ReasonNoPools, ReasonPoolExhausted:
+			default:
+				return reason
 			}
-			return reason
 		}
 	}
 	return ReasonPoolExhausted

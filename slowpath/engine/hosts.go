@@ -119,6 +119,22 @@ func (q *Query4) hostOf(s *config.Subnet4) *config.Reservation4 {
 	return nil
 }
 
+// nextHost is the client's reservation in the subnet that comes next behind place
+// after of the circle that begins with first, of those that the query may use; nil
+// if there is none.
+func (q *Query4) nextHost(first *config.Subnet4, after int) (next *config.Reservation4, in *config.Subnet4) {
+	for _, h := range q.hosts {
+		s := q.cfg.Subnets.ByID(h.SubnetID)
+		if s == nil || s != first && (s.Network == nil || s.Network != first.Network || !q.allowed(s)) {
+			continue
+		}
+		if o := circleOrder(first, s); o > after && (in == nil || o < circleOrder(first, in)) {
+			next, in = h, s
+		}
+	}
+	return next, in
+}
+
 // currentHost is the reservation that counts in the query's subnet: one of the
 // subnet, else the global one (V4-122).
 func (q *Query4) currentHost() *config.Reservation4 {
@@ -141,25 +157,26 @@ func (q *Query4) currentHost() *config.Reservation4 {
 // which only chooses the subnet (V4-056, V4-122, V4-123).
 func (w *Worker) reservedAddr(q *Query4) (dhcp4.IPv4, bool) {
 	first := q.Subnet
-	if len(q.hosts) > 0 {
-		for s := first; s != nil; s = q.nextSubnet(first, s) {
-			if !s.ReservationsInSubnet {
-				continue
-			}
-			h := q.hostOf(s)
-			switch {
-			case h == nil:
-			case h.Addr == 0:
-				q.setSubnet(s)
-				return 0, false
-			case !s.ReservationsOutOfPool || poolOf(s, h.Addr) < 0:
-				q.setSubnet(s)
-				return h.Addr, true
-			}
+	for h, s := q.nextHost(first, -1); h != nil; h, s = q.nextHost(first, circleOrder(first, s)) {
+		switch {
+		case !s.ReservationsInSubnet:
+		case h.Addr == 0:
+			q.setSubnet(s)
+			return 0, false
+		case !s.ReservationsOutOfPool || poolOf(s, h.Addr) < 0:
+			q.setSubnet(s)
+			return h.Addr, true
 		}
 	}
 	g := q.global
 	if g == nil || g.Addr == 0 {
+		return 0, false
+	}
+	if net := q.rules.net; net != nil && !net.subnets.overlap {
+		if r := net.subnets.at(g.Addr); r != nil && r.subnet.ReservationsGlobal && (r.subnet == first || q.allowed(r.subnet)) {
+			q.setSubnet(r.subnet)
+			return g.Addr, true
+		}
 		return 0, false
 	}
 	for s := first; s != nil; s = q.nextSubnet(first, s) {

@@ -37,6 +37,28 @@ func (q *Query4) nextSubnet(first, s *config.Subnet4) *config.Subnet4 {
 	}
 }
 
+// nextSubnetWith is nextSubnet of those that may have an unused address, or with
+// offered one that is only offered.
+func (q *Query4) nextSubnetWith(first, s *config.Subnet4, offered bool) *config.Subnet4 {
+	for {
+		if s = q.cfg.Alloc.NextSubnet(first, s, offered); s == nil || q.allowed(s) {
+			return s
+		}
+	}
+}
+
+// anyPool reports whether the query may use any pool of the link.
+func (q *Query4) anyPool(first *config.Subnet4) bool {
+	for s := first; s != nil; s = q.nextSubnet(first, s) {
+		for _, guard := range q.cfg.rulesOf(s).pools {
+			if q.Classes.InAny(guard) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // nextMember is nextSubnet whatever the guards say.
 func nextMember(first, s *config.Subnet4) *config.Subnet4 {
 	if s.Network == nil {
@@ -89,9 +111,13 @@ func (w *Worker) findClient(q *Query4) bool {
 	if first.Network == nil {
 		return w.findByClientID(q, first) || w.findByHWAddr(q, first)
 	}
+	if w.findByClientID(q, first) && !isOffer(&w.cur) {
+		return true // nearly always, of those that have any
+	}
 	offerIn := (*config.Subnet4)(nil)
+	w.clientSubnets(q, q.cid == nil || q.rules.net.ignoresClientID)
 	for _, find := range [...]func(*Worker, *Query4, *config.Subnet4) bool{(*Worker).findByClientID, (*Worker).findByHWAddr} {
-		for s := first; s != nil; s = q.nextSubnet(first, s) {
+		for _, s := range w.link {
 			if !find(w, q, s) {
 				continue
 			}
@@ -135,6 +161,14 @@ func (w *Worker) findByHWAddr(q *Query4, s *config.Subnet4) bool {
 // client's classes let it use, and makes its subnet the query's.
 func (w *Worker) inAllowedPool(q *Query4, a dhcp4.IPv4) bool {
 	first := q.Subnet
+	if net := q.rules.net; net != nil && !net.pools.overlap {
+		r := net.pools.at(a)
+		if r == nil || r.subnet != first && !q.allowed(r.subnet) || !q.Classes.InAny(q.cfg.rulesOf(r.subnet).pools[r.pool]) {
+			return false
+		}
+		q.setSubnet(r.subnet)
+		return true
+	}
 	for s := first; s != nil; s = q.nextSubnet(first, s) {
 		if p := poolOf(s, a); p >= 0 && q.Classes.InAny(q.cfg.rulesOf(s).pools[p]) {
 			q.setSubnet(s)
@@ -146,7 +180,10 @@ func (w *Worker) inAllowedPool(q *Query4, a dhcp4.IPv4) bool {
 
 // inAnyPool reports whether the address is in a pool of the link, whatever the
 // guards say (V4-021).
-func inAnyPool(first *config.Subnet4, a dhcp4.IPv4) bool {
+func (q *Query4) inAnyPool(first *config.Subnet4, a dhcp4.IPv4) bool {
+	if net := q.rules.net; net != nil && !net.pools.overlap {
+		return net.pools.at(a) != nil
+	}
 	for s := first; s != nil; s = nextMember(first, s) {
 		if poolOf(s, a) >= 0 {
 			return true
@@ -159,6 +196,9 @@ func inAnyPool(first *config.Subnet4, a dhcp4.IPv4) bool {
 // and makes the subnet that says so the query's.
 func (q *Query4) v6OnlyPreferred() bool {
 	first := q.Subnet
+	if net := q.rules.net; net != nil && !net.v6Only {
+		return q.rules.netV6Only
+	}
 	for s := first; s != nil; s = q.nextSubnet(first, s) {
 		if q.cfg.rulesOf(s).v6Only {
 			q.setSubnet(s)

@@ -34,6 +34,7 @@ func (w *Worker) pick(q *Query4, offered bool) (dhcp4.IPv4, alloc.Kind, Reason) 
 			break
 		}
 	}
+	set.Spent(s, offered)
 	if pools == 0 {
 		return 0, alloc.None, ReasonNoPools
 	}

@@ -109,7 +109,7 @@ func (w *Worker) grant(q *Query4, r *Reply4) Reason {
 			return ReasonReservedElsewhere
 		}
 		if !w.inAllowedPool(q, req) {
-			if inAnyPool(first, req) {
+			if q.inAnyPool(first, req) {
 				return ReasonPoolGuarded
 			}
 			return ReasonUnknownAddress
@@ -167,13 +167,17 @@ func (w *Worker) rebootLease(q *Query4, req dhcp4.IPv4) (known, right bool) {
 	if w.t.Get(req, l) && (!isOffer(l) || w.t.Covered(req, l)) && q.onLink(l.SubnetID) && q.owns(l, q.cid) {
 		return true, true
 	}
-	for s := first; q.cid != nil && s != nil; s = q.nextSubnet(first, s) {
-		if w.t.FindByClientID(q.cid, s.ID, l) && !isOffer(l) {
+	w.link = append(w.link[:0], first)
+	if first.Network != nil {
+		w.clientSubnets(q, q.cid == nil)
+	}
+	for _, s := range w.link {
+		if q.cid != nil && w.t.FindByClientID(q.cid, s.ID, l) && !isOffer(l) {
 			return true, l.Addr == req
 		}
 	}
-	for s := first; q.hw != nil && s != nil; s = q.nextSubnet(first, s) {
-		if w.t.FindByHWAddr(q.Msg.HType(), q.hw, q.cid, s.ID, l) && !isOffer(l) {
+	for _, s := range w.link {
+		if q.hw != nil && w.t.FindByHWAddr(q.Msg.HType(), q.hw, q.cid, s.ID, l) && !isOffer(l) {
 			return true, l.Addr == req
 		}
 	}

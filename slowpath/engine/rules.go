@@ -30,6 +30,7 @@ type subnetRules struct {
 	additional, netAdditional []uint32
 	// v6Only: the subnet, or its network, has option 108 (V4-078).
 	v6Only, netV6Only bool
+	net               *networkRules // nil outside of shared networks
 }
 
 // rulesOf returns the rules of a subnet of this configuration.
@@ -40,6 +41,10 @@ func newRules(d *config.Dhcp4) rules {
 		classes:   newClassTable(d),
 		subnets:   make([]subnetRules, len(d.Subnets)),
 		serverIDs: make(map[dhcp4.IPv4]struct{}),
+	}
+	networks := make(map[*config.Network4]*networkRules, len(d.Networks))
+	for _, n := range d.Networks {
+		networks[n] = newNetworkRules(n)
 	}
 	for i, s := range d.Subnets {
 		sr := &r.subnets[i]
@@ -52,6 +57,7 @@ func newRules(d *config.Dhcp4) rules {
 			r.anyAdditional = r.anyAdditional || len(p.AdditionalClasses) > 0
 		}
 		if n := s.Network; n != nil {
+			sr.net = networks[n]
 			sr.netGuard = r.classes.numbers(n.ClientClasses)
 			sr.netAdditional = r.classes.numbers(n.AdditionalClasses)
 			sr.netV6Only = n.Options.Codes.Has(dhcp4.OptIPv6OnlyPreferred)

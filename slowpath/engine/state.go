@@ -173,6 +173,7 @@ type workerState struct {
 	additional    []uint32
 	context       []byte // a user context in the making
 	found         []*config.Reservation4
+	link          []*config.Subnet4   // see clientSubnets
 	usable        func(pool int) bool // of q, made once
 
 	scopes []*config.Options

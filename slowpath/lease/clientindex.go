@@ -2,6 +2,7 @@ package lease
 
 import (
 	"hash/maphash"
+	"slices"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease/slab"
@@ -10,17 +11,15 @@ import (
 // Keys. Hashes are seeded per table: clients choose these bytes. Records with
 // and without client identifier are filed apart under the hardware address, so
 // that identifiers made up by the dozen cannot push out the one record that has
-// none.
+// none. Subnets are parts of the keys (slab.ClientIndex), so that a client is
+// found in a shared network whatever number of subnets that has.
 
-func (t *Table) cidHash(cid []byte, subnetID uint32) uint64 {
-	return slab.Mix(maphash.Bytes(t.cidSeed, cid) ^ uint64(subnetID)*0x9E3779B97F4A7C15)
-}
+func (t *Table) cidHash(cid []byte) uint64 { return slab.Mix(maphash.Bytes(t.cidSeed, cid)) }
 
 // hwHash differs in its lowest bit for records with and without identifier, so
 // that both are in one cache line.
-func (t *Table) hwHash(htype uint8, hw []byte, withCID bool, subnetID uint32) uint64 {
-	k := uint64(subnetID)<<8 | uint64(htype)
-	h := slab.Mix(maphash.Bytes(t.hwSeed, hw)^k*0x9E3779B97F4A7C15) &^ 3
+func (t *Table) hwHash(htype uint8, hw []byte, withCID bool) uint64 {
+	h := slab.Mix(maphash.Bytes(t.hwSeed, hw)^uint64(htype)*0x9E3779B97F4A7C15) &^ 3
 	if withCID {
 		return h | 2
 	}
@@ -30,20 +29,20 @@ func (t *Table) hwHash(htype uint8, hw []byte, withCID bool, subnetID uint32) ui
 func (t *Table) addrHash(addr uint32) uint64 { return slab.Mix(uint64(addr) ^ t.addrSeed) }
 
 // addClient files l under its client keys; a declined lease belongs to nobody.
-func (t *Table) addClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).Insert) }
+func (t *Table) addClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).InsertPart) }
 
-func (t *Table) removeClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).Remove) }
+func (t *Table) removeClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).RemovePart) }
 
 // eachClient does the same to every index entry that l is to have.
-func (t *Table) eachClient(l *Lease4, do func(x *slab.ClientIndex, h uint64, ref uint32)) {
+func (t *Table) eachClient(l *Lease4, do func(x *slab.ClientIndex, h uint64, subnetID, ref uint32)) {
 	if l.State == StateDeclined {
 		return
 	}
 	if l.ClientIDLen > 0 {
-		do(t.byCID, t.cidHash(l.CID(), l.SubnetID), uint32(l.Addr))
+		do(t.byCID, t.cidHash(l.CID()), l.SubnetID, uint32(l.Addr))
 	}
 	if l.HWLen > 0 {
-		do(t.byHW, t.hwHash(l.HWType, l.HW(), l.ClientIDLen > 0, l.SubnetID), uint32(l.Addr))
+		do(t.byHW, t.hwHash(l.HWType, l.HW(), l.ClientIDLen > 0), l.SubnetID, uint32(l.Addr))
 	}
 }
 
@@ -58,14 +57,14 @@ func sameClientKeys(a, b *Lease4) bool {
 // preferred (the one that lasts longest), then offers (the latest), then of the
 // rest the latest changed, of expired default ones the one that lasted longest. Now is taken to be the latest time that the records looked at
 // or Due have seen.
-// Of a client with more than eight records in the subnet the newest are looked
-// at.
+// Of a client with more than eight records in the subnet the newest eight are
+// looked at.
 func (t *Table) FindByClientID(cid []byte, subnetID uint32, l *Lease4) bool {
 	if len(cid) == 0 || len(cid) > MaxClientIDLen {
 		return false
 	}
-	var addrs [slab.MaxCandidates]uint32
-	n := t.byCID.Find(t.cidHash(cid, subnetID), &addrs)
+	var addrs [perKey]uint32
+	n := t.byCID.FindPart(t.cidHash(cid), subnetID, &addrs)
 	return t.choose(addrs[:n], clientKey{cid: cid, subnetID: subnetID}, l)
 }
 
@@ -78,17 +77,17 @@ func (t *Table) FindByHWAddr(htype uint8, hw, cid []byte, subnetID uint32, l *Le
 	if len(hw) == 0 || len(hw) > MaxHWAddrLen || len(cid) > MaxClientIDLen {
 		return false
 	}
-	var a, b [slab.MaxCandidates]uint32
-	var all [2 * slab.MaxCandidates]uint32
-	na := t.byHW.Find(t.hwHash(htype, hw, false, subnetID), &a)
+	var a, b [perKey]uint32
+	var all [2 * perKey]uint32
+	na := t.byHW.FindPart(t.hwHash(htype, hw, false), subnetID, &a)
 	n := copy(all[:], a[:na])
 	var nb int
 	if len(cid) > 0 {
 		// Records with this very identifier and hardware address; those with
 		// another identifier are not wanted.
-		nb = t.byCID.Find(t.cidHash(cid, subnetID), &b)
+		nb = t.byCID.FindPart(t.cidHash(cid), subnetID, &b)
 	} else {
-		nb = t.byHW.Find(t.hwHash(htype, hw, true, subnetID), &b)
+		nb = t.byHW.FindPart(t.hwHash(htype, hw, true), subnetID, &b)
 	}
 	n += copy(all[n:], b[:nb])
 	return t.choose(all[:n], clientKey{htype: htype, hw: hw, cid: cid, subnetID: subnetID}, l)
@@ -101,10 +100,63 @@ func (t *Table) FindWithoutClientID(htype uint8, hw []byte, subnetID uint32, l *
 	if len(hw) == 0 || len(hw) > MaxHWAddrLen {
 		return false
 	}
-	var a [slab.MaxCandidates]uint32
-	n := t.byHW.Find(t.hwHash(htype, hw, false, subnetID), &a)
+	var a [perKey]uint32
+	n := t.byHW.FindPart(t.hwHash(htype, hw, false), subnetID, &a)
 	return t.choose(a[:n], clientKey{htype: htype, hw: hw, cid: noneAlike[:], subnetID: subnetID}, l)
 }
+
+// MaxClientSubnets is how many subnets ClientSubnets gives at most.
+const MaxClientSubnets = 3 * slab.MaxCandidates
+
+// ClientSubnets copies into out the subnets, each once and in no order, in which
+// the look-ups above may find records of a client: those by client identifier,
+// unless cid is empty, and by hardware address, unless hw is. It returns how many
+// they are; all is false if there may be more, because the client has records in
+// a great many. The cost does not depend on how many subnets there are.
+//
+// With hwAny records of the hardware address count whatever their identifier,
+// which is for look-ups without one; else only those that have none.
+func (t *Table) ClientSubnets(htype uint8, hw, cid []byte, hwAny bool, out *[MaxClientSubnets]uint32) (n int, all bool) {
+	all = true
+	look := func(x *slab.ClientIndex, h uint64) {
+		var addrs [slab.MaxCandidates]uint32
+		k, complete := x.FindParts(h, &addrs)
+		all = all && complete
+		for _, addr := range addrs[:k] {
+			if id, ok := t.subnetOf(addr); ok && !slices.Contains(out[:n], id) {
+				out[n] = id
+				n++
+			}
+		}
+	}
+	if len(cid) > 0 && len(cid) <= MaxClientIDLen {
+		look(t.byCID, t.cidHash(cid))
+	}
+	if len(hw) > 0 && len(hw) <= MaxHWAddrLen {
+		look(t.byHW, t.hwHash(htype, hw, false))
+		if hwAny {
+			look(t.byHW, t.hwHash(htype, hw, true))
+		}
+	}
+	return n, all
+}
+
+// subnetOf is the subnet of an address's record.
+func (t *Table) subnetOf(addr uint32) (id uint32, ok bool) {
+	h := t.addrHash(addr)
+	s := t.shardOf(h)
+	s.mu.Lock()
+	i := s.find(addr, h)
+	if i != 0 {
+		id = s.rec(i).subnetID
+	}
+	s.mu.Unlock()
+	return id, i != 0
+}
+
+// perKey is how many candidates a look-up in one subnet has: those that are filed
+// under the whole key, and those under the subnet's part.
+const perKey = 2 * slab.MaxCandidates
 
 // noneAlike is longer than any client identifier.
 var noneAlike [MaxClientIDLen + 1]byte

@@ -13,6 +13,11 @@ import "sync"
 // the place of the oldest, which is moved to a hash of its own, where only
 // Remove looks for it. So a client that piles up leases under one hardware
 // address lengthens nobody's walk, its own neither.
+//
+// Keys may be divided into parts (InsertPart): entries are filed under the whole
+// key while it has room, so that one look-up finds them in whatever part, and
+// under key and part from then on. A key with many entries in some part is no
+// obstacle to finding those in another. An index is used with parts or without.
 type ClientIndex struct {
 	shards [clientShards]clientShard
 	// Grown is told of bytes allocated; it must be set.
@@ -28,13 +33,21 @@ type clientShard struct {
 	mu      sync.Mutex
 	n       int
 	slots   []clientSlot
-	evicted int           // entries beyond MaxCandidates of their key, filed elsewhere
-	later   *[]clientSlot // what InsertLater was given; nil: nothing
-	_       [8]byte       // to a cache line
+	evicted int               // entries beyond MaxCandidates of their key, filed elsewhere
+	later   *[]laterSlot      // what InsertLater was given; nil: nothing
+	over    map[uint32]uint32 // by hash of a key, how many entries are under its parts
 }
 
 // clientSlot is empty if hash is 0.
 type clientSlot struct{ hash, ref uint32 }
+
+type laterSlot struct {
+	clientSlot
+	part uint32
+}
+
+// noPart is the part of a key that has none.
+const noPart = 1<<32 - 1
 
 func slotHash(h uint64) uint32 { return max(uint32(h), 1) }
 
@@ -43,25 +56,38 @@ func ownHash(h32, ref uint32) uint32 {
 	return slotHash(Mix(uint64(h32)<<32 | uint64(ref)))
 }
 
+// partHash is where the entries of a part are filed that their key has no room
+// for.
+func partHash(h32, part uint32) uint32 {
+	return slotHash(Mix(uint64(part)<<32 | uint64(h32)))
+}
+
 // Insert files ref under h.
-func (x *ClientIndex) Insert(h uint64, ref uint32) {
+func (x *ClientIndex) Insert(h uint64, ref uint32) { x.InsertPart(h, noPart, ref) }
+
+// InsertPart files ref under h, or if that has MaxCandidates entries under the
+// part, a number less than 2^32-1.
+func (x *ClientIndex) InsertPart(h uint64, part, ref uint32) {
 	c := &x.shards[h>>56]
 	c.mu.Lock()
 	x.settle(c)
-	x.insert(c, slotHash(h), ref)
+	x.insert(c, slotHash(h), part, ref)
 	c.mu.Unlock()
 }
 
-// InsertLater is Insert, put off until Settle or the next use of that part of the
-// index: inserting many at once, part by part, spares most cache misses.
-func (x *ClientIndex) InsertLater(h uint64, ref uint32) {
+// InsertLater is Insert, put off until Settle or the next use of that shard of the
+// index: inserting many at once, shard by shard, spares most cache misses.
+func (x *ClientIndex) InsertLater(h uint64, ref uint32) { x.InsertPartLater(h, noPart, ref) }
+
+// InsertPartLater is InsertPart put off likewise.
+func (x *ClientIndex) InsertPartLater(h uint64, part, ref uint32) {
 	c := &x.shards[h>>56]
 	c.mu.Lock()
 	if c.later == nil {
-		first := make([]clientSlot, 0, max(64, len(c.slots)*3/4))
+		first := make([]laterSlot, 0, max(64, len(c.slots)*3/4))
 		c.later = &first
 	}
-	*c.later = append(*c.later, clientSlot{slotHash(h), ref})
+	*c.later = append(*c.later, laterSlot{clientSlot{slotHash(h), ref}, part})
 	c.mu.Unlock()
 }
 
@@ -80,16 +106,15 @@ func (x *ClientIndex) settle(c *clientShard) {
 		later := *c.later
 		c.later = nil
 		for _, e := range later {
-			x.insert(c, e.hash, e.ref)
+			x.insert(c, e.hash, e.part, e.ref)
 		}
 	}
 }
 
-func (x *ClientIndex) insert(c *clientShard, h32, ref uint32) {
+func (x *ClientIndex) insert(c *clientShard, h32, part, ref uint32) {
 	if (c.n+2)*5 > len(c.slots)*4 {
 		x.Grown(c.grow())
 	}
-	c.n++
 	size := len(c.slots)
 	var same [MaxCandidates]int
 	n := 0
@@ -103,9 +128,18 @@ func (x *ClientIndex) insert(c *clientShard, h32, ref uint32) {
 			p = 0
 		}
 	}
-	if n < MaxCandidates {
+	switch {
+	case n < MaxCandidates:
+		c.n++
 		c.slots[p] = clientSlot{h32, ref}
-	} else {
+	case part != noPart:
+		if c.over == nil {
+			c.over = map[uint32]uint32{}
+		}
+		c.over[h32]++
+		x.insert(c, partHash(h32, part), noPart, ref)
+	default:
+		c.n++
 		oldest := c.slots[same[0]].ref
 		for k := 1; k < n; k++ {
 			c.slots[same[k-1]].ref = c.slots[same[k]].ref
@@ -187,10 +221,33 @@ func (x *ClientIndex) Remove(h uint64, ref uint32) {
 	h32 := slotHash(h)
 	c.mu.Lock()
 	x.settle(c)
-	if !c.removeEntry(clientSlot{h32, ref}) && c.removeEntry(clientSlot{ownHash(h32, ref), ref}) {
-		c.evicted--
+	c.remove(h32, ref)
+	c.mu.Unlock()
+}
+
+// RemovePart undoes an InsertPart.
+func (x *ClientIndex) RemovePart(h uint64, part, ref uint32) {
+	c := &x.shards[h>>56]
+	h32 := slotHash(h)
+	c.mu.Lock()
+	x.settle(c)
+	if !c.removeEntry(clientSlot{h32, ref}) && c.remove(partHash(h32, part), ref) {
+		if c.over[h32]--; c.over[h32] == 0 {
+			delete(c.over, h32)
+		}
 	}
 	c.mu.Unlock()
+}
+
+func (c *clientShard) remove(h32, ref uint32) bool {
+	if c.removeEntry(clientSlot{h32, ref}) {
+		return true
+	}
+	if c.removeEntry(clientSlot{ownHash(h32, ref), ref}) {
+		c.evicted--
+		return true
+	}
+	return false
 }
 
 func (c *clientShard) removeEntry(e clientSlot) bool {
@@ -238,20 +295,56 @@ func (x *ClientIndex) FindAll(h uint64, out *[MaxCandidates]uint32) (n int, comp
 	h32 := slotHash(h)
 	c.mu.Lock()
 	x.settle(c)
-	if size := len(c.slots); size != 0 {
-		for p := home(h32, size); c.slots[p].hash != 0 && n < MaxCandidates; {
-			if c.slots[p].hash == h32 {
-				out[n] = c.slots[p].ref
-				n++
-			}
-			if p++; p == size {
-				p = 0
-			}
-		}
-	}
+	n = c.find(h32, out[:])
 	complete = c.evicted == 0
 	c.mu.Unlock()
 	return n, complete
+}
+
+// FindPart copies into out the candidates for one part of a key and returns how
+// many; there may be some of other parts among them.
+func (x *ClientIndex) FindPart(h uint64, part uint32, out *[2 * MaxCandidates]uint32) int {
+	c := &x.shards[h>>56]
+	h32 := slotHash(h)
+	c.mu.Lock()
+	x.settle(c)
+	n := c.find(h32, out[:MaxCandidates])
+	if len(c.over) > 0 && c.over[h32] > 0 {
+		n += c.find(partHash(h32, part), out[n:n+MaxCandidates])
+	}
+	c.mu.Unlock()
+	return n
+}
+
+// FindParts copies the candidates for all parts of a key into out; all is false if
+// some are not given, for which FindPart is to be asked.
+func (x *ClientIndex) FindParts(h uint64, out *[MaxCandidates]uint32) (n int, all bool) {
+	c := &x.shards[h>>56]
+	h32 := slotHash(h)
+	c.mu.Lock()
+	x.settle(c)
+	n = c.find(h32, out[:])
+	all = len(c.over) == 0 || c.over[h32] == 0
+	c.mu.Unlock()
+	return n, all
+}
+
+// find copies entries of h32 into out, at most as many as it takes.
+func (c *clientShard) find(h32 uint32, out []uint32) (n int) {
+	size := len(c.slots)
+	if size == 0 {
+		return 0
+	}
+	for p := home(h32, size); c.slots[p].hash != 0 && n < len(out); {
+		if c.slots[p].hash == h32 {
+			out[n] = c.slots[p].ref
+			n++
+		}
+		if p++; p == size {
+			p = 0
+		}
+	}
+	return n
 }
 
 // Reserve makes an empty index large enough for n entries; parts that are not

@@ -331,3 +331,64 @@ func TestWheelsTwin(t *testing.T) {
 		}
 	}
 }
+
+// TestClientIndexParts: every entry of a part with at most eight of them is found,
+// whatever its key has in others, and FindParts says when it does not give all.
+func TestClientIndexParts(t *testing.T) {
+	r := newRand(t)
+	x := &ClientIndex{Grown: func(int) {}}
+	type entry struct {
+		h    uint64
+		part uint32
+	}
+	live := map[uint32]entry{}
+	crowded := map[entry]bool{}
+	keys, parts := map[uint64]int{}, map[entry]int{}
+	for step := range 60000 {
+		ref := 1 + r.Uint32N(1500)
+		if e, ok := live[ref]; ok {
+			x.RemovePart(e.h, e.part, ref)
+			delete(live, ref)
+			keys[e.h]--
+			parts[e]--
+		} else {
+			e := entry{Mix(uint64(r.IntN(r.IntN(300) + 1))), uint32(r.IntN(6))}
+			if r.IntN(3) == 0 {
+				x.InsertPartLater(e.h, e.part, ref)
+			} else {
+				x.InsertPart(e.h, e.part, ref)
+			}
+			live[ref] = e
+			keys[e.h]++
+			if parts[e]++; parts[e] > MaxCandidates {
+				crowded[e] = true
+			}
+		}
+		e := entry{Mix(uint64(r.IntN(300))), uint32(r.IntN(6))}
+		var out [2 * MaxCandidates]uint32
+		found := 0
+		for _, ref := range out[:x.FindPart(e.h, e.part, &out)] {
+			if live[ref].h != e.h {
+				t.Fatalf("step %d: found %d, which is not filed there", step, ref)
+			}
+			if live[ref] == e {
+				found++
+			}
+		}
+		if !crowded[e] && found != parts[e] {
+			t.Fatalf("step %d: found %d of %d in a part", step, found, parts[e])
+		}
+		var all [MaxCandidates]uint32
+		if n, complete := x.FindParts(e.h, &all); complete != (n == keys[e.h]) {
+			t.Fatalf("step %d: found %d of %d in all parts, complete: %v", step, n, keys[e.h], complete)
+		}
+	}
+	for ref, e := range live {
+		x.RemovePart(e.h, e.part, ref)
+	}
+	for i := range x.shards {
+		if c := &x.shards[i]; c.n != 0 || c.evicted != 0 || len(c.over) != 0 {
+			t.Errorf("shard %d: %d entries are left, %d evicted, %d keys over", i, c.n, c.evicted, len(c.over))
+		}
+	}
+}
