@@ -185,7 +185,7 @@ func TestNamesAllocateNothing(t *testing.T) {
 	}
 	for _, c := range []struct{ keys, want string }{
 		{`"hostname-char-set": "[^a-z]", "hostname-char-replacement": "x",`, "abbbxcxxxxab."},
-		{`"hostname-char-set": "(ab+|[0-9]{2,3}|_$)+", "hostname-char-replacement": "x$&",`, "xabbb-cx0123xab."},
+		{`"hostname-char-set": "(ab+|[0-9]{2,3}|_$)+", "hostname-char-replacement": "x$&",`, "xabbb-cx0123ab."},
 		{`"hostname-char-set": "^a|b*$", "hostname-char-replacement": "",`, "bbb-c0123a."},
 		{`"ddns-replace-client-name": "when-present", "ddns-qualifying-suffix": "example.org",`, "myhost-2001-db8-1--10.example.org."},
 	} {
