@@ -299,6 +299,7 @@ func spawn(t testing.TB, ns *netNS, log string, argv ...string) *process {
 	}
 	defer f.Close()
 	p.cmd.Stdout, p.cmd.Stderr = f, f
+	p.cmd.Env = append(os.Environ(), envPIDFileDir+"="+filepath.Dir(log))
 	// It ends with the test however that ends.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := ns.In(p.cmd.Start); err != nil {

@@ -101,12 +101,21 @@ func serve(o serveOptions, stderr io.Writer) int {
 	if o.debug {
 		handler.Force(logging.Debug(logging.MaxDebug))
 	}
-	code, err := runServer(o, snap, handler, f, sig)
+	code := 0
+	pid, err := o.takePIDFile(f)
+	if err == nil {
+		code, err = runServer(o, snap, handler, f, sig)
+		pid.remove()
+	}
 	if err == nil {
 		f.Info(f.id + "SHUTDOWN server shutdown")
 	}
 	if err != nil {
-		f.Log(context.Background(), logging.LevelFatal, f.id+"INIT_FAIL failed to initialize the server", "error", err)
+		what := "INIT_FAIL failed to initialize the server"
+		if running := (*alreadyRunningError)(nil); errors.As(err, &running) {
+			what = "ALREADY_RUNNING " + o.name + " already running?"
+		}
+		f.Log(context.Background(), logging.LevelFatal, f.id+what, "error", err)
 		code = 1
 		if !logsToTerminal(loggers(snap)) {
 			fmt.Fprintln(stderr, err)
