@@ -52,6 +52,8 @@ type Dataplane struct {
 	objsErr error
 	scopes  []bpf.Scope
 	told    bool // OnInterfaces has been called
+	// fragments serves what comes in IP fragments, on all interfaces.
+	fragments fragments
 }
 
 // Start serves the interfaces of opt. It fails if a forced mode cannot be had or,
@@ -273,7 +275,7 @@ func (d *Dataplane) update(p *port, want []*Link) (changed bool, err error) {
 				continue
 			}
 		}
-		errs = append(errs, x.closeGuards())
+		errs = append(errs, x.closeGuards(d))
 		delete(p.members, i)
 		changed = true
 		if i != p.link.Index {
@@ -286,8 +288,8 @@ func (d *Dataplane) update(p *port, want []*Link) (changed bool, err error) {
 		}
 		four, six := d.opt.families(&l.Interface)
 		x := &member{link: *l, four: four, six: six}
-		if err := x.openGuards(&d.opt); err != nil {
-			errs = append(errs, x.closeGuards(), d.fail(*l, []string{err.Error()}, err))
+		if err := x.openGuards(d); err != nil {
+			errs = append(errs, x.closeGuards(d), d.fail(*l, []string{err.Error()}, err))
 			continue
 		}
 		p.members[l.Index] = x
@@ -516,7 +518,7 @@ func (d *Dataplane) Status() []InterfaceStatus {
 }
 
 // Workers reads the counters of all running workers, by interface and then in the
-// order they were made.
+// order they were made; last that of what comes in fragments.
 func (d *Dataplane) Workers() []WorkerStats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -527,11 +529,9 @@ func (d *Dataplane) Workers() []WorkerStats {
 	slices.Sort(indexes)
 	var out []WorkerStats
 	for _, i := range indexes {
-		for _, w := range d.ports[i].workers {
-			out = append(out, WorkerStats{Info: w.info, Conn: w.conn.ConnStats(), Loop: w.loop.Stats()})
-		}
+		out = d.ports[i].workers.stats(out)
 	}
-	return out
+	return d.fragments.workers.stats(out)
 }
 
 // XDPCounters are the counters of the XDP program: how packets left it, messages

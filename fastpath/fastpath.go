@@ -12,10 +12,12 @@
 // queues without sockets, IP options. No packet is served twice: what the program
 // redirects or drops never reaches a packet socket, neither in native nor in
 // generic mode, where the program runs before the taps; and the UDP port of the
-// interface is held by a socket that throws everything away (netio.PortGuard), so
-// that the kernel does not answer with ICMP. IP fragments are served only where
-// the UDP socket alone is in use; elsewhere they are counted, by the program as
-// passed (reason fragment) and by the packet socket as refused.
+// interface is held by a socket that throws away what has been served already
+// (netio.PortGuard), so that the kernel does not answer with ICMP.
+//
+// IP fragments are passed by the program (reason fragment) and refused by the packet
+// socket, both counted; what the kernel makes of them one worker for all interfaces
+// takes from those guards (netio.ReassembledConn). UDP sockets get it anyway.
 //
 // A VLAN interface is served from the device below it, by that device's program
 // and sockets: its frames are known by their tags there, and answered with the same
@@ -134,12 +136,13 @@ type Options struct {
 // WorkerInfo identifies a worker.
 type WorkerInfo struct {
 	// Name is unique among the workers running: "eth0/2.1" is the second socket
-	// of queue 2, "eth0/packet.0", "eth0/udp.0" and "eth0/udp6.0" are sockets.
+	// of queue 2, "eth0/packet.0", "eth0/udp.0" and "eth0/udp6.0" are sockets,
+	// "fragments" serves what came in fragments on any interface.
 	Name string
-	// IfName and IfIndex are the device's.
+	// IfName and IfIndex are the device's; "" and 0 where it is no one's.
 	IfName  string
 	IfIndex uint32
-	// Kind is "xsk", "packet", "udp" or "udp6".
+	// Kind is "xsk", "packet", "udp", "udp6" or "fragments".
 	Kind string
 	// Queue and Index say which socket it is: of which queue, and which of those
 	// sharing it.

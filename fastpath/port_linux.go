@@ -1,12 +1,10 @@
 package fastpath
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,14 +21,6 @@ const maxSockets = 4096
 
 // maxInterfaces is the most interfaces that XDP serves, VLAN interfaces included.
 const maxInterfaces = 8192
-
-// worker is one Loop and what it runs on.
-type worker struct {
-	info    WorkerInfo
-	conn    netio.Conn
-	handler netio.Handler
-	loop    *netio.Loop
-}
 
 // member is an interface that a port serves.
 type member struct {
@@ -71,11 +61,7 @@ type port struct {
 	packets []*netio.PacketConn
 	udp     []netio.Conn
 	table   atomic.Pointer[netio.Members] // of the AF_XDP sockets
-	workers []*worker
-
-	ctx    context.Context // ends the workers
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	workers workers
 }
 
 // errAlone says that a device can only be served by UDP sockets, which each of its
@@ -136,29 +122,12 @@ func (d *Dataplane) openPort(l Link, members []*Link) (*port, error) {
 func (p *port) newWorker(conn netio.Conn, info WorkerInfo, shed func(uint32)) error {
 	o := &p.d.opt
 	info.IfName, info.IfIndex = p.link.Name, p.link.Index
-	h, err := o.NewHandler(info)
-	if err != nil {
-		return fmt.Errorf("make handler of worker %s: %w", info.Name, err)
-	}
 	lo := netio.LoopOptions{SpinNs: o.SpinNs, NapNs: o.NapNs, MaxHeld: o.MaxHeld, HoldTimeoutNs: o.HoldTimeoutNs, Shed: shed}
 	if len(o.CPUs) > 0 {
 		lo.Affinity = []int{o.CPUs[p.d.nextCPU%len(o.CPUs)]}
 		p.d.nextCPU++
 	}
-	if p.cancel == nil {
-		p.ctx, p.cancel = context.WithCancel(context.Background())
-	}
-	w := &worker{info: info, conn: conn, handler: h, loop: netio.NewLoop(conn, h, lo)}
-	p.workers = append(p.workers, w)
-	ctx, log := p.ctx, o.Log
-	p.wg.Add(1)
-	go func() {
-		defer p.wg.Done()
-		if err := w.loop.Run(ctx); err != nil {
-			log.Error("PEREGRINE_WORKER_FAILED a worker does not run", "worker", info.Name, "error", err)
-		}
-	}()
-	return nil
+	return p.workers.start(o, conn, info, lo)
 }
 
 // openXDP attaches the program and opens AF_XDP sockets on every queue, with a
@@ -325,17 +294,19 @@ func (p *port) openPacketSockets(n int) error {
 // openGuards takes the server's UDP ports of all members.
 func (p *port) openGuards() error {
 	for _, x := range p.members {
-		if err := x.openGuards(&p.d.opt); err != nil {
+		if err := x.openGuards(p.d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// openGuards takes the server's UDP ports of the interface.
-func (x *member) openGuards(o *Options) error {
+// openGuards takes the server's UDP ports of the interface, and has what comes in
+// fragments served from them.
+func (x *member) openGuards(d *Dataplane) error {
+	o := &d.opt
 	if x.four {
-		g, err := netio.OpenPortGuard(o.Port4, x.link.Name)
+		g, err := netio.OpenPortGuard(o.Port4, x.link.Name, x.link.Index)
 		if err != nil {
 			return err
 		}
@@ -348,12 +319,17 @@ func (x *member) openGuards(o *Options) error {
 		}
 		x.guards = append(x.guards, g)
 	}
+	for _, g := range x.guards {
+		if err := d.fragments.take(o, g); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func (x *member) closeGuards() (err error) {
+func (x *member) closeGuards(d *Dataplane) (err error) {
 	for _, g := range x.guards {
-		err = errors.Join(err, g.Close())
+		err = errors.Join(err, d.fragments.letGo(&d.opt, g), g.Close())
 	}
 	x.guards = nil
 	return err
@@ -465,17 +441,7 @@ func (p *port) close() {
 		warn(d.objs.DeleteSocket(p.base + i))
 	}
 	p.sockets = 0
-	if p.cancel != nil {
-		p.cancel()
-		p.wg.Wait()
-		p.ctx, p.cancel = nil, nil
-	}
-	for _, w := range p.workers {
-		if d.opt.WorkerDone != nil {
-			d.opt.WorkerDone(w.info, w.handler)
-		}
-	}
-	p.workers = nil
+	p.workers.stop(&d.opt)
 	for _, q := range p.xqueues {
 		warn(q.Close())
 	}
@@ -489,7 +455,7 @@ func (p *port) close() {
 	}
 	p.udp = nil
 	for _, x := range p.members {
-		warn(x.closeGuards())
+		warn(x.closeGuards(d))
 	}
 	for _, f := range p.stripping {
 		// The device may be gone, which is no trouble.
@@ -505,7 +471,7 @@ func (p *port) close() {
 func (p *port) status(x *member) InterfaceStatus {
 	s := InterfaceStatus{
 		Name: x.link.Name, Index: x.link.Index, Mode: p.mode, ZeroCopy: p.zeroCopy && p.queues > 0,
-		Queues: p.queues, Sockets: len(p.workers), Reasons: append([]string(nil), p.reasons...),
+		Queues: p.queues, Sockets: len(p.workers.list), Reasons: append([]string(nil), p.reasons...),
 	}
 	if x.link.Index != p.link.Index {
 		s.Device = p.link.Name

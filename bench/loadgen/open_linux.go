@@ -282,7 +282,7 @@ func openConns(o OpenOptions) (c *Conns, err error) {
 			conns[0].SetAddrs4([]uint32{number(o.Addr)})
 		}
 		// Without a socket on the port the kernel would answer with ICMP.
-		if guard, err := netio.OpenPortGuard(o.Port, k.Name); err == nil {
+		if guard, err := netio.OpenPortGuard(o.Port, k.Name, 0); err == nil {
 			c.closers = append(c.closers, guard.Close)
 		}
 	case o.Backend == AFXDP && o.V6:

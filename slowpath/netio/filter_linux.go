@@ -68,6 +68,16 @@ func dropAll() []unix.SockFilter {
 	return []unix.SockFilter{{Code: retK, K: 0}}
 }
 
+// longerThan rejects what has no more than n octets.
+func longerThan(n uint32) []unix.SockFilter {
+	return []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_LEN},
+		{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: n, Jt: 1},
+		{Code: retK, K: 0},
+		{Code: retK, K: 0x40000},
+	}
+}
+
 // dhcpFilter accepts UDP to port4 over IPv4 and to port6 over IPv6 (0: none),
 // with up to two VLAN tags still in the frame. (The kernel has taken the outer
 // one out before a packet socket's filter runs, drivers permitting.) Of an IPv4

@@ -31,9 +31,8 @@ type PacketOptions struct {
 // our addresses (SetMembers): frames that are only passing through a router belong
 // to somebody else. A frame that belongs to a VLAN interface is received as that
 // interface's, by its index; what is sent leaves with the tags that stand in it.
-// Fragments are refused and counted: they arrive here one by one, and the
-// kernel's reassembled copy goes to UDP sockets only, where it could not be told
-// from a packet that has been answered already.
+// Fragments are refused and counted: they arrive here one by one; what the kernel
+// makes of them is for a ReassembledConn.
 type PacketConn struct {
 	datagrams
 

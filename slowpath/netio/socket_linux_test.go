@@ -468,11 +468,11 @@ func TestPortGuard(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := uint16(c.LocalAddr().(*net.UDPAddr).Port)
-	if g, err := OpenPortGuard(port, ""); !errors.Is(err, unix.EADDRINUSE) {
+	if g, err := OpenPortGuard(port, "", 0); !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("guard of a taken port: %v, %v", g, err)
 	}
 	c.Close()
-	g, err := OpenPortGuard(port, "lo")
+	g, err := OpenPortGuard(port, "lo", 1)
 	if err != nil {
 		t.Skipf("bind to lo: %v", err)
 	}
