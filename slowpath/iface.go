@@ -11,6 +11,8 @@ type iface struct {
 	index uint32
 	name  string
 	mac   [6]byte
+	// mtu is the longest IP packet that leaves there in one piece.
+	mtu   int
 	addrs []dhcp4.IPv4
 	// serve4 and serve6 say which families the configuration serves there.
 	serve4, serve6 bool
@@ -38,7 +40,10 @@ const fewIfaces = 16
 func newIfaces(in []netio.Interface, serves func(v stat.Family, name string) bool) *ifaces {
 	x := &ifaces{list: make([]iface, 0, len(in)), isLocal: map[dhcp4.IPv4]struct{}{}}
 	for _, n := range in {
-		f := iface{index: n.Index, name: n.Name, mac: n.MAC, serve4: serves(stat.V4, n.Name), serve6: serves(stat.V6, n.Name), all: x}
+		f := iface{index: n.Index, name: n.Name, mac: n.MAC, mtu: n.MTU, serve4: serves(stat.V4, n.Name), serve6: serves(stat.V6, n.Name), all: x}
+		if f.mtu <= 0 {
+			f.mtu = etherMTU
+		}
 		for _, a := range n.Addrs4 {
 			f.addrs = append(f.addrs, dhcp4.IPv4(a.Addr))
 		}
@@ -74,6 +79,30 @@ func (x *ifaces) find(index uint32) *iface {
 		}
 	}
 	return nil
+}
+
+// etherMTU is the MTU of Ethernet, and of an interface that does not say.
+const etherMTU = 1500
+
+// Every network carries packets of these lengths (RFC 791 §3.1, RFC 8200 §5).
+const (
+	minMTU4 = 576
+	minMTU6 = 1280
+)
+
+// fullLen is the length up to which options fill the IP packet of a reply: that of
+// Ethernet, and less where the MTU is less. A datagram backend cuts a packet into
+// fragments by itself. f is nil where the interface is not known.
+func (f *iface) fullLen(synthetic bool, least int) int {
+	if f == nil || synthetic {
+		return etherMTU
+	}
+	return max(min(f.mtu, etherMTU), least)
+}
+
+// carries says whether an IP packet of n octets can leave by the interface.
+func (f *iface) carries(synthetic bool, n int) bool {
+	return f == nil || synthetic || n <= f.mtu
 }
 
 // addrFor is the address that answers a packet sent to dst: dst itself if it is

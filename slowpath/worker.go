@@ -434,7 +434,7 @@ func (w *Worker) answer(p *netio.Packet, c *query) {
 		msg = c.hq.Raw
 	} else {
 		var dropped int
-		msg, dropped = c.r.Append(w.out[:0], min(c.r.MaxLen, maxReply), c.r.PRL)
+		msg, dropped = c.r.Append(w.out[:0], min(c.r.MaxLen, c.iface.fullLen(c.synthetic, minMTU4)-headers4), c.r.PRL)
 		if dropped+c.r.LeftOut > 0 {
 			w.s.truncated.Add(1)
 		}
@@ -459,8 +459,8 @@ func (w *Worker) answer(p *netio.Packet, c *query) {
 	w.done(c)
 }
 
-// maxReply is the longest DHCP message that fits an Ethernet MTU of 1500.
-const maxReply = 1500 - 20 - 8
+// headers4 is the length of the IPv4 and UDP headers of a reply.
+const headers4 = 20 + 8
 
 // put writes the reply frame over p and sets its action.
 func (w *Worker) put(p *netio.Packet, c *query, msg []byte) bool {
@@ -493,7 +493,7 @@ func (w *Worker) put(p *netio.Packet, c *query, msg []byte) bool {
 		o.DstMAC, o.Dst4, o.DstPort = c.hdr.SrcMAC, c.hdr.Src4, c.hdr.SrcPort
 	}
 	off := frame.HeaderLen4(o.VLANCount)
-	if off+len(msg) > cap(p.Data) {
+	if off+len(msg) > cap(p.Data) || !c.iface.carries(c.synthetic, headers4+len(msg)) {
 		w.drop(ReasonReplyTooLong)
 		return false
 	}

@@ -307,7 +307,7 @@ func (x *worker6) answer(p *netio.Packet, c *query6) {
 		msg = c.hq.Raw
 	} else {
 		var dropped int
-		msg, dropped = c.r.Append(x.w.out[:0], min(c.r.MaxLen, maxReply6), c.r.ORO)
+		msg, dropped = c.r.Append(x.w.out[:0], min(c.r.MaxLen, c.iface.fullLen(c.synthetic, minMTU6)-headers6), c.r.ORO)
 		if dropped+c.r.LeftOut > 0 {
 			x.w.s.truncated.Add(1)
 		}
@@ -334,8 +334,8 @@ func (x *worker6) answer(p *netio.Packet, c *query6) {
 	x.done(c)
 }
 
-// maxReply6 is the longest DHCPv6 message that fits an Ethernet MTU of 1500.
-const maxReply6 = 1500 - 40 - 8
+// headers6 is the length of the IPv6 and UDP headers of a reply.
+const headers6 = 40 + 8
 
 // put writes the reply frame over p and sets its action. It leaves by the way
 // the query came.
@@ -360,7 +360,7 @@ func (x *worker6) put(p *netio.Packet, c *query6, msg []byte) bool {
 		o.Dst6, o.DstPort = c.hdr.Src6, c.hdr.SrcPort
 	}
 	off := frame.HeaderLen6(o.VLANCount)
-	if off+len(msg) > cap(p.Data) {
+	if off+len(msg) > cap(p.Data) || !c.iface.carries(c.synthetic, headers6+len(msg)) {
 		x.drop(ReasonReplyTooLong)
 		return false
 	}
