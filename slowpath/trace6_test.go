@@ -70,6 +70,7 @@ func TestDHCPv6IsTracedInKeasWords(t *testing.T) {
 		": lease for address 2001:db8:1::1",
 		"INFO leases: DHCP6_PD_LEASE_ADVERT",
 		"/56 and iaid=2 will be advertised",
+		"INFO packets: DHCP6_PACKET_SEND duid=[00:03:00:01:02:00:00:00:01:01], [no hwaddr info], tid=0x",
 		": trying to send packet ADVERTISE (type 2) from [fe80::1]:547 to [fe80::1:1]:546 on interface dhcp0",
 		"leases: DHCP6_PROCESS_IA_NA_REQUEST",
 		"dhcpsrv: DHCPSRV_MEMFILE_ADD_ADDR6 adding IPv6 lease with address 2001:db8:1::1",

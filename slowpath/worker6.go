@@ -320,12 +320,12 @@ func (x *worker6) answer(p *netio.Packet, c *query6) {
 		}
 		msg = c.hq.Raw
 	}
+	if x.trace != 0 { // before the reply is written over the query
+		x.traceSend(c, msg)
+	}
 	if !x.put(p, c, msg) {
 		x.done(c)
 		return
-	}
-	if x.trace != 0 {
-		x.traceSend(c, msg)
 	}
 	x.stats.Inc(stat.Pkt6Sent)
 	if k, ok := sent6(c.r.Type); ok {
