@@ -186,6 +186,56 @@ id-assoc pd 2 { };
 	b.p.terminate()
 }
 
+// TestNetworkd6 is the client of systemd-networkd, which runs without systemd: an
+// address and a prefix, renewed, rebound by a server that was killed in between.
+func TestNetworkd6(t *testing.T) {
+	t.Parallel()
+	b := newBed6(t)
+	const exe = "/lib/systemd/systemd-networkd"
+	if _, err := os.Stat(exe); err != nil {
+		t.Skip("systemd-networkd is not installed (Debian package systemd)")
+	}
+	c := b.newConf6("auto")
+	c.short()
+	b.start6(c)
+	conf := b.file("client.network", `[Match]
+Name=`+clientIf+`
+[Network]
+DHCP=ipv6
+IPv6AcceptRA=no
+[DHCPv6]
+WithoutRA=solicit
+DUIDType=link-layer
+PrefixDelegationHint=::/56
+`, 0o644)
+	// It waits for udev unless nobody can change /sys. Its user is not root.
+	setup := b.file("networkd", `#!/bin/sh
+set -e
+mount -o remount,bind,ro /sys
+mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp
+cp "$1" /run/systemd/network/
+if getent passwd systemd-network >/dev/null; then chown -R systemd-network /run/systemd/netif; fi
+SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console SYSTEMD_LOG_COLOR=0 exec `+exe+`
+`, 0o700)
+	p := spawn(t, b.cli, filepath.Join(b.dir, "networkd.log"), private(t, setup, conf)...)
+	seen := 0
+	prefix := p.waitFor(&seen, `received delegated prefix (`+prefix6Pattern+`)`)[1]
+	addr := p.waitFor(&seen, `Received .* DHCPv6 address .*: (`+addr6Pattern+`)/128`)[1]
+	b.wantLeases6(1, 1)
+	b.waitStat6("pkt6-renew-received", 1)
+	b.p.kill()
+	seen = len(p.text())
+	p.waitFor(&seen, `State changed: (bound -> renew|renew -> rebind)`)
+	b.again6()
+	b.waitStat6("pkt6-rebind-received", 1)
+	p.waitFor(&seen, `received delegated prefix `+prefix+`\n`)
+	b.wantLeases6(1, 1)
+	if got := b.cli.addresses6(t, clientIf); !slices.Contains(got, addr) {
+		t.Errorf("the client has %v, and not %s any more", got, addr)
+	}
+	b.p.terminate()
+}
+
 // TestDhcpcd6: an address and a prefix, renewed, rebound, released.
 func TestDhcpcd6(t *testing.T) {
 	t.Parallel()
