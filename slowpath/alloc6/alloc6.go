@@ -10,7 +10,6 @@ package alloc6
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 
@@ -320,29 +319,6 @@ func holding(pools []*pool, a number) *pool {
 		return pools[lo]
 	}
 	return nil
-}
-
-// PoolOf returns the index in s.Pools of the pool that has addr, -1 if none.
-func PoolOf(s *config.Subnet6, addr lease6.IPv6) int {
-	a := netip.AddrFrom16(addr)
-	for i, p := range s.Pools {
-		if !a.Less(p.First) && !p.Last.Less(a) {
-			return i
-		}
-	}
-	return -1
-}
-
-// PDPoolOf returns the index in s.PDPools of the pool that a prefix beginning at
-// addr is in, -1 if none.
-func PDPoolOf(s *config.Subnet6, addr lease6.IPv6) int {
-	a := netip.AddrFrom16(addr)
-	for i, p := range s.PDPools {
-		if p.Prefix.Contains(a) {
-			return i
-		}
-	}
-	return -1
 }
 
 // stateOf is what a record makes of its unit, kindFree if there is none.

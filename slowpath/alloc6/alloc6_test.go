@@ -442,7 +442,8 @@ func TestConcurrentOwners(t *testing.T) {
 	}
 }
 
-func TestPoolOf(t *testing.T) {
+// What is leased already, be it the first or the last of a pool, is not picked.
+func TestExistingLeases(t *testing.T) {
 	s := withPrefixes(newSubnet(1, "iterative", "2001:db8::1", "2001:db8::2"), "2001:db8:8000::/47", 48)
 	a := newSet(s)
 	a.LeaseExists6(record(1, "2001:db8::1", lease.StateDefault))
@@ -450,15 +451,6 @@ func TestPoolOf(t *testing.T) {
 	expectPick(t, a, s, 0, "2001:db8::2", Free)
 	expectPrefix(t, a, s, 0, "2001:db8:8000::", Free)
 	expectPrefix(t, a, s, 0, "", None)
-	if i := PoolOf(s, ip("2001:db8::2")); i != 0 {
-		t.Errorf("pool %d", i)
-	}
-	if i := PDPoolOf(s, ip("2001:db8:8001:ff::")); i != 0 {
-		t.Errorf("pd-pool %d", i)
-	}
-	if PoolOf(s, ip("2001:db8::3")) != -1 || PDPoolOf(s, ip("2001:db8:8002::")) != -1 {
-		t.Error("pool of what is in none")
-	}
 }
 
 func TestNoAllocation(t *testing.T) {
