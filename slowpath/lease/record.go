@@ -51,9 +51,6 @@ type record struct {
 
 type recordChunk [chunkRecords]record
 
-// varLen is how many variable bytes the record has.
-func (r *record) varLen() int { return int(r.hwLen) + int(r.cidLen) + int(r.hostLen) }
-
 // rec returns record number i, which is not 0.
 func (s *shard) rec(i uint32) *record { return &s.chunks[i>>chunkShift][i&(chunkRecords-1)] }
 
