@@ -212,9 +212,6 @@ var noteNames = [NumNotes]string{
 	"broadcast-chaddr",
 }
 
-// NoteName is the metric label of the note 1<<i.
-func NoteName(i int) string { return noteNames[i] }
-
 // String lists the notes of n, joined by commas.
 func (n Notes) String() string {
 	s := ""

@@ -376,7 +376,7 @@ func TestLabels(t *testing.T) {
 		}
 	}
 	for i := range NumNotes {
-		if s := NoteName(i); s == "" || seen[s] || Notes(1<<i).String() != s {
+		if s := noteNames[i]; s == "" || seen[s] || Notes(1<<i).String() != s {
 			t.Errorf("note %d: %q", i, s)
 		} else {
 			seen[s] = true

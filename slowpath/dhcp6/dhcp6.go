@@ -229,9 +229,6 @@ var noteNames = [NumNotes]string{
 	"duplicate-ia",
 }
 
-// NoteName is the metric label of the note 1<<i.
-func NoteName(i int) string { return noteNames[i] }
-
 // String lists the notes of n, joined by commas.
 func (n Notes) String() string {
 	s := ""
