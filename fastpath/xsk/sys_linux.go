@@ -156,13 +156,6 @@ func kickRX(fd int) unix.Errno {
 	return errno
 }
 
-// ppoll may block and so is an ordinary system call.
-func ppoll(fds []unix.PollFd, ts *unix.Timespec) unix.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
-		uintptr(unsafe.Pointer(ts)), 0, 0, 0)
-	return errno
-}
-
 // ethtoolChannels is struct ethtool_channels of linux/ethtool.h.
 type ethtoolChannels struct {
 	cmd                                               uint32
