@@ -333,12 +333,6 @@ func (g *Generator) ServerID() (dhcp4.IPv4, bool) { return dhcp4.IPv4(g.server),
 // Exchanges are the kinds the scenario has, in perfdhcp's order.
 func (g *Generator) Exchanges() []Exchange { return g.exchange }
 
-// Options are those in force, with their defaults.
-func (g *Generator) Options() Options { return g.opt }
-
-// Preloading says that leases are being made for the scenario, untimed.
-func (g *Generator) Preloading() bool { return g.preload }
-
 var epoch = time.Now()
 
 // now is nanoseconds of the monotonic clock.
