@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 )
 
 // What tools around Kea send, as they send it, and what they read out of the
@@ -69,12 +71,14 @@ const (
 
 // ways are how the clients talk: several ways are tried one after the other.
 var ways = map[string][]func(*ecosystem, string) []byte{
-	"stork":    {(*ecosystem).bare, (*ecosystem).post}, // agent and server
-	"exporter": {(*ecosystem).bare},                    // kea-exporter by unix socket
-	"netbox":   {(*ecosystem).post},                    // netbox-kea and netbox-kea-ng
-	"opnsense": {(*ecosystem).newline},
-	"vyos":     {(*ecosystem).shortRead},
-	"puppet":   {(*ecosystem).halfClose},
+	"stork":      {(*ecosystem).bare, (*ecosystem).post}, // agent and server
+	"stork-unix": {(*ecosystem).bare},                    // what changes something, once
+	"stork-http": {(*ecosystem).post},
+	"exporter":   {(*ecosystem).bare}, // kea-exporter by unix socket
+	"netbox":     {(*ecosystem).post}, // netbox-kea and netbox-kea-ng
+	"opnsense":   {(*ecosystem).newline},
+	"vyos":       {(*ecosystem).shortRead},
+	"puppet":     {(*ecosystem).halfClose},
 }
 
 func (e *ecosystem) block(text string) {
@@ -137,6 +141,8 @@ func (e *ecosystem) startServer(verb, rest string) {
 	}
 	o := hookOptions()
 	o.Version, o.Extended = "3.3.1", "3.3.1 (Peregrine)" // cmd/peregrine gives the real ones
+	o.ConfigFile = filepath.Join(e.dir, "kea.conf")
+	o.Load = func(string) (*config.Snapshot, error) { return parse(e.t, e.text), nil }
 	e.b = newBed(e.t, e.text, o)
 }
 
