@@ -252,24 +252,6 @@ func TestDHCPv6AllocatesNothing(t *testing.T) {
 	}
 }
 
-// What is no message costs a counter and nothing else.
-func TestDHCPv6BadInput(t *testing.T) {
-	b := newBed(t, testConfig6(t.TempDir(), "", "", false), Options{})
-	defer b.close()
-	c := newClient6(b, 1)
-	for i, p := range [][]byte{{}, {1}, {1, 0, 0, 1}, {12, 0}, append([]byte{12, 33}, make([]byte, 40)...), {1, 0, 0, 1, 0, 1, 0, 200, 1}} {
-		if got := b.send(c.frame(raw6(p))); got.Action != netio.Drop {
-			t.Errorf("%d: %x was answered", i, p)
-		}
-	}
-	n := uint64(0)
-	b.s.EachDrop(func(_, _ string, k uint64) { n += k })
-	if n != 6 {
-		t.Errorf("%d drops are counted, want 6: %s", n, b.drops())
-	}
-	c.lease()
-}
-
 // raw6 is octets that stand for a message.
 type raw6 []byte
 

@@ -209,7 +209,8 @@ const (
 	NoteTruncatedIAOption
 	// NoteMisplacedOption: an option stands where it has no meaning: IAADDR or
 	// IAPREFIX outside an IA (but in ADDR-REG-INFORM), in the wrong kind of IA,
-	// or an option of relays in the client's message.
+	// an IA or what belongs beside it in one, or an option of relays in the
+	// client's message.
 	NoteMisplacedOption
 	// NoteIATA: there is an IA_TA, which is not served.
 	NoteIATA

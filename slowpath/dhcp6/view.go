@@ -200,6 +200,9 @@ func (v *View) checkIA(ia uint16, b []byte, resources *int) Reason {
 				continue
 			}
 			*resources++
+		case OptIANA, OptIATA, OptIAPD, OptClientID, OptServerID, OptRelayMsg:
+			v.notes |= NoteMisplacedOption
+			continue
 		}
 		if *resources > MaxResources {
 			return ReasonTooManyResources

@@ -118,6 +118,8 @@ var parseCases = []struct {
 	{"IAPREFIX at top level", msg(MsgSolicit, iaprefix(pfx, 56)), ReasonOK, NoteMisplacedOption},
 	{"IAADDR in IA_PD", msg(MsgSolicit, iapd(1, iaaddr(addr1))), ReasonOK, NoteMisplacedOption},
 	{"IAPREFIX in IA_NA", msg(MsgSolicit, iana(1, iaprefix(pfx, 56))), ReasonOK, NoteMisplacedOption},
+	{"IA_NA in IA_NA", msg(MsgSolicit, iana(1, iana(2))), ReasonOK, NoteMisplacedOption},
+	{"client identifier in IA_PD", msg(MsgSolicit, iapd(1, opt(OptClientID, duid))), ReasonOK, NoteMisplacedOption},
 	{"interface-id from a client", msg(MsgSolicit, opt(OptInterfaceID, []byte("x"))), ReasonOK, NoteMisplacedOption},
 	{"RSOO from a client", msg(MsgSolicit, opt(OptRSOO)), ReasonOK, NoteMisplacedOption},
 	{"IA_TA", msg(MsgSolicit, opt(OptIATA, u32(1))), ReasonOK, NoteIATA},
