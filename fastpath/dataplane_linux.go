@@ -161,9 +161,14 @@ func (d *Dataplane) reconcile() error {
 	d.told = true
 
 	var errs []error
-	d.any4, d.any6 = anyAddrs(links)
-	if !same {
+	any4, any6 := d.anyAddrs()
+	if !slices.Equal(any4, d.any4) || !slices.Equal(any6, d.any6) {
+		d.any4, d.any6 = any4, any6
+		same = false
 		errs = append(errs, d.setAnyAddrs())
+		if d.fragments.conn != nil {
+			d.fragments.conn.SetUnicast6(any6)
+		}
 	}
 	for i := range d.alone {
 		if l := find(links, i); l == nil || !d.opt.selects(&l.Interface) {

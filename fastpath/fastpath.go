@@ -80,6 +80,10 @@ type Options struct {
 	// Interfaces6 are the names to serve for IPv6, where those are others than
 	// for IPv4; nil means Interfaces. With it Interfaces are for IPv4 alone.
 	Interfaces6 []string
+	// Unicast6 are the addresses of this machine to which IPv6 queries are taken by
+	// unicast, beside link-local ones and whatever a loopback interface has; nil
+	// means all.
+	Unicast6 [][16]byte
 	// Port4 and Port6 are the server's UDP ports. 0 means the default.
 	Port4, Port6 uint16
 	// ServeTagged serves a tagged frame of a VLAN that has no interface on the
@@ -219,7 +223,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("check dataplane options: %w", errors.Join(errs...))
 	}
 	o.Interfaces, o.Interfaces6 = slices.Clone(o.Interfaces), slices.Clone(o.Interfaces6)
-	o.CPUs = slices.Clone(o.CPUs)
+	o.CPUs, o.Unicast6 = slices.Clone(o.CPUs), slices.Clone(o.Unicast6)
 	if o.Links == nil {
 		o.Links = Kernel{}
 	}

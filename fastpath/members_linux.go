@@ -69,8 +69,10 @@ func (d *Dataplane) vlansOver(device uint32) []bpf.VLAN {
 
 // anyAddrs are the destinations that are ours on every interface: the addresses of
 // this machine, which answers to all of them on each (a relay may know it by one of
-// a loopback). The addresses of a link are left out.
-func anyAddrs(links []Link) (a4 []uint32, a6 [][16]byte) {
+// a loopback), for IPv6 as far as Options.Unicast6 has them. The addresses of a
+// link are left out.
+func (d *Dataplane) anyAddrs() (a4 []uint32, a6 [][16]byte) {
+	links, wanted := d.links, d.opt.Unicast6
 	for i := range links {
 		for _, p := range links[i].Addrs4 {
 			if p.Addr>>24 != 127 {
@@ -78,7 +80,7 @@ func anyAddrs(links []Link) (a4 []uint32, a6 [][16]byte) {
 			}
 		}
 		for _, p := range links[i].Addrs6 {
-			if !linkLocal(p.Addr) && p.Addr != ([16]byte{15: 1}) {
+			if !linkLocal(p.Addr) && p.Addr != ([16]byte{15: 1}) && (wanted == nil || slices.Contains(wanted, p.Addr)) {
 				a6 = append(a6, p.Addr)
 			}
 		}

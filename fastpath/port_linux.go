@@ -320,7 +320,7 @@ func (x *member) openGuards(d *Dataplane) error {
 		x.guards = append(x.guards, g)
 	}
 	for _, g := range x.guards {
-		if err := d.fragments.take(o, g); err != nil {
+		if err := d.fragments.take(d, g); err != nil {
 			return err
 		}
 	}
@@ -365,9 +365,19 @@ func (p *port) openUDP() error {
 		for _, c := range conns {
 			p.udp = append(p.udp, c)
 		}
+		p.setUnicast6()
 		return p.newUDPWorkers("udp6", p.udp[have:])
 	}
 	return nil
+}
+
+// setUnicast6 tells UDP sockets which destinations are ours.
+func (p *port) setUnicast6() {
+	for _, c := range p.udp {
+		if c, ok := c.(*netio.UDP6Conn); ok && !p.link.Loopback {
+			c.SetUnicast6(p.d.any6)
+		}
+	}
 }
 
 func (p *port) newUDPWorkers(kind string, conns []netio.Conn) error {
@@ -380,13 +390,14 @@ func (p *port) newUDPWorkers(kind string, conns []netio.Conn) error {
 	return nil
 }
 
-// setTables tells packet sockets, AF_XDP sockets and program which frames are ours
-// and whose. Members that are there no more have left p.members.
+// setTables tells sockets of every kind and the program which frames are ours and
+// whose. Members that are there no more have left p.members.
 func (p *port) setTables() error {
 	table := p.netioMembers()
 	for _, c := range p.packets {
 		c.SetMembers(table)
 	}
+	p.setUnicast6()
 	if p.attached == nil {
 		return nil
 	}

@@ -3,6 +3,7 @@ package fastpath_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -193,6 +194,57 @@ func TestUDP6(t *testing.T) {
 		t.Errorf("the port of DHCPv4 is taken though only DHCPv6 is served: %v", err)
 	} else {
 		c.Close()
+	}
+}
+
+// IPv6 unicast is taken on the addresses that are named alone, and on link-local
+// ones, by every kind of socket; what is named may change while it is served.
+func TestUnicast6(t *testing.T) {
+	named, other := netip.MustParseAddr("2001:db8::1").As16(), netip.MustParseAddr("2001:db8::7").As16()
+	for _, opt := range []fastpath.Options{
+		{Mode: fastpath.ModeNative}, {Mode: fastpath.ModeGeneric}, {Mode: fastpath.ModeSocket}, {UDPOnly: true},
+	} {
+		t.Run(string(opt.Mode), func(t *testing.T) {
+			if opt.Mode == fastpath.ModeNative || opt.Mode == fastpath.ModeGeneric {
+				fastpathtest.RequireXDP(t)
+			}
+			v, w := pair6(t, 1)
+			opt.Interfaces, opt.Enable6, opt.WorkersPerQueue = []string{v.Server.Name}, true, 2
+			opt.Unicast6 = [][16]byte{}
+			r := mustRig(t, opt)
+			check := func(what string, want bool, frames ...[]byte) {
+				t.Helper()
+				before, n := r.handled(), uint64(1)
+				for _, f := range frames {
+					w.Send(t, f)
+				}
+				w.Send(t, solicit(v, "fe80::1"))
+				if want {
+					n = 2
+				}
+				waitFor(t, what, func() bool { return r.handled() >= before+n })
+				time.Sleep(5 * time.Millisecond) // one too many would come now
+				if got := r.handled() - before; got != n {
+					t.Errorf("%s: %d packets handled, want %d", what, got, n)
+				}
+			}
+			global := solicit(v, "2001:db8::1")
+			whole := fragmented(long6(v, "2001:db8::1", 1600), 1448, 77)
+			for _, step := range []struct {
+				addrs [][16]byte
+				want  bool
+			}{{[][16]byte{}, false}, {[][16]byte{other}, false}, {[][16]byte{other, named}, true}, {[][16]byte{}, false}, {nil, true}} {
+				o := r.opt
+				o.Unicast6 = step.addrs
+				if err := r.d.Apply(o); err != nil {
+					t.Fatal(err)
+				}
+				list := fmt.Sprintf("%x, ", step.addrs)
+				check(list+"global address", step.want, global)
+				check(list+"global address, in fragments", step.want, whole...)
+				check(list+"group", true, solicit(v, "ff05::1:3"))
+			}
+		})
 	}
 }
 

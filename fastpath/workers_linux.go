@@ -78,12 +78,14 @@ type fragments struct {
 }
 
 // take serves from a guard until letGo.
-func (f *fragments) take(o *Options, g *netio.PortGuard) error {
+func (f *fragments) take(d *Dataplane, g *netio.PortGuard) error {
 	if f.conn == nil {
+		o := &d.opt
 		conn, err := netio.OpenReassembled()
 		if err != nil {
 			return err
 		}
+		conn.SetUnicast6(d.any6)
 		// Rare as they are, they are not worth any waiting.
 		lo := netio.LoopOptions{SpinNs: -1, MaxHeld: o.MaxHeld, HoldTimeoutNs: o.HoldTimeoutNs}
 		if err := f.workers.start(o, conn, WorkerInfo{Name: "fragments", Kind: "fragments"}, lo); err != nil {

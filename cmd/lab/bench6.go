@@ -51,7 +51,7 @@ func (b *bencher) both(name, extra string) (*under, error) {
 		return nil, err
 	}
 	four := b.config(dir, "group", bigPool, true)
-	six := dhcp6(b.t.serverIf, `"lease-database": { "type": "memfile", "persist": true }, "cache-threshold": 0.0,
+	six := dhcp6(b.t.serverIf+"/"+serverAddr6, `"lease-database": { "type": "memfile", "persist": true }, "cache-threshold": 0.0,
 		"loggers": [ { "name": "kea-dhcp6", "severity": "WARN", "output-options": [ { "output": "stdout" } ] } ],`)
 	text := strings.Replace(four, "\t\"Dataplane\": {", "\t"+six+",\n\t\"Dataplane\": { "+extra, 1)
 	config := filepath.Join(dir, "config.json")

@@ -200,7 +200,7 @@ func (b *bencher) pagedServer() (*under, error) {
 	four := b.config(dir, "group", bigPool, true)
 	four = strings.Replace(four, `"hooks-libraries": [ { "library": "libdhcp_lease_cmds.so" } ],`, libraries, 1)
 	four = strings.Replace(four, `"subnet4": [ `, `"subnet4": [ { "id": 2, "subnet": "10.128.0.0/11", "pools": [ { "pool": "10.128.0.0/11" } ] }, `, 1)
-	six := dhcp6(b.t.serverIf, fmt.Sprintf(`"lease-database": { "type": "memfile", "persist": true }, "cache-threshold": 0.0, %s
+	six := dhcp6(b.t.serverIf+"/"+serverAddr6, fmt.Sprintf(`"lease-database": { "type": "memfile", "persist": true }, "cache-threshold": 0.0, %s
 		"control-sockets": [ { "socket-type": "unix", "socket-name": %q } ],
 		"loggers": [ { "name": "kea-dhcp6", "severity": "WARN", "output-options": [ { "output": "stdout" } ] } ],`, libraries, filepath.Join(dir, "control6.sock")))
 	six = strings.Replace(six, `"subnet6": [ `, `"subnet6": [ { "id": 2, "subnet": "2001:db8:68::/64", "pools": [ { "pool": "2001:db8:68::/80" } ] }, `, 1)

@@ -87,6 +87,7 @@ func (p *plane) options(snap *config.Snapshot) fastpath.Options {
 	if x.SpinUs == 0 {
 		o.SpinNs = -1
 	}
+	o.Unicast6 = unicast6(snap)
 	if o.Interfaces, o.Interfaces6 = interfaceNames(snap); o.Interfaces6 == nil {
 		o.Interfaces6 = []string{}
 	}
@@ -117,6 +118,21 @@ func interfaceNames(snap *config.Snapshot) (four, six []string) {
 		}
 	}
 	return four, six
+}
+
+// unicast6 are the addresses that the configuration names ("eth0/2001:db8::1"): Kea
+// opens a unicast socket for each, and else only those for link-local addresses
+// and the groups (V6-047).
+func unicast6(snap *config.Snapshot) [][16]byte {
+	addrs := [][16]byte{}
+	if d := snap.Dhcp6; d != nil {
+		for _, i := range d.Interfaces {
+			if i.Addr.IsValid() {
+				addrs = append(addrs, i.Addr.As16())
+			}
+		}
+	}
+	return addrs
 }
 
 func rate(perS, burst uint32) bpf.Rate {

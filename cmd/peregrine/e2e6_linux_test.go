@@ -96,7 +96,7 @@ func (b *bed) newConf6(mode string) *conf6 {
 		"option-data": []any{object{"name": "dns-servers", "data": "2001:db8:77::53"}},
 	}
 	c.dhcp6 = object{
-		"interfaces-config": object{"interfaces": []any{serverIf}},
+		"interfaces-config": object{"interfaces": []any{serverIf, serverIf + "/" + serverIP6}},
 		"lease-database":    object{"type": "memfile", "persist": true},
 		"control-sockets":   []any{object{"socket-type": "unix", "socket-name": b.socket}},
 		"valid-lifetime":    3600, "preferred-lifetime": 3000, "renew-timer": 900, "rebind-timer": 1800,

@@ -22,6 +22,7 @@ import (
 // be in fragments, and the guard throws them away.
 type ReassembledConn struct {
 	datagrams
+	unicast6
 	epoll  int
 	events [16]unix.EpollEvent
 
@@ -155,7 +156,7 @@ func (c *ReassembledConn) frame(i int, p *Packet) reception {
 		if control(c.control(i), unix.IPPROTO_IPV6, unix.IPV6_RECVFRAGSIZE, 4) == nil {
 			return ignored
 		}
-		return c.frame6(i, g.port, p)
+		return c.frame6(i, g.port, &c.unicast6, p)
 	}
 	if control(c.control(i), unix.IPPROTO_IP, unix.IP_RECVFRAGSIZE, 4) == nil {
 		return ignored

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -34,6 +35,7 @@ type UDP6Options struct {
 // of them a copy.
 type UDP6Conn struct {
 	udpConn
+	unicast6
 }
 
 var _ Conn = (*UDP6Conn)(nil)
@@ -117,13 +119,29 @@ func joinGroups6(fd int, device string, ifIndex uint32) error {
 	return nil
 }
 
+// unicast6 are the IPv6 unicast destinations that a socket bound to all addresses
+// takes beside those of link-local scope.
+type unicast6 struct {
+	addrs atomic.Pointer[[][16]byte] // sorted; nil is all
+}
+
+// SetUnicast6 has only these unicast destinations taken, and link-local ones; it
+// refuses the rest. Until then all are. The list, sorted, is not to be modified any
+// more. Safe from any goroutine.
+func (u *unicast6) SetUnicast6(sorted [][16]byte) { u.addrs.Store(&sorted) }
+
+func (u *unicast6) takes(dst [16]byte) bool {
+	addrs := u.addrs.Load()
+	return addrs == nil || linkScope6(dst) || contains6(*addrs, dst)
+}
+
 // linkScope6 says whether an address means something only with an interface.
 func linkScope6(a [16]byte) bool {
 	return a[0] == 0xFE && a[1]&0xC0 == 0x80 || a[0] == 0xFF
 }
 
 // frame writes headers in front of message i.
-func (c *UDP6Conn) frame(i int, p *Packet) reception { return c.frame6(i, c.port, p) }
+func (c *UDP6Conn) frame(i int, p *Packet) reception { return c.frame6(i, c.port, &c.unicast6, p) }
 
 // address makes message i of the frame in p.
 func (c *UDP6Conn) address(i int, p *Packet) bool { return address6(&c.tx, i, p) }
@@ -131,9 +149,9 @@ func (c *UDP6Conn) address(i int, p *Packet) bool { return address6(&c.tx, i, p)
 // frame6 writes headers in front of message i, which came to the port. The
 // checksum is a real one: the kernel has checked the sender's, and IPv6 has none
 // that says "not used".
-func (c *datagrams) frame6(i int, port uint16, p *Packet) reception {
+func (c *datagrams) frame6(i int, port uint16, ours *unicast6, p *Packet) reception {
 	ifIndex, dst, ok := pktinfo6(c.control(i))
-	if !ok {
+	if !ok || !ours.takes(dst) {
 		return refused
 	}
 	name := &c.rx.names[i] // struct sockaddr_in6: port 2, address 8
