@@ -168,7 +168,6 @@ type parser struct {
 	lexer
 	stack []Node
 	depth int
-	dup   map[string]int
 }
 
 // parseTree returns nil where the text could not be read to its end; then r
