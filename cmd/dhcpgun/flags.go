@@ -331,18 +331,8 @@ func (c *config) short(name, val string, again int) (err error) {
 		}
 		c.MaxDrops[c.maxDrops], err = positive("-D", val)
 		c.maxDrops++
-	case "b":
-		if again > 3 {
-			return errors.New("option -b: more than four")
-		}
-		c.base = append(c.base, val)
-		return c.parseBase(val)
-	case "B":
-		c.Broadcast = true
 	case "i":
 		c.TwoWay = true
-	case "u":
-		c.Unique = true
 	case "1":
 		c.FirstServer = true
 	case "s":
@@ -354,13 +344,6 @@ func (c *config) short(name, val string, again int) (err error) {
 		default:
 			return fmt.Errorf("option -g: %q is neither single nor multi", val)
 		}
-	case "A":
-		if n, err = positive("-A", val); err != nil || n != 1 {
-			return fmt.Errorf("option -A: %q relays; there can be 1", val)
-		}
-		c.Relayed = true
-	case "c":
-		c.RapidCommit = true
 	case "P":
 		c.Preload, err = natural("-P", val)
 	case "w":
@@ -374,6 +357,61 @@ func (c *config) short(name, val string, again int) (err error) {
 	case "Y":
 		n, err = natural("-Y", val)
 		c.SecsAfter = time.Duration(n) * time.Second
+	case "a":
+		return errors.New("option -a: it has no meaning, in perfdhcp neither")
+	case "f":
+		c.RenewRate, err = positive("-f", val)
+	case "F":
+		c.ReleaseRate, err = positive("-F", val)
+	case "L":
+		c.LocalPort, err = port("-L", val)
+		c.ports[0] = c.LocalPort
+	case "N":
+		c.ServerPort, err = port("-N", val)
+		c.ports[1] = c.ServerPort
+	case "W":
+		n, err = natural("-W", val)
+		if c.Wait = time.Duration(n) * time.Microsecond; n == 0 {
+			c.Wait = loadgen.NoWait
+		}
+	case "C":
+		if val == "" {
+			return errors.New("option -C: the separator is empty")
+		}
+		c.clean = val
+	case "x":
+		if k := strings.Trim(val, "aeilstT"); val == "" || k != "" {
+			return fmt.Errorf("option -x: %q is none of the keys a, e, i, l, s, t and T", k)
+		}
+		c.diags = val // the last counts, as in perfdhcp
+	default:
+		return c.message(name, val, again)
+	}
+	return err
+}
+
+// message is short for the flags that say what the messages are like and whose
+// they are.
+func (c *config) message(name, val string, again int) (err error) {
+	var n uint64
+	switch name {
+	case "b":
+		if again > 3 {
+			return errors.New("option -b: more than four")
+		}
+		c.base = append(c.base, val)
+		return c.parseBase(val)
+	case "B":
+		c.Broadcast = true
+	case "u":
+		c.Unique = true
+	case "A":
+		if n, err = positive("-A", val); err != nil || n != 1 {
+			return fmt.Errorf("option -A: %q relays; there can be 1", val)
+		}
+		c.Relayed = true
+	case "c":
+		c.RapidCommit = true
 	case "T":
 		if again > 1 {
 			return errors.New("option -T: more than two")
@@ -398,12 +436,6 @@ func (c *config) short(name, val string, again int) (err error) {
 	case "S", "I":
 		n, err = positive("-"+name, val)
 		c.offsets[strings.Index("SI", name)+1] = int(n)
-	case "a":
-		return errors.New("option -a: it has no meaning, in perfdhcp neither")
-	case "f":
-		c.RenewRate, err = positive("-f", val)
-	case "F":
-		c.ReleaseRate, err = positive("-F", val)
 	case "M":
 		if again > 0 {
 			return errors.New("option -M: more than one")
@@ -420,27 +452,6 @@ func (c *config) short(name, val string, again int) (err error) {
 			return errors.New("option -o needs -4 or -6 before it")
 		}
 		return c.extra(val)
-	case "L":
-		c.LocalPort, err = port("-L", val)
-		c.ports[0] = c.LocalPort
-	case "N":
-		c.ServerPort, err = port("-N", val)
-		c.ports[1] = c.ServerPort
-	case "W":
-		n, err = natural("-W", val)
-		if c.Wait = time.Duration(n) * time.Microsecond; n == 0 {
-			c.Wait = loadgen.NoWait
-		}
-	case "C":
-		if val == "" {
-			return errors.New("option -C: the separator is empty")
-		}
-		c.clean = val
-	case "x":
-		if k := strings.Trim(val, "aeilstT"); val == "" || k != "" {
-			return fmt.Errorf("option -x: %q is none of the keys a, e, i, l, s, t and T", k)
-		}
-		c.diags = val // the last counts, as in perfdhcp
 	case "e":
 		switch val {
 		case "address-only":
