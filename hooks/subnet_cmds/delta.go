@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,34 +18,33 @@ func decode(raw json.RawMessage) (m map[string]any, err error) {
 }
 
 // nameOptions gives the options of a subnet or pool both name and code, and their
-// space, as full, which is the same with everything filled in, has them: a delta
-// may use either.
-func nameOptions(m, full map[string]any) {
-	list := func(m map[string]any, key string) []any {
-		l, _ := m[key].([]any)
-		return l
+// space, as full, which is the same with everything filled in and perhaps in
+// another order, has them: a delta may use either.
+func nameOptions(m, full map[string]any, space string) {
+	pairs(m, full, "option-data", space, func(o, of map[string]any) {
+		for _, k := range []string{"code", "name", "space"} {
+			if v, has := of[k]; has {
+				o[k] = v
+			}
+		}
+	})
+	for _, key := range []string{"pools", "pd-pools"} {
+		pairs(m, full, key, space, func(p, pf map[string]any) { nameOptions(p, pf, space) })
 	}
-	named := list(full, "option-data")
-	for i, o := range list(m, "option-data") {
-		om, ok := o.(map[string]any)
-		if !ok || i >= len(named) {
+}
+
+// pairs calls f with each element of a list of m and the same one of full.
+func pairs(m, full map[string]any, list, space string, f func(x, y map[string]any)) {
+	e := elements[list]
+	of, _ := full[list].([]any)
+	l, _ := m[list].([]any)
+	for _, x := range l {
+		xm, ok := x.(map[string]any)
+		if !ok {
 			continue
 		}
-		fm, _ := named[i].(map[string]any)
-		for _, k := range []string{"code", "name", "space"} {
-			if v, has := fm[k]; has {
-				om[k] = v
-			}
-		}
-	}
-	for _, key := range []string{"pools", "pd-pools"} {
-		pools := list(full, key)
-		for i, p := range list(m, key) {
-			pm, ok := p.(map[string]any)
-			if ok && i < len(pools) {
-				fm, _ := pools[i].(map[string]any)
-				nameOptions(pm, fm)
-			}
+		if i := e.index(of, xm, space); i >= 0 {
+			f(xm, of[i].(map[string]any))
 		}
 	}
 }
@@ -58,15 +58,47 @@ type element struct {
 // elements are the lists whose elements a delta changes one by one; other lists
 // are replaced, or have the given values taken out.
 var elements = map[string]element{
-	"pools": {func(a, b map[string]any, _ string) bool { return blank(a["pool"]) == blank(b["pool"]) }, []string{"pool"}},
-	"pd-pools": {func(a, b map[string]any, _ string) bool {
-		return fmt.Sprint(a["prefix"], a["prefix-len"], a["delegated-len"]) == fmt.Sprint(b["prefix"], b["prefix-len"], b["delegated-len"])
-	}, []string{"prefix", "prefix-len", "delegated-len"}},
+	"pools":       {samePool, []string{"pool"}},
+	"pd-pools":    {samePDPool, []string{"prefix", "prefix-len", "delegated-len"}},
 	"option-data": {sameOption, []string{"space", "code", "name"}},
 }
 
-// blank is a pool's text without spaces.
-func blank(v any) string { return strings.Join(strings.Fields(fmt.Sprint(v)), "") }
+// samePool compares pools however their ends are written: "192.0.2.0/24" is
+// "192.0.2.0 - 192.0.2.255".
+func samePool(a, b map[string]any, _ string) bool {
+	x, xok := ends(fmt.Sprint(a["pool"]))
+	y, yok := ends(fmt.Sprint(b["pool"]))
+	return xok && yok && x == y
+}
+
+// ends are the first and last address of a pool's text.
+func ends(text string) (e [2]netip.Addr, ok bool) {
+	if first, last, found := strings.Cut(text, "-"); found {
+		a, err := netip.ParseAddr(strings.TrimSpace(first))
+		b, err2 := netip.ParseAddr(strings.TrimSpace(last))
+		return [2]netip.Addr{a, b}, err == nil && err2 == nil
+	}
+	p, err := netip.ParsePrefix(strings.Join(strings.Fields(text), ""))
+	if err != nil {
+		return e, false
+	}
+	b := p.Masked().Addr().AsSlice()
+	for bit := p.Bits(); bit < 8*len(b); bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	last, _ := netip.AddrFromSlice(b)
+	return [2]netip.Addr{p.Masked().Addr(), last}, true
+}
+
+func samePDPool(a, b map[string]any, _ string) bool {
+	prefix := func(m map[string]any) any {
+		if p, err := netip.ParseAddr(fmt.Sprint(m["prefix"])); err == nil {
+			return p
+		}
+		return m["prefix"]
+	}
+	return prefix(a) == prefix(b) && fmt.Sprint(a["prefix-len"], a["delegated-len"]) == fmt.Sprint(b["prefix-len"], b["delegated-len"])
+}
 
 func sameOption(a, b map[string]any, space string) bool {
 	in := func(m map[string]any) any {

@@ -204,7 +204,7 @@ func (c *call) delta(merge func(old, given map[string]any, space string)) (hooks
 		if err != nil {
 			return nil, err
 		}
-		nameOptions(o, full)
+		nameOptions(o, full, c.space)
 		g, err := decode(given)
 		if err != nil {
 			return nil, err
