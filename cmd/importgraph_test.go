@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -147,6 +150,61 @@ func TestImportDirections(t *testing.T) {
 		check(p.Imports, false)
 		check(p.TestImports, true)
 		check(p.XTestImports, true)
+	}
+}
+
+// TestPackageTable holds the table of docs/architecture.md against the packages:
+// the first row that names one has all that it imports.
+func TestPackageTable(t *testing.T) {
+	page, err := os.ReadFile("../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type row struct{ packages, imports []string }
+	var rows []row
+	code, aside := regexp.MustCompile("`([^`]+)`"), regexp.MustCompile(` \([^)]*\)`)
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 5 || !strings.HasPrefix(cells[1], " `") {
+			continue
+		}
+		var r row
+		for _, m := range code.FindAllStringSubmatch(cells[1], -1) {
+			r.packages = append(r.packages, m[1])
+		}
+		if list := strings.TrimSpace(aside.ReplaceAllString(cells[3], "")); list == "everything" {
+			r.imports = []string{"..."}
+		} else if list != "nothing" {
+			r.imports = strings.Split(list, ", ")
+		}
+		rows = append(rows, r)
+	}
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		name := strings.TrimPrefix(f[0], module)
+		i := slices.IndexFunc(rows, func(r row) bool { return anyMatch(r.packages, name) })
+		if i < 0 {
+			t.Errorf("%s is not in the table of docs/architecture.md", name)
+			continue
+		}
+		seen[rows[i].packages[0]] = true
+		for _, imp := range f[1:] {
+			ours, ok := strings.CutPrefix(imp, module)
+			// A row may leave out the folder.
+			if ok && !anyMatch(rows[i].imports, ours) && !anyMatch(rows[i].imports, strings.TrimPrefix(ours, "slowpath/")) && !anyMatch(rows[i].imports, strings.TrimPrefix(ours, "hooks/")) {
+				t.Errorf("%s imports %s, which the table of docs/architecture.md does not say", name, ours)
+			}
+		}
+	}
+	for _, r := range rows {
+		if !seen[r.packages[0]] {
+			t.Errorf("the table of docs/architecture.md has %s, which there is not", r.packages[0])
+		}
 	}
 }
 
