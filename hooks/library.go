@@ -242,6 +242,8 @@ type Server struct {
 	Configuration Configuration
 	Stats         Stats
 	Timers        Timers
+	// Expression compiles an expression for Env.Expression.
+	Expression func(text string) (Expression, error)
 	// Logger returns the logger of a name such as "limits-hooks" (OP-025).
 	Logger func(name string) *slog.Logger
 	// NowUnixNs is the clock for what has no query.

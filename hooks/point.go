@@ -65,8 +65,8 @@ const (
 	// Pkt4Send sees Reply and Subnet. Skip: the callout has put the wire form
 	// into Raw. Drop: not sent.
 	Pkt4Send
-	// Buffer4Send sees Raw, the wire form of the reply. Skip and Drop: not sent;
-	// what was leased stays leased.
+	// Buffer4Send sees Raw, the wire form of the reply, Reply, Lease and
+	// OfferLifetimeS. Skip and Drop: not sent; what was leased stays leased.
 	Buffer4Send
 	// CommandProcessed follows every control command (OnCommandProcessed). The
 	// status is ignored.

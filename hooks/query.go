@@ -135,8 +135,30 @@ type Query4 struct {
 	OfferAddressInUse bool
 	// DDNS is set at DDNS4Update.
 	DDNS *DDNS4
+	// Updater is the engine's side of SetUserContext.
+	Updater LeaseUpdater
 
 	parking *Parking
+}
+
+// LeaseUpdater stores once more what a query has been granted. The server
+// implements it.
+type LeaseUpdater interface {
+	// SetUserContext gives the i-th lease that the query has been granted another
+	// user context.
+	SetUserContext(i int, context string) error
+}
+
+// SetUserContext gives Lease another user context, "" for none, and stores it in
+// the journal of the query's worker without waiting: the reply does. It is for
+// callouts of Lease4Offer (with OfferLifetimeS), Leases4Committed, Pkt4Send and
+// Buffer4Send. lease.ErrConflict: somebody has changed the lease meanwhile;
+// another error: it cannot be stored, and is as it was.
+func (q *Query4) SetUserContext(context string) error {
+	if q.Updater == nil || q.Lease == nil {
+		return lease.ErrConflict
+	}
+	return q.Updater.SetUserContext(0, context)
 }
 
 // Reset prepares q for the next query: fields are zeroed, scratch slots
@@ -147,7 +169,7 @@ func (q *Query4) Reset() {
 	q.Src, q.Dst = 0, 0
 	q.Lease, q.OldLease, q.Deleted = nil, nil, nil
 	q.Fake, q.OfferLifetimeS, q.OfferAddressInUse = false, 0, false
-	q.DDNS, q.parking = nil, nil
+	q.DDNS, q.Updater, q.parking = nil, nil, nil
 }
 
 // Point is the hook point that is running.

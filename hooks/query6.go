@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp6"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
 
@@ -21,12 +22,24 @@ type Query6 struct {
 	Lease, OldLease *lease6.Lease6
 	// Fake is true while the lease is only advertised.
 	Fake bool
-	// Committed and Deleted are the leases of Leases6Committed.
+	// Committed and Deleted are the leases of Leases6Committed; Buffer6Send sees
+	// Committed, too.
 	Committed, Deleted []lease6.Lease6
 	// DDNS is set at DDNS6Update.
 	DDNS *DDNS4
+	// Updater is the engine's side of SetUserContext.
+	Updater LeaseUpdater
 
 	parking *Parking6
+}
+
+// SetUserContext gives Committed[i] another user context, see
+// Query4.SetUserContext. It is for callouts of Leases6Committed and Buffer6Send.
+func (q *Query6) SetUserContext(i int, context string) error {
+	if q.Updater == nil || i >= len(q.Committed) {
+		return lease.ErrConflict
+	}
+	return q.Updater.SetUserContext(i, context)
 }
 
 // Reset prepares q for the next query, see Query4.Reset.
@@ -36,7 +49,7 @@ func (q *Query6) Reset() {
 	q.Src, q.Dst = lease6.IPv6{}, lease6.IPv6{}
 	q.Lease, q.OldLease = nil, nil
 	q.Fake, q.Committed, q.Deleted = false, nil, nil
-	q.DDNS, q.parking = nil, nil
+	q.DDNS, q.Updater, q.parking = nil, nil, nil
 }
 
 // Callout6 is called at a point of a DHCPv6 query.

@@ -41,6 +41,7 @@ var testsOfCommands = []commandTests{
 	{"config-write", described, "cmd/peregrine TestConfigCommands", "none: writes a file"},
 	{"dhcp-disable dhcp-enable", "=service", "=service", "=service"},
 	{"leases-reclaim", "=service", "=service", "=service"},
+	{"extended-info4-upgrade", "TestExtendedInfoUpgrade", "TestExtendedInfoUpgrade", "none: what is sent of a lease is not in its user context"},
 	{"kea-lfc-start", "=service", "TestWithoutPersistence", "=service"},
 	{"interface-add", described, "=statistics", "cmd/peregrine TestInterfaceAddServes"},
 	{"interface-list", described, "=statistics", readsOnly},

@@ -33,6 +33,7 @@ type query struct {
 	hq        hooks.Query4
 	old       lease.Lease4
 	classes   classes // of q, for hq: made once, so that showing it allocates nothing
+	w         *Worker // set for callouts
 	rt        *runtime
 	iface     *iface
 	ifindex   uint32
@@ -55,12 +56,23 @@ type query struct {
 
 func newQuery() *query {
 	c := new(query)
-	c.classes.set = &c.q.Classes
+	c.classes.set, c.classes.q = &c.q.Classes, &c.q
 	return c
 }
 
+// SetUserContext implements hooks.LeaseUpdater.
+func (c *query) SetUserContext(_ int, context string) error {
+	if err := checkUserContext(context); err != nil {
+		return err
+	}
+	return c.w.engine.SetUserContext(&c.r, context)
+}
+
 // classes shows the engine's class set to callouts.
-type classes struct{ set classSet }
+type classes struct {
+	set classSet
+	q   *engine.Query4 // nil for DHCPv6; for expressions
+}
 
 // classSet is what both engines' class sets can.
 type classSet interface {

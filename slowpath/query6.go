@@ -18,6 +18,7 @@ type query6 struct {
 	hq        hooks.Query6
 	old       lease6.Lease6
 	classes   classes // of q, for hq
+	x         *worker6
 	rt        *runtime6
 	iface     *iface
 	ifindex   uint32
@@ -40,4 +41,12 @@ func newQuery6() *query6 {
 	c := new(query6)
 	c.classes.set = &c.q.Classes
 	return c
+}
+
+// SetUserContext implements hooks.LeaseUpdater.
+func (c *query6) SetUserContext(i int, context string) error {
+	if err := checkUserContext(context); err != nil {
+		return err
+	}
+	return c.x.engine.SetUserContext(&c.r, &c.r.Leases[i], context)
 }

@@ -94,10 +94,10 @@ func CheckHooks(snap *config.Snapshot, find func(name string) hooks.Library) err
 	var errs []error
 	if d := snap.Dhcp4; d != nil {
 		errs = append(errs, check(d.HooksLibraries, &hooks.Server{
-			Config4: hookConfig4(d), Leases: lease.NewTable(lease.Options{MaxLeases: 1}), Points: servedPoints}))
+			Config4: hookConfig4(d), Leases: lease.NewTable(lease.Options{MaxLeases: 1}), Points: servedPoints, Expression: compiler(d.Expressions)}))
 	}
 	if d := snap.Dhcp6; d != nil {
-		errs = append(errs, check(d.HooksLibraries, &hooks.Server{Config6: hookConfig6(d), Points: servedPoints6}))
+		errs = append(errs, check(d.HooksLibraries, &hooks.Server{Config6: hookConfig6(d), Points: servedPoints6, Expression: compiler(d.Expressions)}))
 	}
 	return errors.Join(errs...)
 }
@@ -111,6 +111,7 @@ func (s *Server) compile(snap *config.Snapshot) (*hooks.Pipeline, error) {
 	return s.compileFor(libs, snap, hooks.Dhcp4SrvConfigured, &hooks.Server{
 		Config4: hookConfig4(snap.Dhcp4), Leases: s.table, Points: servedPoints,
 		LeaseStore4: hookLeases{s}, HostStore4: hookHosts{s}, HostCache: hookCache{s, &s.cache, nil}, Configuration: hookConfig{s, "Dhcp4"},
+		Expression: compiler(snap.Dhcp4.Expressions),
 	})
 }
 
@@ -122,6 +123,7 @@ func (s *Server) compile6(x *server6, snap *config.Snapshot) (*hooks.Pipeline, e
 	}
 	return s.compileFor(libs, snap, hooks.Dhcp6SrvConfigured, &hooks.Server{
 		Config6: hookConfig6(snap.Dhcp6), Points: servedPoints6, LeaseStore6: hookLeases6{s, x}, HostStore6: hookHosts6{s}, HostCache: hookCache{s, &s.cache6, x}, Configuration: hookConfig{s, "Dhcp6"},
+		Expression: compiler(snap.Dhcp6.Expressions),
 	})
 }
 

@@ -440,6 +440,7 @@ func (w *Worker) answer(p *netio.Packet, c *query) {
 		}
 	}
 	if c.rt.has[hooks.Buffer4Send] {
+		w.setHookLeases(c)
 		c.hq.Raw = msg
 		if c.rt.run(hooks.Buffer4Send, &c.hq) != hooks.Continue {
 			w.hookDrop(c, ReasonHookBuffer4Send)
@@ -640,6 +641,7 @@ func (w *Worker) fillHook(c *query) {
 	h.SrcPort, h.DstPort = c.hdr.SrcPort, c.hdr.DstPort
 	h.Classes = &c.classes
 	h.Subnets = c.rt
+	c.w, h.Updater = w, c
 }
 
 // setHookSubnet shows the engine's choice to callouts.
@@ -676,7 +678,9 @@ func (w *Worker) setHookLeases(c *query) {
 	if c.r.HaveDeleted {
 		h.Deleted = &c.r.Deleted
 	}
-	h.Fake = c.r.Type == dhcp4.MsgOffer
+	if h.Fake = c.r.Type == dhcp4.MsgOffer; h.Fake {
+		h.OfferLifetimeS = c.q.OfferLifetimeS()
+	}
 }
 
 var (

@@ -313,6 +313,10 @@ func (x *worker6) answer(p *netio.Packet, c *query6) {
 		}
 	}
 	if c.rt.has[hooks.Buffer6Send] {
+		x.setHookReply(c)
+		if !c.r.Offer {
+			c.hq.Committed = c.r.Leases
+		}
 		c.hq.Raw = msg
 		if c.rt.run(hooks.Buffer6Send, &c.hq) != hooks.Continue {
 			x.hookDrop(c, ReasonHookBuffer6Send)
@@ -470,6 +474,7 @@ func (x *worker6) fillHook(c *query6) {
 	h.SrcPort, h.DstPort = c.hdr.SrcPort, c.hdr.DstPort
 	h.Classes = &c.classes
 	h.Subnets = c.rt
+	c.x, h.Updater = x, c
 }
 
 // setHookSubnet shows the engine's choice to callouts.

@@ -42,18 +42,30 @@ type call struct {
 	args    arguments.Map
 }
 
-// Load implements hooks.Library. Of Kea's parameters "binding-variables" is
-// refused: it would be ignored.
+// Load implements hooks.Library.
 func (lib *Library) Load(env *hooks.Env, params json.RawMessage) error {
 	lib.env = env
+	m := arguments.Parse(params)
+	if m.Given() && !m.IsMap() {
+		return errors.New("the library's parameters are not a map")
+	}
 	var unknown error
-	arguments.Parse(params).Each(func(name string, _ json.RawMessage) {
-		if unknown = fmt.Errorf("unknown parameter %q", name); name == "binding-variables" {
-			unknown = errors.New("parameter \"binding-variables\" is not supported yet: leases are stored before the options of the reply, which its expressions may ask for, are known")
+	m.Each(func(name string, _ json.RawMessage) {
+		if name != "binding-variables" {
+			unknown = fmt.Errorf("unknown parameter %q", name)
 		}
 	})
 	if unknown != nil {
 		return unknown
+	}
+	if m.Has("binding-variables") {
+		b, err := parseBindings(env, m.Raw("binding-variables"))
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			b.register(env)
+		}
 	}
 	for _, c := range slices.Concat(commands4, commands6, commandsSFLQ) {
 		env.Command(hooks.Command{Name: c.name, Mutates: c.mutates, Run: func(ctx context.Context, args json.RawMessage, _ *hooks.Response) hooks.Response {

@@ -108,7 +108,8 @@ func (d *decoder) clientClasses(c *Dhcp4, n *Node) {
 		defs, nodes = append(defs, def), append(nodes, e)
 		d.pop()
 	}
-	c.ClassSet = d.compileClasses(n, defs, nodes, &class.Env{OptionCode: optionCode4(d.defs), OptionDef: optionDef4(d.defs)})
+	c.defs = d.defs
+	c.ClassSet = d.compileClasses(n, defs, nodes, c.Expressions())
 }
 
 // classDef decodes what decides who is in class e.

@@ -31,5 +31,6 @@ func (d *decoder) clientClasses6(c *Dhcp6, n *Node) {
 		defs, nodes = append(defs, def), append(nodes, e)
 		d.pop()
 	}
-	c.ClassSet = d.compileClasses(n, defs, nodes, &class.Env{V6: true, OptionCode: optionCode6(d.defs), OptionDef: optionDef6(d.defs)})
+	c.defs = d.defs
+	c.ClassSet = d.compileClasses(n, defs, nodes, c.Expressions())
 }

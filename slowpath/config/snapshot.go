@@ -117,6 +117,7 @@ type Dhcp4 struct {
 	Options    Options     // global option-data
 	OptionDefs []OptionDef // by space, then as given
 	Received   *Received   // what messages are held against of OptionDefs
+	defs       *optionDefs // OptionDefs, for Expressions
 	Subnets    []*Subnet4  // of all networks and none, ascending ID (V4-050, WR-01)
 	Networks   []*Network4 // ascending name
 	// EarlyGlobal: global reservations are looked up before the subnet is

@@ -51,6 +51,7 @@ type Dhcp6 struct {
 	Classes    []Class6
 	ClassSet   *class.Set
 	ClassNames []string
+	defs       *optionDefs // option-def, for Expressions
 
 	Params             Params6  // the global values
 	Options            Options6 // global option-data

@@ -33,7 +33,14 @@ type relay struct{ hdr, opts, end uint16 }
 
 // Parse reads a message that a client or a relay sent. After any reason other
 // than ReasonOK only Raw may be used.
-func (v *View) Parse(msg []byte) Reason {
+func (v *View) Parse(msg []byte) Reason { return v.parse(msg, MsgRelayForw) }
+
+// ParseReply reads a message that a server sent: the relays around it are those
+// of RELAY-REPLs.
+func (v *View) ParseReply(msg []byte) Reason { return v.parse(msg, MsgRelayRepl) }
+
+// parse reads a message with relay messages of one type around it.
+func (v *View) parse(msg []byte, around MsgType) Reason {
 	v.msg = msg
 	v.notes = 0
 	v.nRelay, v.nIA, v.n = 0, 0, 0
@@ -47,8 +54,8 @@ func (v *View) Parse(msg []byte) Reason {
 	off, end := 0, len(msg)
 	for {
 		switch MsgType(msg[off]) {
-		case MsgRelayForw:
-		case MsgRelayRepl:
+		case around:
+		case MsgRelayForw, MsgRelayRepl:
 			return ReasonRelayRepl
 		default:
 			return v.parseInner(msg[off:end:end])

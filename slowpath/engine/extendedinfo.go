@@ -42,6 +42,12 @@ func appendHex(dst, b []byte) []byte {
 	return dst
 }
 
+// RelayOption and RelaySubOption are option 82 and a sub-option of it as the
+// query has them or, where stash-agent-options has recovered them, the lease; nil
+// where they are not there. They are valid as long as the query.
+func (q *Query4) RelayOption() []byte              { return q.relayOption() }
+func (q *Query4) RelaySubOption(code uint8) []byte { return q.rai(code) }
+
 // storeExtendedInfo keeps the relay's option in the lease's user context. A
 // lease whose relay says the same again keeps its text, so that nothing is
 // allocated.
@@ -131,6 +137,10 @@ func (w *Worker) recoverStash(q *Query4) {
 func appendStash(dst []byte, context string) []byte {
 	_, rest, ok := strings.Cut(context, `"ISC"`)
 	if ok {
+		// A variable of that name holds what the client likes.
+		if i := strings.Index(rest, bindingVariables); i >= 0 && !strings.Contains(rest[:i], `"relay-agent-info"`) {
+			rest = behindMap(rest[i+len(bindingVariables):])
+		}
 		_, rest, ok = strings.Cut(rest, `"relay-agent-info"`)
 	}
 	if !ok {
@@ -163,6 +173,26 @@ func appendStash(dst []byte, context string) []byte {
 		return dst[:from]
 	}
 	return dst
+}
+
+// bindingVariables is the member under ISC that hook library lease_cmds keeps: a
+// map of texts.
+const bindingVariables = `"binding-variables"`
+
+// behindMap is what follows the map of texts that s begins with.
+func behindMap(s string) string {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '}' && !quoted:
+			return s[i+1:]
+		}
+	}
+	return ""
 }
 
 func hexDigit(c byte) byte {
