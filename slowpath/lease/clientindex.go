@@ -29,9 +29,9 @@ func (t *Table) hwHash(htype uint8, hw []byte, withCID bool) uint64 {
 func (t *Table) addrHash(addr uint32) uint64 { return slab.Mix(uint64(addr) ^ t.addrSeed) }
 
 // addClient files l under its client keys; a declined lease belongs to nobody.
-func (t *Table) addClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).InsertPart) }
+func (t *Table) addClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).Insert) }
 
-func (t *Table) removeClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).RemovePart) }
+func (t *Table) removeClient(l *Lease4) { t.eachClient(l, (*slab.ClientIndex).Remove) }
 
 // eachClient does the same to every index entry that l is to have.
 func (t *Table) eachClient(l *Lease4, do func(x *slab.ClientIndex, h uint64, subnetID, ref uint32)) {

@@ -294,7 +294,7 @@ func (s *shard) store(l *Lease4, h uint64, p int, i uint32, old *Lease4, cover, 
 		t.bytes.Add(int64(s.index.Put(i, h, s.hash)))
 		t.present.set(uint32(l.Addr))
 		if later {
-			t.eachClient(l, (*slab.ClientIndex).InsertPartLater)
+			t.eachClient(l, (*slab.ClientIndex).InsertLater)
 		} else {
 			t.addClient(l)
 		}

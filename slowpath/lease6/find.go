@@ -14,13 +14,12 @@ import (
 
 const golden = 0x9E3779B97F4A7C15
 
-func (t *Table) idHash(duid []byte) uint64 { return maphash.Bytes(t.idSeed, duid) }
-
-func iaHash(idHash uint64, typ Type, iaid, subnetID uint32) uint64 {
-	return slab.Mix(slab.Mix(idHash^(uint64(iaid)<<2|uint64(typ&3))*golden) ^ uint64(subnetID))
+// iaPart is what tells the identity associations of a client apart in the index.
+func iaPart(typ Type, iaid, subnetID uint32) uint32 {
+	return uint32(slab.Mix(slab.Mix((uint64(iaid)<<2|uint64(typ&3))*golden)^uint64(subnetID))) >> 1
 }
 
-func duidHash(idHash uint64) uint64 { return slab.Mix(idHash ^ golden>>1) }
+func (t *Table) duidHash(duid []byte) uint64 { return slab.Mix(maphash.Bytes(t.idSeed, duid)) }
 
 func refOf(h uint64, i uint32) uint32 { return uint32(h>>56)<<shardShift | i }
 
@@ -33,27 +32,20 @@ func sameClient(a, b *Lease6) bool {
 }
 
 // fileClient enters record i, whose value is l and whose address has hash h, into
-// the client indexes: into the one by DUID while that takes it, else into the one
-// by identity association. Nearly no client has so many records, so a lease
-// nearly always costs one entry.
+// the client index: under the DUID while there is room, which is nearly always,
+// else under DUID and identity association.
 func (s *shard) fileClient(i uint32, l *Lease6, h uint64) {
-	if !filed(l) {
-		return
-	}
-	id := s.t.idHash(l.ID())
-	if !s.t.byDUID.Add(duidHash(id), refOf(h, i)) {
-		s.t.byIA.Insert(iaHash(id, l.Type, l.IAID, l.SubnetID), refOf(h, i))
-	}
+	s.inIndex(i, l, h, (*slab.ClientIndex).Insert)
 }
 
 // unfileClient undoes fileClient.
 func (s *shard) unfileClient(i uint32, l *Lease6, h uint64) {
-	if !filed(l) {
-		return
-	}
-	id := s.t.idHash(l.ID())
-	if !s.t.byDUID.Take(duidHash(id), refOf(h, i)) {
-		s.t.byIA.Remove(iaHash(id, l.Type, l.IAID, l.SubnetID), refOf(h, i))
+	s.inIndex(i, l, h, (*slab.ClientIndex).Remove)
+}
+
+func (s *shard) inIndex(i uint32, l *Lease6, h uint64, do func(x *slab.ClientIndex, h uint64, part, ref uint32)) {
+	if filed(l) {
+		do(s.t.byDUID, s.t.duidHash(l.ID()), iaPart(l.Type, l.IAID, l.SubnetID), refOf(h, i))
 	}
 }
 
@@ -90,7 +82,7 @@ func (a *association) has(r *record) bool {
 // identity associations of one message. It aliases the DUID.
 type Client struct {
 	duid     []byte
-	id       uint64 // hash of duid
+	hash     uint64
 	refs     [slab.MaxCandidates]uint32
 	n        int
 	complete bool // nothing is to be found but refs
@@ -101,8 +93,8 @@ type Client struct {
 func (t *Table) Client(duid []byte, c *Client) {
 	c.duid, c.n, c.complete = duid, 0, true
 	if len(duid) > 0 && len(duid) <= MaxDUIDLen {
-		c.id = t.idHash(duid)
-		c.n, c.complete = t.byDUID.FindAll(duidHash(c.id), &c.refs)
+		c.hash = t.duidHash(duid)
+		c.n, c.complete = t.byDUID.FindParts(c.hash, &c.refs)
 	}
 }
 
@@ -121,15 +113,15 @@ func (t *Table) FindByIA(typ Type, duid []byte, iaid uint32, subnets []uint32, o
 // own shard's lock, so each result is what it was a moment ago; Put's version
 // check does the rest.
 //
-// The index is not asked again, but for each subnet if the DUID, or another of the
-// same 256th of all, has more than eight records.
+// The index is not asked again, but for each subnet if the DUID has more than eight
+// records.
 func (t *Table) FindIA(c *Client, typ Type, iaid uint32, subnets []uint32, out []Lease6) int {
 	ia := association{typ, iaid, subnets}
 	n := 0
 	if !c.complete {
 		var refs [slab.MaxCandidates]uint32
 		for _, subnetID := range subnets {
-			k := t.byIA.Find(iaHash(c.id, typ, iaid, subnetID), &refs)
+			k := t.byDUID.FindBeyond(c.hash, iaPart(typ, iaid, subnetID), &refs)
 			n += t.readIA(refs[:k], c.duid, &ia, out[n:])
 		}
 	}
@@ -156,15 +148,13 @@ func (t *Table) readIA(refs []uint32, duid []byte, ia *association, out []Lease6
 // WalkDUID calls yield for every record of a DUID in any state but declined,
 // offers included, in no order, until it returns false. The lease is reused
 // afterwards; yield may call the table. The cost is that of a few look-ups, unless
-// the DUID, or another of the same 256th of all, has more than eight records: then
-// that of Search.
+// the DUID has more than eight records: then that of Search.
 func (t *Table) WalkDUID(duid []byte, yield func(l *Lease6) bool) {
 	if len(duid) == 0 || len(duid) > MaxDUIDLen {
 		return
 	}
 	var refs [slab.MaxCandidates]uint32
-	h := duidHash(t.idHash(duid))
-	n, complete := t.byDUID.FindAll(h, &refs)
+	n, complete := t.byDUID.FindParts(t.duidHash(duid), &refs)
 	if !complete {
 		t.search(&Filter{DUID: duid}, true, yield)
 		return

@@ -29,9 +29,9 @@ const (
 // Table is the in-memory DHCPv6 lease database.
 //
 // It is built as lease.Table is: 256 shards by a seeded hash of the address, each
-// with a mutex, slabs, an address index and its expiry wheels; and two indexes
-// that name candidate records, by DUID or, of the few clients that have more than
-// eight, by identity association. Lock order: a shard, then a client index.
+// with a mutex, slabs, an address index and its expiry wheels; and an index that
+// names candidate records by DUID, of the few clients that have more than eight by
+// DUID and identity association. Lock order: a shard, then the client index.
 // Look-ups by client release the index before they read records, and check them
 // there.
 type Table struct {
@@ -40,8 +40,7 @@ type Table struct {
 	addrSeed uint64
 	idSeed   maphash.Seed
 	shards   *[shardCount]shard
-	byDUID   *slab.ClientIndex // the first eight records of a client
-	byIA     *slab.ClientIndex // all others
+	byDUID   *slab.ClientIndex // by parts: identity associations
 	_        [64]byte
 
 	// Each on a cache line of its own: all cores write here.
@@ -93,7 +92,6 @@ const shardBytes = 128 + 2*1024 + 300 + slab.WheelsBytes
 func NewTable(o Options) *Table {
 	t := &Table{
 		shards:   new([shardCount]shard),
-		byIA:     new(slab.ClientIndex),
 		byDUID:   new(slab.ClientIndex),
 		max:      int64(o.MaxLeases),
 		addrSeed: rand.Uint64(),
@@ -103,7 +101,7 @@ func NewTable(o Options) *Table {
 		t.max = defaultMaxLeases
 	}
 	grown := func(n int) { t.bytes.Add(int64(n)) }
-	t.byIA.Grown, t.byDUID.Grown = grown, grown
+	t.byDUID.Grown = grown
 	for k := range t.shards {
 		s := &t.shards[k]
 		s.t = t

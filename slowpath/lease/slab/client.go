@@ -9,15 +9,13 @@ import "sync"
 // leaves: they may be taken under a shard's lock, and nothing is taken under
 // them.
 //
-// A key has at most MaxCandidates entries that Find returns. The next one takes
-// the place of the oldest, which is moved to a hash of its own, where only
-// Remove looks for it. So a client that piles up leases under one hardware
-// address lengthens nobody's walk, its own neither.
-//
-// Keys may be divided into parts (InsertPart): entries are filed under the whole
-// key while it has room, so that one look-up finds them in whatever part, and
-// under key and part from then on. A key with many entries in some part is no
-// obstacle to finding those in another. An index is used with parts or without.
+// Keys are divided into parts. The first MaxCandidates entries of a key are filed
+// under it as a whole, so that one look-up finds them in whatever part; further
+// ones under key and part, so that a key with many entries in some part is no
+// obstacle to finding those in another. Of these a part has at most MaxCandidates
+// that are found: the next one takes the place of the oldest, which is moved to a
+// hash of its own, where only Remove looks for it. So a client that piles up leases
+// lengthens nobody's walk, its own neither.
 type ClientIndex struct {
 	shards [clientShards]clientShard
 	// Grown is told of bytes allocated; it must be set.
@@ -26,16 +24,17 @@ type ClientIndex struct {
 
 const clientShards = 256 // by the upper eight bits of a hash
 
-// MaxCandidates is how many records of one key are found at most.
+// MaxCandidates is how many records of one key as a whole, and how many more of a
+// part, are found at most.
 const MaxCandidates = 8
 
 type clientShard struct {
-	mu      sync.Mutex
-	n       int
-	slots   []clientSlot
-	evicted int               // entries beyond MaxCandidates of their key, filed elsewhere
-	later   *[]laterSlot      // what InsertLater was given; nil: nothing
-	over    map[uint32]uint32 // by hash of a key, how many entries are under its parts
+	mu    sync.Mutex
+	n     int
+	slots []clientSlot
+	later *[]laterSlot      // what InsertLater was given; nil: nothing
+	over  map[uint32]uint32 // by hash of a key, how many entries are under its parts
+	_     [8]byte           // to a cache line
 }
 
 // clientSlot is empty if hash is 0.
@@ -45,9 +44,6 @@ type laterSlot struct {
 	clientSlot
 	part uint32
 }
-
-// noPart is the part of a key that has none.
-const noPart = 1<<32 - 1
 
 func slotHash(h uint64) uint32 { return max(uint32(h), 1) }
 
@@ -62,12 +58,8 @@ func partHash(h32, part uint32) uint32 {
 	return slotHash(Mix(uint64(part)<<32 | uint64(h32)))
 }
 
-// Insert files ref under h.
-func (x *ClientIndex) Insert(h uint64, ref uint32) { x.InsertPart(h, noPart, ref) }
-
-// InsertPart files ref under h, or if that has MaxCandidates entries under the
-// part, a number less than 2^32-1.
-func (x *ClientIndex) InsertPart(h uint64, part, ref uint32) {
+// Insert files ref under h, or if that has MaxCandidates entries under the part.
+func (x *ClientIndex) Insert(h uint64, part, ref uint32) {
 	c := &x.shards[h>>56]
 	c.mu.Lock()
 	x.settle(c)
@@ -77,10 +69,7 @@ func (x *ClientIndex) InsertPart(h uint64, part, ref uint32) {
 
 // InsertLater is Insert, put off until Settle or the next use of that shard of the
 // index: inserting many at once, shard by shard, spares most cache misses.
-func (x *ClientIndex) InsertLater(h uint64, ref uint32) { x.InsertPartLater(h, noPart, ref) }
-
-// InsertPartLater is InsertPart put off likewise.
-func (x *ClientIndex) InsertPartLater(h uint64, part, ref uint32) {
+func (x *ClientIndex) InsertLater(h uint64, part, ref uint32) {
 	c := &x.shards[h>>56]
 	c.mu.Lock()
 	if c.later == nil {
@@ -115,10 +104,34 @@ func (x *ClientIndex) insert(c *clientShard, h32, part, ref uint32) {
 	if (c.n+2)*5 > len(c.slots)*4 {
 		x.Grown(c.grow())
 	}
-	size := len(c.slots)
+	c.n++
 	var same [MaxCandidates]int
-	n := 0
-	p := home(h32, size)
+	p, n := c.end(h32, &same)
+	if n < MaxCandidates {
+		c.slots[p] = clientSlot{h32, ref}
+		return
+	}
+	if c.over == nil {
+		c.over = map[uint32]uint32{}
+	}
+	c.over[h32]++
+	h32 = partHash(h32, part)
+	if p, n = c.end(h32, &same); n < MaxCandidates {
+		c.slots[p] = clientSlot{h32, ref}
+		return
+	}
+	oldest := c.slots[same[0]].ref
+	for k := 1; k < n; k++ {
+		c.slots[same[k-1]].ref = c.slots[same[k]].ref
+	}
+	c.slots[same[n-1]].ref = ref
+	c.place(clientSlot{ownHash(h32, oldest), oldest})
+}
+
+// end is the first empty slot behind h32's place, and where the entries of h32 are.
+func (c *clientShard) end(h32 uint32, same *[MaxCandidates]int) (p, n int) {
+	size := len(c.slots)
+	p = home(h32, size)
 	for c.slots[p].hash != 0 {
 		if c.slots[p].hash == h32 && n < MaxCandidates {
 			same[n] = p
@@ -128,26 +141,7 @@ func (x *ClientIndex) insert(c *clientShard, h32, part, ref uint32) {
 			p = 0
 		}
 	}
-	switch {
-	case n < MaxCandidates:
-		c.n++
-		c.slots[p] = clientSlot{h32, ref}
-	case part != noPart:
-		if c.over == nil {
-			c.over = map[uint32]uint32{}
-		}
-		c.over[h32]++
-		x.insert(c, partHash(h32, part), noPart, ref)
-	default:
-		c.n++
-		oldest := c.slots[same[0]].ref
-		for k := 1; k < n; k++ {
-			c.slots[same[k-1]].ref = c.slots[same[k]].ref
-		}
-		c.slots[same[n-1]].ref = ref
-		c.place(clientSlot{ownHash(h32, oldest), oldest})
-		c.evicted++
-	}
+	return p, n
 }
 
 func (c *clientShard) place(e clientSlot) {
@@ -173,81 +167,19 @@ func (c *clientShard) grow() int {
 	return (len(c.slots) - len(old)) * 8
 }
 
-// Add is Insert unless h has MaxCandidates entries: then it files nothing, remembers for FindAll that there is one more, and
-// returns false. Add and Take are not to be mixed with Insert and Remove.
-func (x *ClientIndex) Add(h uint64, ref uint32) bool {
-	c := &x.shards[h>>56]
-	h32 := slotHash(h)
-	c.mu.Lock()
-	if (c.n+2)*5 > len(c.slots)*4 {
-		x.Grown(c.grow())
-	}
-	size := len(c.slots)
-	p, same := home(h32, size), 0
-	for c.slots[p].hash != 0 {
-		if c.slots[p].hash == h32 {
-			same++
-		}
-		if p++; p == size {
-			p = 0
-		}
-	}
-	ok := same < MaxCandidates
-	if ok {
-		c.slots[p] = clientSlot{h32, ref}
-		c.n++
-	} else {
-		c.evicted++
-	}
-	c.mu.Unlock()
-	return ok
-}
-
-// Take undoes an Add and returns what that returned.
-func (x *ClientIndex) Take(h uint64, ref uint32) bool {
-	c := &x.shards[h>>56]
-	c.mu.Lock()
-	ok := c.removeEntry(clientSlot{slotHash(h), ref})
-	if !ok {
-		c.evicted--
-	}
-	c.mu.Unlock()
-	return ok
-}
-
 // Remove undoes an Insert.
-func (x *ClientIndex) Remove(h uint64, ref uint32) {
+func (x *ClientIndex) Remove(h uint64, part, ref uint32) {
 	c := &x.shards[h>>56]
 	h32 := slotHash(h)
 	c.mu.Lock()
 	x.settle(c)
-	c.remove(h32, ref)
-	c.mu.Unlock()
-}
-
-// RemovePart undoes an InsertPart.
-func (x *ClientIndex) RemovePart(h uint64, part, ref uint32) {
-	c := &x.shards[h>>56]
-	h32 := slotHash(h)
-	c.mu.Lock()
-	x.settle(c)
-	if !c.removeEntry(clientSlot{h32, ref}) && c.remove(partHash(h32, part), ref) {
+	if p32 := partHash(h32, part); !c.removeEntry(clientSlot{h32, ref}) &&
+		(c.removeEntry(clientSlot{p32, ref}) || c.removeEntry(clientSlot{ownHash(p32, ref), ref})) {
 		if c.over[h32]--; c.over[h32] == 0 {
 			delete(c.over, h32)
 		}
 	}
 	c.mu.Unlock()
-}
-
-func (c *clientShard) remove(h32, ref uint32) bool {
-	if c.removeEntry(clientSlot{h32, ref}) {
-		return true
-	}
-	if c.removeEntry(clientSlot{ownHash(h32, ref), ref}) {
-		c.evicted--
-		return true
-	}
-	return false
 }
 
 func (c *clientShard) removeEntry(e clientSlot) bool {
@@ -282,23 +214,18 @@ func (c *clientShard) removeEntry(e clientSlot) bool {
 	return true
 }
 
-// Find copies candidates into out, oldest first, and returns how many.
-func (x *ClientIndex) Find(h uint64, out *[MaxCandidates]uint32) int {
-	n, _ := x.FindAll(h, out)
-	return n
-}
-
-// FindAll is Find; complete is false if some key like h, perhaps h itself, has
-// entries that are not given.
-func (x *ClientIndex) FindAll(h uint64, out *[MaxCandidates]uint32) (n int, complete bool) {
+// FindBeyond copies into out the candidates for one part of a key that FindParts
+// does not give, oldest first, and returns how many.
+func (x *ClientIndex) FindBeyond(h uint64, part uint32, out *[MaxCandidates]uint32) (n int) {
 	c := &x.shards[h>>56]
 	h32 := slotHash(h)
 	c.mu.Lock()
 	x.settle(c)
-	n = c.find(h32, out[:])
-	complete = c.evicted == 0
+	if c.over[h32] > 0 {
+		n = c.find(partHash(h32, part), out[:])
+	}
 	c.mu.Unlock()
-	return n, complete
+	return n
 }
 
 // FindPart copies into out the candidates for one part of a key and returns how
@@ -317,7 +244,7 @@ func (x *ClientIndex) FindPart(h uint64, part uint32, out *[2 * MaxCandidates]ui
 }
 
 // FindParts copies the candidates for all parts of a key into out; all is false if
-// some are not given, for which FindPart is to be asked.
+// some are not given, for which FindPart or FindBeyond is to be asked.
 func (x *ClientIndex) FindParts(h uint64, out *[MaxCandidates]uint32) (n int, all bool) {
 	c := &x.shards[h>>56]
 	h32 := slotHash(h)

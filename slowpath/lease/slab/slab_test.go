@@ -78,139 +78,6 @@ func TestIndexTwin(t *testing.T) {
 	}
 }
 
-// TestClientIndexTwin: of each key the newest eight are found, oldest first
-// unless removals moved slots; removed ones never, others always once they are
-// among the newest.
-func TestClientIndexTwin(t *testing.T) {
-	r := newRand(t)
-	bytes := 0
-	x := &ClientIndex{Grown: func(n int) { bytes += n }}
-	x.Reserve(300)
-	type entry struct {
-		h   uint64
-		ref uint32
-	}
-	live := map[uint32]uint64{}
-	crowded := map[uint64]bool{}
-	count := map[uint64]int{}
-	var out [MaxCandidates]uint32
-	for step := range 40000 {
-		ref := r.Uint32N(2000)
-		if h, ok := live[ref]; ok {
-			x.Remove(h, ref)
-			delete(live, ref)
-			count[h]--
-		} else {
-			e := entry{Mix(uint64(r.IntN(600))), ref}
-			if r.IntN(2) == 0 {
-				x.Insert(e.h, e.ref)
-			} else {
-				x.InsertLater(e.h, e.ref)
-			}
-			if r.IntN(100) == 0 {
-				x.Settle()
-			}
-			live[ref] = e.h
-			if count[e.h]++; count[e.h] > MaxCandidates {
-				crowded[e.h] = true
-			}
-			n := x.Find(e.h, &out)
-			if !slices.Contains(out[:n], ref) {
-				t.Fatalf("step %d: what was just inserted is not found", step)
-			}
-		}
-		h := Mix(uint64(r.IntN(600)))
-		n := x.Find(h, &out)
-		for _, ref := range out[:n] {
-			if live[ref] != h {
-				t.Fatalf("step %d: found %d, which is not filed there", step, ref)
-			}
-		}
-		if _, complete := x.FindAll(h, &out); complete && n != count[h] {
-			t.Fatalf("step %d: found %d of %d, and says that is all", step, n, count[h])
-		}
-		if !crowded[h] && n != count[h] {
-			t.Fatalf("step %d: found %d of %d", step, n, count[h])
-		}
-	}
-	if x.Len() != len(live) {
-		t.Errorf("%d entries, want %d", x.Len(), len(live))
-	}
-	if x.LongestRun() > 200 {
-		t.Errorf("a run of %d slots", x.LongestRun())
-	}
-	for ref, h := range live {
-		x.Remove(h, ref)
-	}
-	if _, complete := x.FindAll(0, &out); x.Len() != 0 || x.LongestRun() != 0 || !complete {
-		t.Errorf("%d entries are left", x.Len())
-	}
-	if bytes <= 0 {
-		t.Error("no growth was told")
-	}
-}
-
-// TestClientIndexAdd: of each key the first eight are taken and all found, what is
-// not taken is known to be missing until it is given back.
-func TestClientIndexAdd(t *testing.T) {
-	r := newRand(t)
-	x := &ClientIndex{Grown: func(int) {}}
-	type entry struct {
-		h     uint64
-		taken bool
-	}
-	live := map[uint32]entry{}
-	filed, missing := map[uint64]int{}, map[uint64]int{} // by key; by shard
-	refused := 0
-	var out [MaxCandidates]uint32
-	for step := range 40000 {
-		ref := r.Uint32N(4000)
-		if e, ok := live[ref]; ok {
-			if x.Take(e.h, ref) != e.taken {
-				t.Fatalf("step %d: Take says %t", step, !e.taken)
-			}
-			delete(live, ref)
-			if e.taken {
-				filed[e.h]--
-			} else {
-				missing[e.h>>56]--
-			}
-		} else {
-			h := Mix(uint64(r.IntN(400)))
-			ok := x.Add(h, ref)
-			if ok != (filed[h] < MaxCandidates) {
-				t.Fatalf("step %d: Add says %t with %d there", step, ok, filed[h])
-			}
-			live[ref] = entry{h, ok}
-			if ok {
-				filed[h]++
-			} else {
-				missing[h>>56]++
-				refused++
-			}
-		}
-		h := Mix(uint64(r.IntN(400)))
-		n, complete := x.FindAll(h, &out)
-		if n != filed[h] || complete != (missing[h>>56] == 0) {
-			t.Fatalf("step %d: found %d of %d, complete %t with %d missing", step, n, filed[h], complete, missing[h>>56])
-		}
-		for _, ref := range out[:n] {
-			if live[ref] != (entry{h, true}) {
-				t.Fatalf("step %d: found %d, which is not filed there", step, ref)
-			}
-		}
-	}
-	if refused == 0 {
-		t.Error("nothing was refused")
-	}
-	for ref, e := range live {
-		x.Take(e.h, ref)
-	}
-	if x.Len() != 0 || x.LongestRun() != 0 {
-		t.Errorf("%d entries are left", x.Len())
-	}
-}
-
 func TestBlobs(t *testing.T) {
 	r := newRand(t)
 	b := &Blobs{Grown: func(int) {}}
@@ -332,11 +199,13 @@ func TestWheelsTwin(t *testing.T) {
 	}
 }
 
-// TestClientIndexParts: every entry of a part with at most eight of them is found,
+// TestClientIndexTwin: every entry of a part with at most eight of them is found,
 // whatever its key has in others, and FindParts says when it does not give all.
-func TestClientIndexParts(t *testing.T) {
+func TestClientIndexTwin(t *testing.T) {
 	r := newRand(t)
-	x := &ClientIndex{Grown: func(int) {}}
+	grown := 0
+	x := &ClientIndex{Grown: func(n int) { grown += n }}
+	x.Reserve(300)
 	type entry struct {
 		h    uint64
 		part uint32
@@ -347,21 +216,28 @@ func TestClientIndexParts(t *testing.T) {
 	for step := range 60000 {
 		ref := 1 + r.Uint32N(1500)
 		if e, ok := live[ref]; ok {
-			x.RemovePart(e.h, e.part, ref)
+			x.Remove(e.h, e.part, ref)
 			delete(live, ref)
 			keys[e.h]--
 			parts[e]--
 		} else {
 			e := entry{Mix(uint64(r.IntN(r.IntN(300) + 1))), uint32(r.IntN(6))}
 			if r.IntN(3) == 0 {
-				x.InsertPartLater(e.h, e.part, ref)
+				x.InsertLater(e.h, e.part, ref)
 			} else {
-				x.InsertPart(e.h, e.part, ref)
+				x.Insert(e.h, e.part, ref)
 			}
 			live[ref] = e
 			keys[e.h]++
 			if parts[e]++; parts[e] > MaxCandidates {
 				crowded[e] = true
+			}
+			var out [2 * MaxCandidates]uint32
+			if !slices.Contains(out[:x.FindPart(e.h, e.part, &out)], ref) {
+				t.Fatalf("step %d: what was just inserted is not found", step)
+			}
+			if r.IntN(100) == 0 {
+				x.Settle()
 			}
 		}
 		e := entry{Mix(uint64(r.IntN(300))), uint32(r.IntN(6))}
@@ -381,14 +257,32 @@ func TestClientIndexParts(t *testing.T) {
 		var all [MaxCandidates]uint32
 		if n, complete := x.FindParts(e.h, &all); complete != (n == keys[e.h]) {
 			t.Fatalf("step %d: found %d of %d in all parts, complete: %v", step, n, keys[e.h], complete)
+		} else {
+			var more [MaxCandidates]uint32
+			both := append(all[:n:n], more[:x.FindBeyond(e.h, e.part, &more)]...)
+			found := 0
+			for _, ref := range both {
+				if live[ref] == e {
+					found++
+				}
+			}
+			if !crowded[e] && found != parts[e] {
+				t.Fatalf("step %d: found %d of %d in a part and beyond", step, found, parts[e])
+			}
 		}
 	}
+	if x.Len() != len(live) || x.LongestRun() > 200 {
+		t.Errorf("%d entries, want %d; a run of %d slots", x.Len(), len(live), x.LongestRun())
+	}
+	if grown <= 0 {
+		t.Error("no growth was told")
+	}
 	for ref, e := range live {
-		x.RemovePart(e.h, e.part, ref)
+		x.Remove(e.h, e.part, ref)
 	}
 	for i := range x.shards {
-		if c := &x.shards[i]; c.n != 0 || c.evicted != 0 || len(c.over) != 0 {
-			t.Errorf("shard %d: %d entries are left, %d evicted, %d keys over", i, c.n, c.evicted, len(c.over))
+		if c := &x.shards[i]; c.n != 0 || len(c.over) != 0 {
+			t.Errorf("shard %d: %d entries are left, %d keys over", i, c.n, len(c.over))
 		}
 	}
 }
