@@ -122,6 +122,27 @@ func (r *rig) handled() (total uint64) {
 	return total
 }
 
+// expect sends frames and checks how many packets are handled of them: so many, and
+// no more.
+func (r *rig) expect(tb testing.TB, what string, want uint64, w *fastpathtest.Wire, frames ...[]byte) {
+	tb.Helper()
+	before := r.handled()
+	for _, f := range frames {
+		w.Send(tb, f)
+	}
+	patience := shortly
+	if want > 0 {
+		patience = fastpathtest.Patience
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end) && r.handled()-before < max(want, 1); {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(5 * time.Millisecond) // one too many would come now
+	if got := r.handled() - before; got != want {
+		tb.Errorf("%s: handled %d times, want %d", what, got, want)
+	}
+}
+
 // pair is a veth with an address on the server's end and a relay behind the other.
 func pair(tb testing.TB, queues int) (*fastpathtest.Veth, *fastpathtest.Wire) {
 	tb.Helper()
@@ -364,19 +385,7 @@ func TestOddFrames(t *testing.T) {
 				{"three tags", tagged(q(server), 0x8100_0001, 0x8100_0002, 0x8100_0003), 0},
 				{"to us again", q(server), 1},
 			} {
-				before := r.handled()
-				w.Send(t, tc.frame)
-				deadline := 30 * time.Millisecond
-				if tc.want > 0 {
-					deadline = fastpathtest.Patience
-				}
-				for end := time.Now().Add(deadline); time.Now().Before(end) && r.handled()-before < 1; {
-					time.Sleep(time.Millisecond)
-				}
-				time.Sleep(5 * time.Millisecond) // a second one would come now
-				if got := r.handled() - before; got != tc.want {
-					t.Errorf("%s: handled %d times, want %d", tc.name, got, tc.want)
-				}
+				r.expect(t, tc.name, tc.want, w, tc.frame)
 			}
 			refused := uint64(0)
 			for _, ws := range r.d.Workers() {

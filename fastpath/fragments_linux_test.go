@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -110,26 +109,12 @@ func TestFragments(t *testing.T) {
 				{"IPv4, two, again", long(v, 1600), 1480, 1},
 			} {
 				id++
-				before := r.handled()
 				frames := [][]byte{q.frame}
 				if len(q.frame) > 14+20+q.size {
 					frames = fragmented(q.frame, q.size, id)
 				}
-				// In the order that comes when paths differ.
-				for _, f := range slices.Backward(frames) {
-					w.Send(t, f)
-				}
-				deadline := shortly
-				if q.want > 0 {
-					deadline = fastpathtest.Patience
-				}
-				for end := time.Now().Add(deadline); time.Now().Before(end) && r.handled() == before; {
-					time.Sleep(time.Millisecond)
-				}
-				time.Sleep(5 * time.Millisecond) // a second one would come now
-				if got := r.handled() - before; got != q.want {
-					t.Errorf("%s: handled %d times, want %d", q.name, got, q.want)
-				}
+				slices.Reverse(frames) // the order that comes when paths differ
+				r.expect(t, q.name, q.want, w, frames...)
 				if q.want == 0 || q.frame[12] == 0x86 {
 					continue
 				}

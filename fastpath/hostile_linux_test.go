@@ -2,6 +2,7 @@ package fastpath_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -93,18 +94,7 @@ func TestJumboFrames(t *testing.T) {
 				octets int
 				want   uint64
 			}{{576, 1}, {1500, 1}, {1700, 1}, {2100, 0}, {4000, 0}, {9000, 0}, {1500, 1}} {
-				before := r.handled()
-				w.Send(t, sized(q, tc.octets))
-				patience := shortly
-				if tc.want > 0 {
-					patience = fastpathtest.Patience
-				}
-				for end := time.Now().Add(patience); time.Now().Before(end) && r.handled()-before < 1; {
-					time.Sleep(time.Millisecond)
-				}
-				if got := r.handled() - before; got != tc.want {
-					t.Errorf("%d octets: handled %d times, want %d", tc.octets, got, tc.want)
-				}
+				r.expect(t, fmt.Sprintf("%d octets", tc.octets), tc.want, w, sized(q, tc.octets))
 			}
 			lost := uint64(0)
 			for _, ws := range r.d.Workers() {

@@ -115,19 +115,7 @@ func TestOddFrames6(t *testing.T) {
 				{"IPv4", fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, server, 3, 4), 1},
 				{"ff02::1:2 again", q(), 1},
 			} {
-				before := r.handled()
-				w.Send(t, tc.frame)
-				deadline := 30 * time.Millisecond
-				if tc.want > 0 {
-					deadline = fastpathtest.Patience
-				}
-				for end := time.Now().Add(deadline); time.Now().Before(end) && r.handled()-before < 1; {
-					time.Sleep(time.Millisecond)
-				}
-				time.Sleep(5 * time.Millisecond) // a second one would come now
-				if got := r.handled() - before; got != tc.want {
-					t.Errorf("%s: handled %d times, want %d", tc.name, got, tc.want)
-				}
+				r.expect(t, tc.name, tc.want, w, tc.frame)
 			}
 		})
 	}
@@ -165,19 +153,7 @@ func TestUDP6(t *testing.T) {
 			{"IPv4", w, fastpathtest.Query(v.Server.MAC, v.Client.MAC, relay, server, 3, 4), 1},
 			{"ff02::1:2 again", w, plain, 1},
 		} {
-			before := r.handled()
-			tc.w.Send(t, tc.frame)
-			deadline := shortly
-			if tc.want > 0 {
-				deadline = fastpathtest.Patience
-			}
-			for end := time.Now().Add(deadline); time.Now().Before(end) && r.handled()-before < 1; {
-				time.Sleep(time.Millisecond)
-			}
-			time.Sleep(5 * time.Millisecond) // a second one would come now
-			if got := r.handled() - before; got != tc.want {
-				t.Errorf("%d workers, %s: handled %d times, want %d", workers, tc.name, got, tc.want)
-			}
+			r.expect(t, fmt.Sprintf("%d workers, %s", workers, tc.name), tc.want, tc.w, tc.frame)
 		}
 		r.d.Close()
 	}
@@ -212,37 +188,22 @@ func TestUnicast6(t *testing.T) {
 			opt.Interfaces, opt.Enable6, opt.WorkersPerQueue = []string{v.Server.Name}, true, 2
 			opt.Unicast6 = [][16]byte{}
 			r := mustRig(t, opt)
-			check := func(what string, want bool, frames ...[]byte) {
-				t.Helper()
-				before, n := r.handled(), uint64(1)
-				for _, f := range frames {
-					w.Send(t, f)
-				}
-				w.Send(t, solicit(v, "fe80::1"))
-				if want {
-					n = 2
-				}
-				waitFor(t, what, func() bool { return r.handled() >= before+n })
-				time.Sleep(5 * time.Millisecond) // one too many would come now
-				if got := r.handled() - before; got != n {
-					t.Errorf("%s: %d packets handled, want %d", what, got, n)
-				}
-			}
 			global := solicit(v, "2001:db8::1")
 			whole := fragmented(long6(v, "2001:db8::1", 1600), 1448, 77)
 			for _, step := range []struct {
 				addrs [][16]byte
-				want  bool
-			}{{[][16]byte{}, false}, {[][16]byte{other}, false}, {[][16]byte{other, named}, true}, {[][16]byte{}, false}, {nil, true}} {
+				want  uint64
+			}{{[][16]byte{}, 0}, {[][16]byte{other}, 0}, {[][16]byte{other, named}, 1}, {[][16]byte{}, 0}, {nil, 1}} {
 				o := r.opt
 				o.Unicast6 = step.addrs
 				if err := r.d.Apply(o); err != nil {
 					t.Fatal(err)
 				}
 				list := fmt.Sprintf("%x, ", step.addrs)
-				check(list+"global address", step.want, global)
-				check(list+"global address, in fragments", step.want, whole...)
-				check(list+"group", true, solicit(v, "ff05::1:3"))
+				r.expect(t, list+"global address", step.want, w, global)
+				r.expect(t, list+"global address, in fragments", step.want, w, whole...)
+				r.expect(t, list+"link-local address", 1, w, solicit(v, "fe80::1"))
+				r.expect(t, list+"group", 1, w, solicit(v, "ff05::1:3"))
 			}
 		})
 	}
