@@ -430,6 +430,10 @@ func TestLeaseFileMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := b.lease(netiotest.ClientMAC(2))
+	var status map[string]any
+	if b.arguments(`{"command":"status-get"}`, &status); status["csv-lease-file"] != second { // Stork follows it
+		t.Errorf("csv-lease-file of status-get is %v, want %s", status["csv-lease-file"], second)
+	}
 	b.close()
 	for path, want := range map[string][]string{first: {addr.String()}, second: {addr.String(), other.String()}} {
 		data, err := os.ReadFile(path)
