@@ -67,3 +67,26 @@ func TestToolsAreAnswered(t *testing.T) {
 		}
 	}
 }
+
+// The tests that docs/stork.md names exist.
+func TestToolsPageNamesTests(t *testing.T) {
+	page, err := os.ReadFile("../docs/stork.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`Test[A-Z][A-Za-z0-9]+`).FindAllString(string(page), -1)
+	if len(names) < 15 {
+		t.Errorf("the page names %d tests", len(names))
+	}
+	there := map[string]bool{}
+	for _, folder := range []string{"slowpath", "slowpath/control", "slowpath/metric", "cmd/peregrine"} {
+		for name := range testSources(t, folder) {
+			there[name] = true
+		}
+	}
+	for _, n := range names {
+		if !there[n] {
+			t.Errorf("docs/stork.md names %s, which does not exist", n)
+		}
+	}
+}
