@@ -12,7 +12,7 @@ import (
 
 // resumeBytes is the longest file that a start reads to go on behind it. A longer
 // one is written anew, which takes no more time and no memory for its rows.
-const resumeBytes = 64 << 20
+const resumeBytes = 32 << 20
 
 // fileRow is the last row of an address.
 type fileRow struct {
@@ -152,7 +152,7 @@ func (m *Mirror) lastRows(text []byte) (rows map[netip.Addr]fileRow, newestS int
 	if !bytes.HasPrefix(text, header) || text[len(text)-1] != '\n' {
 		return nil, 0, errAnew
 	}
-	rows = make(map[netip.Addr]fileRow, m.table.len())
+	rows = make(map[netip.Addr]fileRow, min(m.table.len(), len(text)/guessedRow+1))
 	for off := len(header); off < len(text); {
 		end := off + bytes.IndexByte(text[off:], '\n') + 1
 		line := text[off:end]
