@@ -212,5 +212,13 @@ func TestStorkFindsTheServer(t *testing.T) {
 	for _, child := range strings.Fields(proc(fmt.Sprintf("task/%d/children", b.p.pid()))) {
 		t.Errorf("it has a child, process %s", child)
 	}
+	// Its dashboards without it.
+	req, err := http.NewRequest(http.MethodGet, "http://"+metricsAt+"/metrics/stork", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, text, err := b.get(req); err != nil || status != http.StatusOK || !strings.Contains(text, `kea_dhcp4_addresses_total{prefix="10.77.0.0/16",shared_network="",subnet="10.77.0.0/16",subnet_id="1"} 4096`) {
+		t.Errorf("/metrics/stork: %d %v\n%.2000s", status, err, text)
+	}
 	b.p.terminate()
 }

@@ -360,7 +360,7 @@ func serviceSockets(snap *config.Snapshot) config.ServiceSockets {
 	return ss
 }
 
-// serveMetrics serves /metrics, /livez and /readyz.
+// serveMetrics serves /metrics, /metrics/stork, /livez and /readyz.
 func serveMetrics(addr string, s *slowpath.Server, p *plane) (stop func(), err error) {
 	reg := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
@@ -370,8 +370,13 @@ func serveMetrics(addr string, s *slowpath.Server, p *plane) (stop func(), err e
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	stork := prometheus.NewRegistry()
+	if err := stork.Register(metric.NewStork(s)); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.Handle("/metrics/stork", promhttp.HandlerFor(stork, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if _, h, persisted := s.Store(); persisted && !h.OK {

@@ -25,7 +25,8 @@ const page = "../../docs/metrics.md"
 func TestDocumented(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Metrics\n\nServed at `Dataplane.metrics-address` under `/metrics`, beside those of the Go runtime and the process. " +
-		"`/livez` answers while the process\nruns, `/readyz` while it can answer clients. This page is written by a test.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n")
+		"`/livez` answers while the process\nruns, `/readyz` while it can answer clients. `/metrics/stork` has Kea's statistics under the names and labels of the exporter of\nStork's agent, " +
+		"for dashboards made for that (`kea_dhcp4_addresses_assigned_total` and so on). This page is written by a test.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	list := slices.Clone(all)
 	slices.SortFunc(list, func(a, b struct{ Name, Type, Labels, Help string }) int { return strings.Compare(a.Name, b.Name) })
 	for _, m := range list {
