@@ -39,8 +39,7 @@ type datagram struct {
 	local6 [16]byte
 	mem    []byte
 	free   []uint32 // of the owner
-	out    []netio.Packet
-	wake   [2]int // a pipe
+	wake   [2]int   // a pipe
 
 	thread   bool
 	arrived  chan arrival

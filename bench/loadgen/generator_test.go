@@ -485,9 +485,8 @@ func TestOptionsRefused(t *testing.T) {
 
 // memory is a Conn without an other end: it never runs out and keeps nothing.
 type memory struct {
-	buf   [4096]byte
-	reply func(b []byte) []byte
-	sent  int
+	buf  [4096]byte
+	sent int
 }
 
 func (m *memory) Recv(p []netio.Packet) int { return 0 }

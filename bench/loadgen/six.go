@@ -119,7 +119,7 @@ func (g *Generator) newSix() error {
 }
 
 // prepare completes and checks a template.
-func (s *six) prepare(t *Template, i int, o *Options) error {
+func (x *six) prepare(t *Template, i int, o *Options) error {
 	if o.Relayed {
 		return errors.New("check options: templates are sent as they are, so without a relay's header")
 	}
@@ -132,10 +132,10 @@ func (s *six) prepare(t *Template, i int, o *Options) error {
 		return err
 	}
 	if i == 0 {
-		for n := o.Clients; n > 1 && s.randomLen < 6; n >>= 8 {
-			s.randomLen++
+		for n := o.Clients; n > 1 && x.randomLen < 6; n >>= 8 {
+			x.randomLen++
 		}
-		return t.place("what is randomised", t.RandomOffset-s.randomLen+1, s.randomLen)
+		return t.place("what is randomised", t.RandomOffset-x.randomLen+1, x.randomLen)
 	}
 	orDefault(&t.ElapsedOffset, 84)
 	orDefault(&t.ServerIDOffset, 22)
@@ -149,8 +149,8 @@ func (s *six) prepare(t *Template, i int, o *Options) error {
 }
 
 // duidOf writes the DUID of a client; valid until the next call.
-func (s *six) duidOf(g *Generator, client uint32) []byte {
-	b := s.duidBuf[:copy(s.duidBuf[:], s.duid)]
+func (x *six) duidOf(g *Generator, client uint32) []byte {
+	b := x.duidBuf[:copy(x.duidBuf[:], x.duid)]
 	if g.opt.Clients > 1 || g.macs != nil {
 		putMAC(b[len(b)-6:], g.mac(client))
 	}

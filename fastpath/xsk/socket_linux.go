@@ -12,8 +12,6 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/netio"
 )
 
-const netioBatch = netio.BatchSize
-
 // minFrameLen is the least the kernel transmits: an Ethernet header.
 const minFrameLen = 14
 
