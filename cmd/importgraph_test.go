@@ -40,6 +40,7 @@ var rules = []rule{
 	{"fastpath/...", []string{"bpf", "fastpath/...", "slowpath/netio", "slowpath/frame", "slowpath/dhcp4", "slowpath/dhcp6", "slowpath/engine", "slowpath/engine6", "slowpath/lease", "slowpath/config", "slowpath/stat"}, nil,
 		"the fast path carries, sheds or repeats; it never decides"},
 	{"slowpath/lease/slab", nil, []string{"net", "os", "log/slog"}, "parts of a lease table know no lease"},
+	{"slowpath/lease/leasetest", nil, nil, "test support of both tables"},
 	{"slowpath/lease", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease/slab"}, []string{"net", "os", "log/slog"}, "leases know no engine and no store"},
 	{"slowpath/lease6", []string{"slowpath/lease", "slowpath/lease/slab"}, []string{"net", "os", "log/slog"}, "leases know no engine and no store"},
 	{"slowpath/config", []string{"slowpath/dhcp4", "slowpath/dhcp6", "slowpath/lease", "slowpath/class"}, nil, "configuration knows no engine and no store"},

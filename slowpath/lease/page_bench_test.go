@@ -1,17 +1,14 @@
 package lease
 
 import (
-	"slices"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/lease/leasetest"
 )
 
 // BenchmarkCommandsBesideService goes through all leases as lease4-get-page and
-// lease4-get-all do, while somebody looks leases up: what a worker waits for a
-// shard at most is reported beside the time of the whole.
+// lease4-get-all do.
 func BenchmarkCommandsBesideService(b *testing.B) {
 	const n = 200_000
 	t := NewTable(Options{MaxLeases: n + 10})
@@ -23,11 +20,9 @@ func BenchmarkCommandsBesideService(b *testing.B) {
 		}
 	}
 	page := make([]Lease4, 1000)
-	for _, way := range []struct {
-		name string
-		all  func() int
-	}{
-		{"page", func() (sum int) {
+	var found Lease4
+	leasetest.BesideService(b, n, func(i uint32) { t.Get(dhcp4.IPv4(0x0A000001+i), &found) },
+		leasetest.Way{Name: "page", All: func() (sum int) {
 			for after := dhcp4.IPv4(0); ; after = page[0].Addr {
 				k := t.Page(after, page)
 				if k == 0 {
@@ -37,36 +32,8 @@ func BenchmarkCommandsBesideService(b *testing.B) {
 				page[0].Addr = page[k-1].Addr
 			}
 		}},
-		{"search", func() (sum int) {
+		leasetest.Way{Name: "search", All: func() (sum int) {
 			t.Search(&Filter{}, func(*Lease4) bool { sum++; return true })
 			return sum
-		}},
-	} {
-		b.Run(way.name, func(b *testing.B) {
-			var stop atomic.Bool
-			done := make(chan []time.Duration)
-			go func() {
-				var waits []time.Duration
-				var l Lease4
-				for i := uint32(0); !stop.Load(); i += 7919 {
-					from := time.Now()
-					t.Get(dhcp4.IPv4(0x0A000001+i%n), &l)
-					if len(waits) < 1<<20 {
-						waits = append(waits, time.Since(from))
-					}
-				}
-				done <- waits
-			}()
-			for b.Loop() {
-				if sum := way.all(); sum != n {
-					b.Fatalf("%d leases, want %d", sum, n)
-				}
-			}
-			stop.Store(true)
-			waits := <-done
-			slices.Sort(waits)
-			b.ReportMetric(float64(waits[len(waits)*9999/10000].Nanoseconds())/1e3, "p99.99-wait-µs")
-			b.ReportMetric(float64(waits[len(waits)-1].Nanoseconds())/1e3, "max-wait-µs")
-		})
-	}
+		}})
 }
