@@ -92,11 +92,22 @@ func Compile(libs []Configured, s *Server) (*Pipeline, error) {
 		err := load(c, env)
 		env.closed = true
 		if err = errors.Join(append([]error{err}, env.errs...)...); err != nil {
-			return nil, errors.Join(fmt.Errorf("load hook library %s: %w", env.name, err), pl.Close())
+			return nil, errors.Join(&LoadError{env.name, err}, pl.Close())
 		}
 	}
 	return pl, nil
 }
+
+// LoadError is what Compile returns of the library that does not load.
+type LoadError struct {
+	Library string // its name
+	Err     error
+}
+
+func (e *LoadError) Error() string { return "load hook library " + e.Library + ": " + e.Err.Error() }
+
+// Unwrap gives what the library said.
+func (e *LoadError) Unwrap() error { return e.Err }
 
 func load(c Configured, env *Env) (err error) {
 	defer func() {

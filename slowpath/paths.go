@@ -47,6 +47,7 @@ type NamedPath struct {
 	What    string // before the reason, as Kea has it
 	Path    string
 	Env     string // the variable that confines it
+	Pos     config.Position
 }
 
 // NamedPaths lists the files that a configuration names.
@@ -63,17 +64,17 @@ func NamedPaths(snap *config.Snapshot) []NamedPath {
 
 func appendPaths(out []NamedPath, db *config.LeaseDatabase, sockets []config.ControlSocket, loggers []config.Logger) []NamedPath {
 	if db.Persist && db.Name != "" {
-		out = append(out, NamedPath{"lease-database", "Unable to open database: ", db.Name, EnvDataDir})
+		out = append(out, NamedPath{"lease-database", "Unable to open database: ", db.Name, EnvDataDir, db.NamePos})
 	}
 	for _, c := range sockets {
 		if c.SocketName != "" {
-			out = append(out, NamedPath{"control-socket", "'socket-name' is invalid: ", c.SocketName, EnvSocketDir})
+			out = append(out, NamedPath{"control-socket", "'socket-name' is invalid: ", c.SocketName, EnvSocketDir, c.Pos})
 		}
 	}
 	for _, l := range loggers {
 		for _, o := range l.Outputs {
 			if filepath.Base(o.Output) != o.Output { // not stdout, stderr, syslog…
-				out = append(out, NamedPath{"loggers", "'output' is invalid: ", o.Output, EnvLogDir})
+				out = append(out, NamedPath{"loggers", "'output' is invalid: ", o.Output, EnvLogDir, o.Pos})
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
@@ -73,7 +74,8 @@ func hookConfig6(d *config.Dhcp6) *hooks.Config6 {
 
 // CheckHooks says whether the hook libraries of a configuration would load: only
 // they understand their parameters and their part of user-contexts. They are
-// loaded without leases and unloaded again. find is Options.Hooks.
+// loaded without leases and unloaded again. find is Options.Hooks. Errors are
+// *config.Error, at the library.
 func CheckHooks(snap *config.Snapshot, find func(name string) hooks.Library) error {
 	check := func(list []config.HooksLibrary, srv *hooks.Server) error {
 		if len(list) == 0 {
@@ -83,11 +85,20 @@ func CheckHooks(snap *config.Snapshot, find func(name string) hooks.Library) err
 		if err != nil {
 			return err
 		}
+		at := func(err error) error {
+			var load *hooks.LoadError
+			for _, h := range list {
+				if errors.As(err, &load) && h.Name == load.Library {
+					return &config.Error{Pos: h.Pos, Element: "hooks-libraries", Msg: strings.ReplaceAll(err.Error(), "\n", "; ")}
+				}
+			}
+			return err
+		}
 		srv.Logger = func(string) *slog.Logger { return slog.New(slog.DiscardHandler) }
 		srv.NowUnixNs = func() int64 { return time.Now().UnixNano() }
 		pipe, err := hooks.Compile(libs, srv)
 		if err != nil {
-			return err
+			return at(err)
 		}
 		return pipe.Close()
 	}
@@ -383,14 +394,16 @@ func (s *Server) Reload() error {
 
 // CheckSockets says whether the control sockets of a configuration could be
 // opened as far as that can be told without opening them: their certificates.
+// The error is *config.Error, at the socket.
 func CheckSockets(snap *config.Snapshot) error {
 	for _, v := range []stat.Family{stat.V4, stat.V6} {
-		for _, c := range socketsOf(partOf(v, snap).controlSockets, "") {
+		list := partOf(v, snap).controlSockets
+		for i, c := range socketsOf(list, "") {
 			if c.TLS == nil {
 				continue
 			}
 			if err := c.TLS.Validate(); err != nil {
-				return fmt.Errorf("control socket %s port %d: %w", c.Address, c.Port, err)
+				return &config.Error{Pos: list[i].Pos, Element: "control-sockets", Msg: fmt.Sprintf("control socket %s port %d: %v", c.Address, c.Port, err)}
 			}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // change the configuration cannot write anywhere. Without the variables files may
 // be anywhere: this server has always taken paths, and Kea's built-in
 // directories are those of its build. With lenient (-X) faults are warnings.
-func confine(snap *config.Snapshot, name string, lenient bool) error {
+func confine(snap *config.Snapshot, lenient bool) error {
 	e := &config.Errors{Loggers: loggers(snap)}
 	for _, p := range slowpath.NamedPaths(snap) {
 		dir := strings.TrimRight(os.Getenv(p.Env), "/")
@@ -24,7 +24,7 @@ func confine(snap *config.Snapshot, name string, lenient bool) error {
 		}
 		if at := filepath.Dir(p.Path); at != dir {
 			e.List = append(e.List, &config.Error{
-				Pos: config.Position{File: name, Line: 1, Col: 1}, Element: p.Element,
+				Pos: p.Pos, Element: p.Element,
 				Msg: fmt.Sprintf("%sinvalid path specified: '%s', supported path is '%s' (%s)", p.What, at, dir, p.Env),
 			})
 		}

@@ -108,7 +108,7 @@ func keaMain(name string, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case f.check != "" || f.checkAll != "":
 		file := f.check + f.checkAll
-		snap, err := checkFile(file, f.relaxed)
+		snap, err := checkFile(file, f.relaxed, false)
 		if err == nil {
 			o := serveOptions{name: name, file: file}
 			err = o.servesAs(snap)

@@ -36,7 +36,8 @@ func main() {
 const usage = `usage: peregrine COMMAND
 
   serve -c FILE          run the server
-  check -c FILE          check a configuration: FILE:LINE:COL: message, exit status 1
+  check -c FILE          check a configuration: FILE:LINE:COL: message; exit status 1 if
+                         it is broken, 3 if parts of it are not served
   ctl COMMAND [JSON]     send a control command to a running server
   lease list|export|import   the leases of a server that is not running
   completion bash|zsh    print a script that completes all this

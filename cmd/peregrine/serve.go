@@ -258,7 +258,7 @@ func runServer(o serveOptions, snap *config.Snapshot, handler *logging.Handler, 
 			if err != nil {
 				return nil, err
 			}
-			return snap, confine(snap, "config-set", o.lenient)
+			return snap, confine(snap, o.lenient)
 		},
 		Applied: func(old, new *config.Snapshot) error {
 			if err := handler.Apply(loggers(new)); err != nil {

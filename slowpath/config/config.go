@@ -17,6 +17,9 @@ type LoadOptions struct {
 	// Lenient turns faults of security policy into warnings, as Kea's -X does:
 	// HTTP control without authentication beyond loopback.
 	Lenient bool
+	// ListNotServed lists parts of Kea that are not served in Snapshot.NotServed, or
+	// Errors.NotServed, instead of refusing them: to check a file, not to serve it.
+	ListNotServed bool
 	// MaxErrors bounds the report, 0 means 100.
 	MaxErrors int
 	// ReadFile reads include, user and password files; nil reads from the file
@@ -78,6 +81,8 @@ func load(name, text string, to TreeOptions, opts *LoadOptions) (*Snapshot, erro
 	sum := sha256.Sum256(s.Get)
 	s.Hash = hex.EncodeToString(sum[:])
 	s.Warnings = r.warnings()
+	sortErrors(r.notServed)
+	s.NotServed = r.notServed
 	return s, nil
 }
 

@@ -68,9 +68,20 @@ func (d *decoder) leaseDatabase(n *Node) LeaseDatabase {
 	return LeaseDatabase{
 		Persist:      n.bool("persist", true),
 		Name:         n.str("name", ""),
+		NamePos:      d.positionOf(n, "name"),
 		LFCIntervalS: int(n.int("lfc-interval", 3600)),
 		MaxRowErrors: n.u32("max-row-errors", 0),
 	}
+}
+
+// positionOf is where a value of n is, or n itself if it has none.
+func (d *decoder) positionOf(n *Node, key string) Position {
+	if v := n.Get(key); v != nil {
+		return d.t.Position(v)
+	} else if n != nil {
+		return d.t.Position(n)
+	}
+	return Position{}
 }
 
 func (d *decoder) multiThreading(n *Node) MultiThreading {
@@ -130,7 +141,7 @@ func (d *decoder) controlSockets(l *[]ControlSocket, n *Node) {
 const maxUnixPath = 107
 
 func (d *decoder) controlSocket(l *[]ControlSocket, n *Node) {
-	s := ControlSocket{Type: n.str("socket-type", "")}
+	s := ControlSocket{Type: n.str("socket-type", ""), Pos: d.t.Position(n)}
 	not := func(why string, keys ...string) {
 		for _, k := range keys {
 			if v := n.Get(k); v != nil {
@@ -141,6 +152,7 @@ func (d *decoder) controlSocket(l *[]ControlSocket, n *Node) {
 	switch s.Type {
 	case "unix":
 		s.SocketName = n.str("socket-name", "")
+		s.Pos = d.positionOf(n, "socket-name")
 		v := n.Get("socket-name")
 		switch {
 		case v == nil:
@@ -402,6 +414,7 @@ func (d *decoder) loggers(to *[]Logger, n *Node) {
 					MaxSize: o.int("maxsize", 10240000),
 					MaxVer:  int(o.int("maxver", 1)),
 					Pattern: o.str("pattern", ""),
+					Pos:     d.positionOf(o, "output"),
 				}
 				if x.Output == "" {
 					d.errorf(o, `%s[%d] must have an "output": "stdout", "stderr", "syslog", "syslog:NAME" or the name of a file`, key, j)
@@ -422,6 +435,23 @@ func HookName(library string) string {
 	return strings.TrimPrefix(s, "libdhcp_")
 }
 
+// keaHooks are the hook libraries that Kea has, by HookName; mysql_cb and pgsql_cb
+// are those of Kea 2.
+var keaHooks = []string{
+	"bootp", "cb_cmds", "class_cmds", "ddns_gss_tsig", "ddns_tuning", "flex_id", "flex_option", "ha", "host_cache", "host_cmds", "lease_cmds", "lease_query",
+	"legal_log", "limits", "mysql", "mysql_cb", "perfmon", "pgsql", "pgsql_cb", "ping_check", "radius", "rbac", "run_script", "stat_cmds", "subnet_cmds", "user_chk",
+}
+
+// unknownHook is for a library that Kea has not either: somebody's own, which it
+// may be able to load, or a misspelling.
+func (d *decoder) unknownHook(v *Node, name string) {
+	msg := fmt.Sprintf("unknown hook library %q (from %q), which is not one of Kea's either", clip(name), clip(v.Str))
+	if near := nearest(name, keaHooks); near != "" {
+		msg = fmt.Sprintf("unknown hook library %q (from %q): did you mean %q?", clip(name), clip(v.Str), near)
+	}
+	d.listNotServed(v, v.src, v.off, msg)
+}
+
 func (d *decoder) hooks(l *[]HooksLibrary, n *Node) {
 	kids := n.kids("hooks-libraries")
 	for i := range kids {
@@ -437,13 +467,20 @@ func (d *decoder) hooks(l *[]HooksLibrary, n *Node) {
 		if v.Kind != String {
 			continue
 		}
-		h := HooksLibrary{Library: strings.Clone(v.Str), Name: strings.Clone(HookName(v.Str)), Parameters: rawJSON(e.Get("parameters"))}
+		h := HooksLibrary{Library: strings.Clone(v.Str), Name: strings.Clone(HookName(v.Str)), Parameters: rawJSON(e.Get("parameters")), Pos: d.t.Position(v)}
 		switch {
 		case strings.TrimSpace(v.Str) == "" || h.Name == "." || h.Name == "/" || h.Name == "":
 			d.errorf(v, `"library" must be the path of a hook library`)
 			continue
 		case d.o.KnownHook != nil && !d.o.KnownHook(h.Name):
-			d.errorf(v, "hook library %q (from %q) is not supported yet", clip(h.Name), clip(v.Str))
+			if slices.Contains(keaHooks, h.Name) {
+				d.notServed(v, "hook library %q (from %q)", clip(h.Name), clip(v.Str))
+			} else {
+				d.unknownHook(v, h.Name)
+			}
+			if d.o.ListNotServed {
+				continue
+			}
 		}
 		for _, o := range *l {
 			if o.Name == h.Name {

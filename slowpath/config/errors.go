@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,11 +41,35 @@ type Errors struct {
 	List []*Error
 	// Full says that the report reached its limit: there may be more faults.
 	Full bool
-	// Warnings are what would have been in Snapshot.Warnings.
-	Warnings []string
+	// Warnings and NotServed are what would have been in the Snapshot.
+	Warnings  []string
+	NotServed []*Error
 	// Loggers are the configuration's, as far as they could be read: where an
 	// operator looks for what is wrong with the rest.
 	Loggers []Logger
+}
+
+// Add appends the faults that err has, if it is not nil: those of an Errors or
+// Error, those that are joined, or its text as a fault of the whole file.
+func (e *Errors) Add(file string, err error) {
+	var one *Error
+	switch joined, _ := err.(interface{ Unwrap() []error }); {
+	case err == nil:
+	case joined != nil:
+		for _, err := range joined.Unwrap() {
+			e.Add(file, err)
+		}
+	case AsErrors(err) != nil:
+		more := AsErrors(err)
+		e.List = append(e.List, more.List...)
+		if e.Loggers == nil {
+			e.Loggers = more.Loggers
+		}
+	case errors.As(err, &one):
+		e.List = append(e.List, one)
+	default:
+		e.List = append(e.List, &Error{Pos: Position{File: file}, Msg: err.Error()})
+	}
 }
 
 // Error is one line per fault.
@@ -72,6 +97,8 @@ type report struct {
 	errs     []*Error
 	warns    []*Error
 	seenWarn int
+	// notServed are parts of Kea that are not served, if they are no errors.
+	notServed []*Error
 }
 
 func (r *report) error(t *Tree, src int32, off uint32, format string, args ...any) *Error {
@@ -108,7 +135,8 @@ func (r *report) err() error {
 		return nil
 	}
 	sortErrors(r.errs)
-	return &Errors{List: r.errs, Full: r.full(), Warnings: r.warnings()}
+	sortErrors(r.notServed)
+	return &Errors{List: r.errs, Full: r.full(), Warnings: r.warnings(), NotServed: r.notServed}
 }
 
 func (r *report) warnings() []string {

@@ -80,7 +80,7 @@ func TestKeysOfGrammar6(t *testing.T) {
 			continue
 		}
 		_, err := Parse("test.conf", []byte("{ "+text+" }"), LoadOptions{})
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q is not supported yet", k)) {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("not served by this version: %q", k)) {
 			t.Errorf("%s: %v", text, err)
 		}
 		delete(wants, k)

@@ -177,6 +177,28 @@ func (d *decoder) where() string {
 func (d *decoder) errorf(n *Node, format string, args ...any) {
 	d.r.error(d.t, n.src, n.off, format, args...).Element = d.element(n)
 }
+
+// notServed refuses a part of Kea that this version does not serve, or lists it
+// (LoadOptions.ListNotServed).
+func (d *decoder) notServed(n *Node, format string, args ...any) {
+	d.listNotServed(n, n.src, n.off, notServedPrefix+fmt.Sprintf(format, args...))
+}
+
+// notServedKey is notServed at the key of n.
+func (d *decoder) notServedKey(n *Node, format string, args ...any) {
+	d.listNotServed(n, n.keySrc, n.keyOff, notServedPrefix+fmt.Sprintf(format, args...))
+}
+
+const notServedPrefix = "not served by this version: "
+
+func (d *decoder) listNotServed(n *Node, src int32, off uint32, msg string) {
+	if !d.o.ListNotServed {
+		d.r.error(d.t, src, off, "%s", msg).Element = d.element(n)
+	} else if len(d.r.notServed) < d.r.max {
+		d.r.notServed = append(d.r.notServed, &Error{Pos: d.t.position(src, off), Msg: msg, Element: d.element(n), src: src, off: off})
+	}
+}
+
 func (d *decoder) errorKey(n *Node, format string, args ...any) {
 	d.r.error(d.t, n.keySrc, n.keyOff, format, args...).Element = d.element(n)
 }
@@ -249,7 +271,7 @@ func (d *decoder) unknown(kid *Node, s *scope) {
 func (d *decoder) checkKey(n *Node, k *key) {
 	if k.later {
 		if !isInert(n, k) {
-			d.errorKey(n, "%q is not supported yet%s", n.Key, k.only())
+			d.notServedKey(n, "%q%s", n.Key, k.only())
 		}
 		return
 	}
@@ -268,7 +290,7 @@ func (d *decoder) checkKey(n *Node, k *key) {
 	case String:
 		if k.enum != nil && !slices.Contains(k.enum, n.Str) {
 			if slices.Contains(k.enumLater, n.Str) {
-				d.errorf(n, "%q: %q is not supported yet", n.Key, n.Str)
+				d.notServed(n, "%q: %q", n.Key, n.Str)
 				return
 			}
 			d.errorf(n, "%q must be %s, not %q", n.Key, orList(k.enum), clip(n.Str))

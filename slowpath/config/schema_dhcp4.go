@@ -217,7 +217,7 @@ var scopeDDNS = func() *scope {
 		oneOf("ncr-protocol", `"UDP"`, "UDP", "TCP"),
 		oneOf("ncr-format", `"JSON"`, "JSON"),
 	}, withContext())
-	moved := func(to string) string { return `was moved out of "dhcp-ddns": use "` + to + `" of Dhcp4` }
+	moved := func(to string) string { return `was moved out of "dhcp-ddns": use "` + to + `" beside it` }
 	s.removed = map[string]string{
 		"override-no-update":        moved("ddns-override-no-update"),
 		"override-client-update":    moved("ddns-override-client-update"),

@@ -27,6 +27,8 @@ type Snapshot struct {
 	// Warnings are things accepted but worth saying (surplus commas,
 	// deprecated keys), each "FILE:LINE:COL: text".
 	Warnings []string
+	// NotServed are the parts left out, with LoadOptions.ListNotServed.
+	NotServed []*Error
 }
 
 // Mode is Dataplane.mode: which way packets come in.
@@ -155,6 +157,7 @@ type LeaseDatabase struct {
 	Name         string // as configured; "" takes the default under the data directory
 	LFCIntervalS int
 	MaxRowErrors uint32 // bad rows of a lease file after which its import is given up; 0 never
+	NamePos      Position
 }
 
 // ControlSocket is one control-sockets entry.
@@ -170,6 +173,7 @@ type ControlSocket struct {
 	Users                          []BasicUser
 	Realm                          string
 	Headers                        []HTTPHeader
+	Pos                            Position
 }
 
 // BasicUser is a client of HTTP basic authentication.
@@ -193,6 +197,7 @@ type LogOutput struct {
 	MaxSize int64
 	MaxVer  int
 	Pattern string
+	Pos     Position // of Output
 }
 
 // MultiThreading is multi-threading; Threads 0 means one per core.
@@ -209,6 +214,7 @@ type HooksLibrary struct {
 	Library    string
 	Name       string
 	Parameters json.RawMessage
+	Pos        Position // of Library
 }
 
 // ExpiredProcessing is expired-leases-processing (LS-018).

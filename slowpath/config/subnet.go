@@ -88,6 +88,10 @@ func (d *decoder) params(n *Node, outer *Params) Params {
 func (d *decoder) allocator(n *Node, p *Params) {
 	p.Allocator = n.str("allocator", p.Allocator)
 	if v := n.Get("allocator"); v != nil && p.Allocator == "shared-flq" {
+		if db := d.t.Root.Get("Dhcp4").Get("lease-database").Get("type"); db != nil && db.Str != "memfile" {
+			d.notServed(v, `"allocator": "shared-flq"`)
+			return
+		}
 		d.errorf(v, `"allocator" "shared-flq" needs a "lease-database" of type "mysql" or "postgresql", which several servers share`)
 	}
 	if v := n.Get("adaptive-lease-time-threshold"); v != nil {
