@@ -532,5 +532,6 @@ func FuzzControlMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		auxVLAN(b)
 		pktinfo(b)
+		pktinfo6(b)
 	})
 }
