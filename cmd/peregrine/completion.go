@@ -88,6 +88,7 @@ func complete(words []string, stdout io.Writer, commands func(words []string) []
 	if len(words) == 0 {
 		words = []string{""}
 	}
+	words = unbroken(words)
 	last, before := words[len(words)-1], words[:len(words)-1]
 	var choices []string
 	switch {
@@ -134,9 +135,34 @@ func positionals(words []string) (out []string) {
 	return out
 }
 
-// serverCommands asks the server that the words name for its commands. A server
-// that does not answer within a second has none.
+// unbroken joins again what bash breaks at colons and equal signs (COMP_WORDBREAKS):
+// the URL of a server would be several words.
+func unbroken(words []string) []string {
+	var out []string
+	join := false
+	for _, w := range words {
+		sep := w == ":" || w == "="
+		if n := len(out); n > 0 && (sep || join) {
+			out[n-1] += w
+		} else {
+			out = append(out, w)
+		}
+		join = sep
+	}
+	return out
+}
+
+// serverCommands asks the server that the words name for its commands. Of one that
+// does not answer within a second, or does not tell, they are those that the
+// documentation has.
 func serverCommands(words []string) []string {
+	if names := askCommands(words); names != nil {
+		return names
+	}
+	return strings.Fields(documentedCommands)
+}
+
+func askCommands(words []string) []string {
 	target := defaultSocket
 	for i := 0; i+1 < len(words); i++ {
 		if words[i] == "-s" || words[i] == "--s" {

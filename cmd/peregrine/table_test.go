@@ -3,7 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,6 +68,8 @@ func TestComplete(t *testing.T) {
 		{"ctl -s ", ":file"},
 		{"ctl --cacert /et", ":file"},
 		{"ctl config-get ", ""},
+		{"ctl -s http : //127.0.0.1 : 8000 l", "lease6-get"}, // as bash has it
+		{"ctl -s http : ", ":file"},
 		{"check -c ", ":file"},
 		{"lease ", "export import list"},
 		{"lease export ", ":file"},
@@ -77,6 +83,51 @@ func TestComplete(t *testing.T) {
 		}
 	}
 	complete(nil, &bytes.Buffer{}, commands)
+}
+
+// Without a server the commands are those of the documentation.
+func TestCompleteWithoutServer(t *testing.T) {
+	page, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, m := range regexp.MustCompile("(?m)(?:^\\| |DHCPv6 has )`([a-z0-9-]+)`").FindAllSubmatch(page, -1) {
+		want = append(want, string(m[1]))
+	}
+	slices.Sort(want)
+	if got := serverCommands([]string{"-s", filepath.Join(t.TempDir(), "none")}); !slices.Equal(got, slices.Compact(want)) {
+		t.Errorf("documentedCommands has %v, docs/commands.md %v", got, want)
+	}
+}
+
+// TestCompletionInShells lets shells that are installed complete lines, with a
+// program in place of this one that says how it is called.
+func TestCompletionInShells(t *testing.T) {
+	dir := t.TempDir()
+	program := "#!/bin/sh\nshift\nfor w; do printf '<%s>' \"$w\"; done\necho\n"
+	if err := os.WriteFile(filepath.Join(dir, "peregrine"), []byte(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// What the shell does between a tab and the list of choices.
+	for shell, script := range map[string]string{
+		"bash": bashCompletion + `COMP_WORDS=(peregrine ctl -s "/run/a b" le); COMP_CWORD=4; _peregrine; printf '%s\n' "${COMPREPLY[@]}"
+COMP_WORDS=(peregrine ""); COMP_CWORD=1; _peregrine; printf '%s\n' "${COMPREPLY[@]}"`,
+		"zsh": `compdef() { :; }; compadd() { shift; print -rl -- "${(@P)1}"; }
+` + zshCompletion + `words=(peregrine ctl -s "/run/a b" le); CURRENT=5; _peregrine; words=(peregrine ""); CURRENT=2; _peregrine`,
+	} {
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			t.Logf("%s is not installed: its script is not tried", shell)
+			continue
+		}
+		cmd := exec.Command(path)
+		cmd.Stdin = strings.NewReader(script)
+		cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "<ctl><-s></run/a b><le>\n<>\n" {
+			t.Errorf("%s: %v\n%s", shell, err, out)
+		}
+	}
 }
 
 // The scripts are what their shells take, where these are installed.
