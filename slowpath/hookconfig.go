@@ -229,11 +229,15 @@ func (x *server6) applyEdited(old, snap *config.Snapshot) {
 	if !samePart(old, snap, "Dhcp6") {
 		before := x.engine.Config()
 		ec := x.engineConfig(snap, pipe)
-		x.table.SetObserver(continued6{x.observers(ec, pipe), ec.Alloc}, true)
-		ec.Alloc.ContinueFrom(before.Alloc)
+		if sameAddresses6(old.Dhcp6, snap.Dhcp6) {
+			ec.Alloc = before.Alloc // it goes on following the leases
+		} else {
+			x.table.SetObserver(continued6{x.observers(ec, pipe), ec.Alloc}, true)
+			ec.Alloc.ContinueFrom(before.Alloc)
+			x.stats.Rebase()
+		}
 		x.subnets.configure6(snap.Dhcp6)
 		x.engine.SetConfig(ec)
-		x.stats.Rebase()
 	}
 	x.runtime.Store(newRuntime6(snap, pipe))
 }
@@ -276,5 +280,21 @@ func sameAddresses(a, b *config.Dhcp4) bool {
 			slices.EqualFunc(x.Pools, y.Pools, func(p, q *config.Pool4) bool {
 				return p.First == q.First && p.Last == q.Last && p.ID == q.ID
 			}) && slices.EqualFunc(x.Reservations, y.Reservations, func(p, q *config.Reservation4) bool { return p.Addr == q.Addr })
+	})
+}
+
+// sameAddresses6 is sameAddresses for DHCPv6, whose allocator knows nothing of
+// shared networks.
+func sameAddresses6(a, b *config.Dhcp6) bool {
+	return slices.EqualFunc(a.Subnets, b.Subnets, func(x, y *config.Subnet6) bool {
+		return x.ID == y.ID && x.Allocator == y.Allocator && x.PDAllocator == y.PDAllocator &&
+			x.ReservationsInSubnet == y.ReservationsInSubnet && x.ReservationsOutOfPool == y.ReservationsOutOfPool &&
+			slices.EqualFunc(x.Pools, y.Pools, func(p, q *config.Pool6) bool {
+				return p.First == q.First && p.Last == q.Last && p.ID == q.ID
+			}) && slices.EqualFunc(x.PDPools, y.PDPools, func(p, q *config.PDPool6) bool {
+			return p.Prefix == q.Prefix && p.DelegatedLen == q.DelegatedLen && p.ID == q.ID
+		}) && slices.EqualFunc(x.Reservations, y.Reservations, func(p, q *config.Reservation6) bool {
+			return slices.Equal(p.Addrs, q.Addrs) && slices.EqualFunc(p.Prefixes, q.Prefixes, func(i, j config.ReservedPrefix) bool { return i.Prefix == j.Prefix })
+		})
 	})
 }
