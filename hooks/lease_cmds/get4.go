@@ -184,11 +184,12 @@ func (c *call) get4() (hooks.Response, error) {
 	return hooks.Response{Text: "IPv4 lease found.", Arguments: toJSON4(l)}, nil
 }
 
-// pages calls f for every lease from after on until it returns false.
-func (c *call) pages(after dhcp4.IPv4, f func(l *lease.Lease4) bool) error {
-	buf := make([]lease.Lease4, pageSize)
+// pages calls f for every lease behind an address until it returns false; page and
+// addrOf are the family's.
+func pages[A, L any](c *call, after A, page func(after A, out []L) int, addrOf func(l *L) A, f func(l *L) bool) error {
+	buf := make([]L, pageSize)
 	for {
-		n := c.leases.Page(after, buf)
+		n := page(after, buf)
 		if n == 0 {
 			return nil
 		}
@@ -197,11 +198,15 @@ func (c *call) pages(after dhcp4.IPv4, f func(l *lease.Lease4) bool) error {
 				return nil
 			}
 		}
-		after = buf[n-1].Addr
+		after = addrOf(&buf[n-1])
 		if err := c.Err(); err != nil {
 			return err
 		}
 	}
+}
+
+func (c *call) pages4(after dhcp4.IPv4, f func(l *lease.Lease4) bool) error {
+	return pages(c, after, c.leases.Page, func(l *lease.Lease4) dhcp4.IPv4 { return l.Addr }, f)
 }
 
 // onlySubnets reads the subnets of a get-all command, nil for all.
@@ -237,7 +242,7 @@ func (c *call) getAll4() (hooks.Response, error) {
 		return hooks.Response{}, err
 	}
 	var out []lease4JSON
-	err = c.pages(0, func(l *lease.Lease4) bool {
+	err = c.pages4(0, func(l *lease.Lease4) bool {
 		if only == nil || only[l.SubnetID] {
 			out = append(out, toJSON4(l))
 		}
@@ -300,7 +305,7 @@ func (c *call) getPage4() (hooks.Response, error) {
 		after = arguments.IPv4(from)
 	}
 	var out []lease4JSON
-	err = c.pages(after, func(l *lease.Lease4) bool {
+	err = c.pages4(after, func(l *lease.Lease4) bool {
 		out = append(out, toJSON4(l))
 		return int64(len(out)) < limit
 	})
@@ -326,17 +331,37 @@ func (c *call) text(name string) (string, error) {
 	return s, nil
 }
 
-func (c *call) getByHWAddress4() (hooks.Response, error) {
+// hwAddress and hostname read what a get-by command of that name searches for.
+func (c *call) hwAddress() ([]byte, error) {
 	text, err := c.text("hw-address")
 	if err != nil {
-		return hooks.Response{}, err
+		return nil, err
 	}
 	if text == "" {
-		return hooks.Response{}, errors.New("'hw-address' parameter must not be empty")
+		return nil, errors.New("'hw-address' parameter must not be empty")
 	}
 	hw, err := arguments.HWAddr(text)
 	if err != nil {
-		return hooks.Response{}, fmt.Errorf("bad 'hw-address' parameter: %w", err)
+		return nil, fmt.Errorf("bad 'hw-address' parameter: %w", err)
+	}
+	return hw, nil
+}
+
+func (c *call) hostname() ([]byte, error) {
+	text, err := c.text("hostname")
+	if err != nil {
+		return nil, err
+	}
+	if text == "" {
+		return nil, errors.New("'hostname' parameter is empty")
+	}
+	return []byte(strings.ToLower(text)), nil
+}
+
+func (c *call) getByHWAddress4() (hooks.Response, error) {
+	hw, err := c.hwAddress()
+	if err != nil {
+		return hooks.Response{}, err
 	}
 	return c.search(&lease.Filter{HW: hw})
 }
@@ -354,14 +379,11 @@ func (c *call) getByClientID4() (hooks.Response, error) {
 }
 
 func (c *call) getByHostname4() (hooks.Response, error) {
-	text, err := c.text("hostname")
+	name, err := c.hostname()
 	if err != nil {
 		return hooks.Response{}, err
 	}
-	if text == "" {
-		return hooks.Response{}, errors.New("'hostname' parameter is empty")
-	}
-	return c.search(&lease.Filter{Hostname: []byte(strings.ToLower(text))})
+	return c.search(&lease.Filter{Hostname: name})
 }
 
 // stateNames are the names of states by number (LS-017).

@@ -2,10 +2,8 @@ package lease_cmds
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/peregrine-dhcp/peregrine/hooks"
 	"github.com/peregrine-dhcp/peregrine/hooks/arguments"
@@ -72,24 +70,8 @@ func (c *call) get6() (hooks.Response, error) {
 	return hooks.Response{Text: "IPv6 lease found.", Arguments: toJSON6(l)}, nil
 }
 
-// pages6 calls f for every lease from after on until it returns false.
 func (c *call) pages6(after lease6.IPv6, f func(l *lease6.Lease6) bool) error {
-	buf := make([]lease6.Lease6, pageSize)
-	for {
-		n := c.leases6.Page(after, buf)
-		if n == 0 {
-			return nil
-		}
-		for i := range buf[:n] {
-			if !f(&buf[i]) {
-				return nil
-			}
-		}
-		after = buf[n-1].Addr
-		if err := c.Err(); err != nil {
-			return err
-		}
-	}
+	return pages(c, after, c.leases6.Page, func(l *lease6.Lease6) lease6.IPv6 { return l.Addr }, f)
 }
 
 func (c *call) getAll6() (hooks.Response, error) {
@@ -131,16 +113,9 @@ func (c *call) getPage6() (hooks.Response, error) {
 }
 
 func (c *call) getByHWAddress6() (hooks.Response, error) {
-	text, err := c.text("hw-address")
+	hw, err := c.hwAddress()
 	if err != nil {
 		return hooks.Response{}, err
-	}
-	if text == "" {
-		return hooks.Response{}, errors.New("'hw-address' parameter must not be empty")
-	}
-	hw, err := arguments.HWAddr(text)
-	if err != nil {
-		return hooks.Response{}, fmt.Errorf("bad 'hw-address' parameter: %w", err)
 	}
 	return c.search6(&lease6.Filter{HW: hw})
 }
@@ -161,14 +136,11 @@ func (c *call) getByDUID6() (hooks.Response, error) {
 }
 
 func (c *call) getByHostname6() (hooks.Response, error) {
-	text, err := c.text("hostname")
+	name, err := c.hostname()
 	if err != nil {
 		return hooks.Response{}, err
 	}
-	if text == "" {
-		return hooks.Response{}, errors.New("'hostname' parameter is empty")
-	}
-	return c.search6(&lease6.Filter{Hostname: []byte(strings.ToLower(text))})
+	return c.search6(&lease6.Filter{Hostname: name})
 }
 
 func (c *call) getByState6() (hooks.Response, error) {
