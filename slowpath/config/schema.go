@@ -255,6 +255,10 @@ func (d *decoder) unknown(kid *Node, s *scope) {
 		names = append(names, s.keys[i].name)
 	}
 	in := d.where()
+	if other := d.ofOtherFamily(kid.Key); other != "" {
+		d.errorKey(kid, "unknown key %q in %s; it belongs in %s", clip(kid.Key), in, other)
+		return
+	}
 	if near := nearest(kid.Key, names); near != "" {
 		d.errorKey(kid, "unknown key %q in %s; did you mean %q?", clip(kid.Key), in, near)
 		return
@@ -266,6 +270,20 @@ func (d *decoder) unknown(kid *Node, s *scope) {
 		}
 	}
 	d.errorKey(kid, "unknown key %q in %s", clip(kid.Key), in)
+}
+
+// ofOtherFamily names the other family's part if that alone has the key.
+func (d *decoder) ofOtherFamily(name string) string {
+	has := func(l []*scope) bool {
+		return slices.ContainsFunc(l, func(s *scope) bool { return s.key(name) != nil })
+	}
+	switch four, six := has(allScopes()), has(allScopes6()); {
+	case six && !four:
+		return "Dhcp6"
+	case four && !six:
+		return "Dhcp4"
+	}
+	return ""
 }
 
 func (d *decoder) checkKey(n *Node, k *key) {
