@@ -41,3 +41,9 @@ func names(text string, off int) bool {
 	}
 	return false
 }
+
+// isSecret says whether the value of a key is not for everybody.
+func isSecret(key string) bool {
+	l := strings.ToLower(key)
+	return strings.HasSuffix(l, "password") || strings.HasSuffix(l, "secret") || strings.HasSuffix(l, "token")
+}
