@@ -186,16 +186,6 @@ func (p Point) String() string {
 // error of the library and treated as Drop.
 func (p Point) CanPark() bool { return p < numPoints && points[p].park }
 
-// PointByName returns the point of that Kea name, 0 if there is none.
-func PointByName(name string) Point {
-	for p := Point(1); p < numPoints; p++ {
-		if points[p].name == name {
-			return p
-		}
-	}
-	return 0
-}
-
 // QueryPoints returns the points that take a Callout4, in the order of the
 // constants.
 func QueryPoints() []Point { return ofKind(kindQuery) }
