@@ -12,6 +12,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
 )
 
@@ -140,7 +141,7 @@ func (f *family) addInterfaces(names []string) error {
 	}
 	s.reload.Lock() // nobody else changes the configuration that this is a change of
 	defer s.reload.Unlock()
-	e, err := config.NewEdit(s.Snapshot().Given)
+	e, err := keajson.NewEdit(s.Snapshot().Given)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/alloc6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease6"
 )
@@ -121,7 +122,7 @@ func (h hookConfig) EachSubnet6(f func(*hooks.Subnet6, *hooks.SubnetCounts6) boo
 
 // configTree is one family's part of a configuration being read or changed.
 type configTree struct {
-	e    *config.Edit
+	e    *keajson.Edit
 	part string
 	ro   bool
 }
@@ -138,7 +139,7 @@ func (t *configTree) Get(path ...any) json.RawMessage {
 
 // Len implements hooks.ConfigTree.
 func (t *configTree) Len(path ...any) int {
-	if n := t.e.At(t.path(path)...); n != nil && n.Kind == config.List {
+	if n := t.e.At(t.path(path)...); n != nil && n.Kind == keajson.List {
 		return len(n.Kids)
 	}
 	return 0
@@ -162,7 +163,7 @@ func (t *configTree) Remove(path ...any) error {
 
 // View implements hooks.Configuration.
 func (h hookConfig) View(f func(t hooks.ConfigTree) error) error {
-	e, err := config.NewEdit(h.s.Snapshot().Get)
+	e, err := keajson.NewEdit(h.s.Snapshot().Get)
 	if err != nil {
 		return fmt.Errorf("read the configuration in force: %w", err)
 	}
@@ -174,7 +175,7 @@ func (h hookConfig) Edit(_ context.Context, f func(t hooks.ConfigTree) error) er
 	s := h.s
 	s.reload.Lock()
 	defer s.reload.Unlock()
-	e, err := config.NewEdit(s.Snapshot().Given)
+	e, err := keajson.NewEdit(s.Snapshot().Given)
 	if err != nil {
 		return fmt.Errorf("read the configuration in force: %w", err)
 	}

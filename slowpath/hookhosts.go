@@ -16,6 +16,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/host6"
 	"github.com/peregrine-dhcp/peregrine/slowpath/hostset"
 	"github.com/peregrine-dhcp/peregrine/slowpath/hoststore"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // storedHosts are the reservations made by command: on disk in store, for
@@ -208,7 +209,7 @@ func (s *Server) parseMini(snap *config.Snapshot, part, key string, subnetID uin
 	if mini, err = s.opt.FromJSON(fmt.Appendf(nil, `{%q:{"option-def":%s,%s}}`, part, defs, text)); err != nil {
 		return nil, nil, asConfigError(err)
 	}
-	e, err := config.NewEdit(mini.Get)
+	e, err := keajson.NewEdit(mini.Get)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -243,7 +244,7 @@ func (s *Server) optionDefs(snap *config.Snapshot, part string) ([]byte, error) 
 	if d := h.mu.optionDefs[part]; h.mu.hash == snap.Hash && d != nil {
 		return d, nil
 	}
-	e, err := config.NewEdit(snap.Get)
+	e, err := keajson.NewEdit(snap.Get)
 	if err != nil {
 		return nil, err
 	}
@@ -344,7 +345,7 @@ func configuredHosts[R any](snap *config.Snapshot, part, key string, lists [][]*
 	if len(out) == 0 {
 		return nil, nil
 	}
-	e, err := config.NewEdit(snap.Get)
+	e, err := keajson.NewEdit(snap.Get)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // Kea confines the files that a configuration can name to a directory of each
@@ -47,7 +48,7 @@ type NamedPath struct {
 	What    string // before the reason, as Kea has it
 	Path    string
 	Env     string // the variable that confines it
-	Pos     config.Position
+	Pos     keajson.Position
 }
 
 // NamedPaths lists the files that a configuration names.

@@ -11,6 +11,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/class"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/control"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	"github.com/peregrine-dhcp/peregrine/slowpath/leasefile"
 	"github.com/peregrine-dhcp/peregrine/slowpath/stat"
@@ -89,7 +90,7 @@ func CheckHooks(snap *config.Snapshot, find func(name string) hooks.Library) err
 			var load *hooks.LoadError
 			for _, h := range list {
 				if errors.As(err, &load) && h.Name == load.Library {
-					return &config.Error{Pos: h.Pos, Element: "hooks-libraries", Msg: strings.ReplaceAll(err.Error(), "\n", "; ")}
+					return &keajson.Error{Pos: h.Pos, Element: "hooks-libraries", Msg: strings.ReplaceAll(err.Error(), "\n", "; ")}
 				}
 			}
 			return err
@@ -403,7 +404,7 @@ func CheckSockets(snap *config.Snapshot) error {
 				continue
 			}
 			if err := c.TLS.Validate(); err != nil {
-				return &config.Error{Pos: list[i].Pos, Element: "control-sockets", Msg: fmt.Sprintf("control socket %s port %d: %v", c.Address, c.Port, err)}
+				return &keajson.Error{Pos: list[i].Pos, Element: "control-sockets", Msg: fmt.Sprintf("control socket %s port %d: %v", c.Address, c.Port, err)}
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath"
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // confine refuses files outside of the directories that KEA_DHCP_DATA_DIR,
@@ -23,7 +24,7 @@ func confine(snap *config.Snapshot, lenient bool) error {
 			continue
 		}
 		if at := filepath.Dir(p.Path); at != dir {
-			e.List = append(e.List, &config.Error{
+			e.List = append(e.List, &keajson.Error{
 				Pos: p.Pos, Element: p.Element,
 				Msg: fmt.Sprintf("%sinvalid path specified: '%s', supported path is '%s' (%s)", p.What, at, dir, p.Env),
 			})

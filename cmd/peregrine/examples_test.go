@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // keaExamples is where Debian's kea-doc has Kea's own examples.
@@ -58,7 +59,7 @@ func TestKeaExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			lines := strings.Split(string(text), "\n")
-			var parts []*config.Error
+			var parts []*keajson.Error
 			snap, err := checkFile(path, false, true)
 			if e := config.AsErrors(err); e != nil {
 				for _, x := range e.List {

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/peregrine-dhcp/peregrine/slowpath/config"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // keaFlags are Kea's own, read as getopt does: "-c FILE", "-cFILE", also
@@ -141,7 +141,7 @@ func keaMain(name string, args []string, stdout, stderr io.Writer) int {
 func readable(path string) bool {
 	text, err := os.ReadFile(path)
 	if err == nil {
-		_, _, err = config.ParseTree(path, text, config.TreeOptions{})
+		_, _, err = keajson.ParseTree(path, text, keajson.TreeOptions{})
 	}
 	return err == nil
 }

@@ -2,16 +2,17 @@ package config
 
 import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/class"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // clientClasses6 decodes client-classes and compiles their expressions.
-func (d *decoder) clientClasses6(c *Dhcp6, n *Node) {
+func (d *decoder) clientClasses6(c *Dhcp6, n *keajson.Node) {
 	var defs []class.Def
-	var nodes []*Node
-	kids := n.kids("client-classes")
+	var nodes []*keajson.Node
+	kids := n.List("client-classes")
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
 		d.push("client-classes", i)
@@ -25,7 +26,7 @@ func (d *decoder) clientClasses6(c *Dhcp6, n *Node) {
 			d.warnf(at(e, "valid-lifetime", "min-valid-lifetime", "max-valid-lifetime"), noClassLifetime)
 		}
 		if def.OnlyInAdditionalList && (x.Valid.Set || x.Preferred.Set) {
-			d.warnf(e, "class %q has only-in-additional-list: its lifetimes have no effect, since such lists are evaluated after the lease is made", clip(x.Name))
+			d.warnf(e, "class %q has only-in-additional-list: its lifetimes have no effect, since such lists are evaluated after the lease is made", keajson.Clip(x.Name))
 		}
 		c.Classes = append(c.Classes, x)
 		defs, nodes = append(defs, def), append(nodes, e)

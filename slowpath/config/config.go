@@ -4,8 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"path/filepath"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // LoadOptions are what a configuration is held against besides itself. The zero
@@ -32,63 +33,59 @@ type LoadOptions struct {
 func Load(path string, opts LoadOptions) (*Snapshot, error) {
 	read := opts.ReadFile
 	if read == nil {
-		read = readFile
+		read = keajson.ReadFile
 	}
-	b, err := read(path, maxText)
+	b, err := read(path, keajson.MaxText)
 	if err != nil {
-		return nil, &Errors{List: []*Error{{Pos: Position{File: path}, Msg: err.Error()}}}
+		return nil, &Errors{Errors: keajson.Errors{List: []*keajson.Error{{Pos: keajson.Position{File: path}, Msg: err.Error()}}}}
 	}
 	return Parse(path, b, opts)
 }
 
 // Parse reads text as the file called name. The error is *Errors.
 func Parse(name string, text []byte, opts LoadOptions) (*Snapshot, error) {
-	return load(name, string(text), TreeOptions{ReadFile: opts.ReadFile}, &opts)
+	return load(name, string(text), keajson.TreeOptions{ReadFile: opts.ReadFile}, &opts)
 }
 
 // FromJSON reads the argument of config-set and config-test, a map with Dhcp4 or
 // Dhcp6 and perhaps Dataplane: no includes, other top-level keys refused (OP-004,
 // OP-007). name stands in positions, as "config-set". The error is *Errors.
 func FromJSON(name string, raw []byte, opts LoadOptions) (*Snapshot, error) {
-	return load(name, string(raw), TreeOptions{Command: true}, &opts)
+	return load(name, string(raw), keajson.TreeOptions{Command: true}, &opts)
 }
 
-func load(name, text string, to TreeOptions, opts *LoadOptions) (*Snapshot, error) {
-	r := &report{max: opts.MaxErrors}
-	if r.max <= 0 {
-		r.max = defaultMaxErrors
-	}
-	t := parseTree(name, text, to, r)
+func load(name, text string, to keajson.TreeOptions, opts *LoadOptions) (*Snapshot, error) {
+	r, unserved := keajson.NewReport(opts.MaxErrors), keajson.NewReport(opts.MaxErrors)
+	t := keajson.Parse(name, text, to, r)
 	if t == nil {
-		return nil, r.err()
+		return nil, &Errors{Errors: keajson.Errors{List: r.Faults(), Full: r.Full()}, Warnings: r.Warnings()}
 	}
-	d := &decoder{t: t, r: r, o: opts, fam: family4, subnets: map[*Node]*Subnet4{}, networks: map[*Node]*Network4{},
-		byID: map[uint32]*Node{}, byText: map[string]*Node{}}
+	d := &decoder{t: t, r: r, unserved: unserved, o: opts, fam: family4, subnets: map[*keajson.Node]*Subnet4{}, networks: map[*keajson.Node]*Network4{},
+		byID: map[uint32]*keajson.Node{}, byText: map[string]*keajson.Node{}}
 	s := d.top(to.Command)
-	if err := r.err(); err != nil {
-		e := AsErrors(err)
+	if l := r.Faults(); len(l) > 0 {
+		e := &Errors{Errors: keajson.Errors{List: l, Full: r.Full()}, Warnings: r.Warnings(), NotServed: unserved.Faults()}
 		if s.Dhcp4 != nil {
 			e.Loggers = append(e.Loggers, s.Dhcp4.Loggers...)
 		}
 		if s.Dhcp6 != nil {
 			e.Loggers = append(e.Loggers, s.Dhcp6.Loggers...)
 		}
-		return nil, err
+		return nil, e
 	}
 	g := &getter{d: d, snap: s}
 	s.Get = g.top(t.Root)
 	s.Given = given(t.Root)
 	sum := sha256.Sum256(s.Get)
 	s.Hash = hex.EncodeToString(sum[:])
-	s.Warnings = r.warnings()
-	sortErrors(r.notServed)
-	s.NotServed = r.notServed
+	s.Warnings = r.Warnings()
+	s.NotServed = unserved.Faults()
 	return s, nil
 }
 
 // given is the parts of root that are served.
-func given(root *Node) json.RawMessage {
-	served := Node{Kind: Map}
+func given(root *keajson.Node) json.RawMessage {
+	served := keajson.Node{Kind: keajson.Map}
 	for _, n := range root.Kids {
 		if n.Key == "Dhcp4" || n.Key == "Dhcp6" || n.Key == "Dataplane" {
 			served.Kids = append(served.Kids, n)
@@ -97,20 +94,11 @@ func given(root *Node) json.RawMessage {
 	return served.AppendJSON(nil)
 }
 
-// AsErrors returns err as *Errors, nil if it is none.
-func AsErrors(err error) *Errors {
-	var e *Errors
-	if errors.As(err, &e) {
-		return e
-	}
-	return nil
-}
-
 // top decodes the whole tree.
 func (d *decoder) top(command bool) *Snapshot {
 	s := &Snapshot{}
 	root := d.t.Root
-	if root.Kind != Map {
+	if root.Kind != keajson.Map {
 		d.errorf(root, "a configuration must be a map, not %s", describe(root))
 		return s
 	}
@@ -120,7 +108,7 @@ func (d *decoder) top(command bool) *Snapshot {
 		case n.Key == "Dhcp4":
 			d.push("Dhcp4", -1)
 			d.check(n, scopeDhcp4)
-			if n.Kind == Map {
+			if n.Kind == keajson.Map {
 				s.Dhcp4 = d.dhcp4(n)
 			}
 			d.pop()
@@ -128,7 +116,7 @@ func (d *decoder) top(command bool) *Snapshot {
 			d.fam = family6
 			d.push("Dhcp6", -1)
 			d.check(n, scopeDhcp6)
-			if n.Kind == Map {
+			if n.Kind == keajson.Map {
 				s.Dhcp6 = d.dhcp6(n)
 			}
 			d.pop()
@@ -142,14 +130,14 @@ func (d *decoder) top(command bool) *Snapshot {
 		case n.Key == "Logging":
 			d.errorKey(n, `"Logging" was removed from Kea: use "loggers" in Dhcp4 or Dhcp6`)
 		default:
-			if near := nearest(n.Key, topNames()); near != "" && near != n.Key {
-				d.errorKey(n, "unknown top-level key %q; did you mean %q?", clip(n.Key), near)
+			if near := keajson.Nearest(n.Key, topNames()); near != "" && near != n.Key {
+				d.errorKey(n, "unknown top-level key %q; did you mean %q?", keajson.Clip(n.Key), near)
 			} else if scopeDhcp4.key(n.Key) != nil {
-				d.errorKey(n, "unknown top-level key %q; it belongs in Dhcp4", clip(n.Key))
+				d.errorKey(n, "unknown top-level key %q; it belongs in Dhcp4", keajson.Clip(n.Key))
 			} else if scopeDhcp6.key(n.Key) != nil {
-				d.errorKey(n, "unknown top-level key %q; it belongs in Dhcp6", clip(n.Key))
+				d.errorKey(n, "unknown top-level key %q; it belongs in Dhcp6", keajson.Clip(n.Key))
 			} else {
-				d.errorKey(n, "unknown top-level key %q: expected \"Dhcp4\", \"Dhcp6\" or \"Dataplane\"", clip(n.Key))
+				d.errorKey(n, "unknown top-level key %q: expected \"Dhcp4\", \"Dhcp6\" or \"Dataplane\"", keajson.Clip(n.Key))
 			}
 		}
 	}
@@ -166,7 +154,7 @@ func (d *decoder) top(command bool) *Snapshot {
 }
 
 // rawJSON is n as compact JSON of its own memory, nil if n is absent.
-func rawJSON(n *Node) json.RawMessage {
+func rawJSON(n *keajson.Node) json.RawMessage {
 	if n == nil {
 		return nil
 	}
@@ -175,20 +163,20 @@ func rawJSON(n *Node) json.RawMessage {
 
 // userContext is the user-context of n with its comment folded in (OP-002), nil
 // where it has neither.
-func userContext(n *Node) json.RawMessage {
+func userContext(n *keajson.Node) json.RawMessage {
 	uc, c := n.Get("user-context"), n.Get("comment")
-	if uc != nil && uc.Kind != Map {
+	if uc != nil && uc.Kind != keajson.Map {
 		uc = nil
 	}
-	if c == nil || c.Kind != String {
+	if c == nil || c.Kind != keajson.String {
 		return rawJSON(uc)
 	}
 	b := append([]byte(nil), `{"comment":`...)
-	b = appendString(b, c.Str)
+	b = keajson.AppendString(b, c.Str)
 	if uc != nil {
 		for i := range uc.Kids {
 			b = append(b, ',')
-			b = appendString(b, uc.Kids[i].Key)
+			b = keajson.AppendString(b, uc.Kids[i].Key)
 			b = append(b, ':')
 			b = uc.Kids[i].AppendJSON(b)
 		}
@@ -197,37 +185,37 @@ func userContext(n *Node) json.RawMessage {
 }
 
 // dataplane decodes the key Dataplane; n is nil where it is absent.
-func (d *decoder) dataplane(n *Node, db *LeaseDatabase) Dataplane {
+func (d *decoder) dataplane(n *keajson.Node, db *LeaseDatabase) Dataplane {
 	dp := Dataplane{
-		Mode:              Mode(n.str("mode", string(ModeAuto))),
-		WorkersPerQueue:   int(n.int("workers-per-queue", 0)),
-		BusyPollUs:        int(n.int("busy-poll-us", 0)),
-		SpinUs:            int(n.int("spin-us", 20)),
-		ServeUnknownVLANs: n.str("unknown-vlans", "pass") == "serve",
-		MetricsAddress:    n.str("metrics-address", ""),
-		Sync:              SyncMode(n.str("sync", string(SyncGroup))),
+		Mode:              Mode(n.Text("mode", string(ModeAuto))),
+		WorkersPerQueue:   int(n.Int("workers-per-queue", 0)),
+		BusyPollUs:        int(n.Int("busy-poll-us", 0)),
+		SpinUs:            int(n.Int("spin-us", 20)),
+		ServeUnknownVLANs: n.Text("unknown-vlans", "pass") == "serve",
+		MetricsAddress:    n.Text("metrics-address", ""),
+		Sync:              SyncMode(n.Text("sync", string(SyncGroup))),
 		SnapshotIntervalS: 3600,
-		JournalSizeMB:     int(n.int("journal-size", 1024)),
-		OfferHoldS:        int(n.int("offer-hold", 10)),
-		MaxLeases:         int(n.int("max-leases", 0)),
-		LeaseDirectory:    n.str("lease-directory", ""),
-		LeaseFileMirror:   n.str("lease-file-mirror", ""),
+		JournalSizeMB:     int(n.Int("journal-size", 1024)),
+		OfferHoldS:        int(n.Int("offer-hold", 10)),
+		MaxLeases:         int(n.Int("max-leases", 0)),
+		LeaseDirectory:    n.Text("lease-directory", ""),
+		LeaseFileMirror:   n.Text("lease-file-mirror", ""),
 	}
 	dp.LeaseDirectorySet = dp.LeaseDirectory != ""
 	if db != nil {
 		dp.SnapshotIntervalS = db.LFCIntervalS
 	}
-	dp.SnapshotIntervalS = int(n.int("snapshot-interval", int64(dp.SnapshotIntervalS)))
+	dp.SnapshotIntervalS = int(n.Int("snapshot-interval", int64(dp.SnapshotIntervalS)))
 	if dp.MetricsAddress != "" {
 		if err := checkHostPort(dp.MetricsAddress); err != nil {
 			d.errorf(n.Get("metrics-address"), `"metrics-address" must be "HOST:PORT": %v`, err)
 		}
 	}
 	if dp.LeaseDirectory != "" && !filepath.IsAbs(dp.LeaseDirectory) {
-		d.errorf(n.Get("lease-directory"), `"lease-directory" must be an absolute path, not %q`, clip(dp.LeaseDirectory))
+		d.errorf(n.Get("lease-directory"), `"lease-directory" must be an absolute path, not %q`, keajson.Clip(dp.LeaseDirectory))
 	}
 	if dp.LeaseFileMirror != "" && dp.LeaseFileMirror != NoLeaseFile && !filepath.IsAbs(dp.LeaseFileMirror) {
-		d.errorf(n.Get("lease-file-mirror"), `"lease-file-mirror" must be an absolute path or "none", not %q`, clip(dp.LeaseFileMirror))
+		d.errorf(n.Get("lease-file-mirror"), `"lease-file-mirror" must be an absolute path or "none", not %q`, keajson.Clip(dp.LeaseFileMirror))
 	}
 	if dp.LeaseDirectory == "" {
 		dp.LeaseDirectory = DefaultLeaseDirectory
@@ -237,9 +225,9 @@ func (d *decoder) dataplane(n *Node, db *LeaseDatabase) Dataplane {
 	}
 	l := n.Get("limits")
 	dp.Limits = Limits{
-		ClientPerS: l.u32("client-rate", 0), ClientBurst: l.u32("client-burst", 0),
-		RelayPerS: l.u32("relay-rate", 0), RelayBurst: l.u32("relay-burst", 0),
-		NewClientsPerS: l.u32("new-clients", 0), DiscoverPerS: l.u32("discover-rate", 0),
+		ClientPerS: l.Uint32("client-rate", 0), ClientBurst: l.Uint32("client-burst", 0),
+		RelayPerS: l.Uint32("relay-rate", 0), RelayBurst: l.Uint32("relay-burst", 0),
+		NewClientsPerS: l.Uint32("new-clients", 0), DiscoverPerS: l.Uint32("discover-rate", 0),
 	}
 	for _, b := range []struct {
 		rate  uint32

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -114,7 +115,7 @@ func roundTrip(t *testing.T, s *Snapshot, opts LoadOptions) {
 		}
 		return false
 	}, cmp.Ignore())
-	if diff := cmp.Diff(a, b, cmpNetwork, cmp.AllowUnexported(Params{}, Params6{}, DDNS{}, Received{}, receivedOption{}, receivedSpace{}, receivedDef{}), cmpopts.IgnoreUnexported(Dhcp4{}, Dhcp6{}), cmp.Comparer(func(a, b json.RawMessage) bool { return string(a) == string(b) }), cmp.Comparer(func(a, b interface{ String() string }) bool { return a.String() == b.String() })); diff != "" {
+	if diff := cmp.Diff(a, b, cmpNetwork, cmp.Exporter(func(t reflect.Type) bool { return strings.HasPrefix(t.PkgPath(), "github.com/peregrine-dhcp/") }), cmpopts.IgnoreUnexported(Dhcp4{}, Dhcp6{}), cmp.Comparer(func(a, b json.RawMessage) bool { return string(a) == string(b) }), cmp.Comparer(func(a, b interface{ String() string }) bool { return a.String() == b.String() })); diff != "" {
 		t.Fatalf("config-get means something else (-configured +reparsed):\n%s", diff)
 	}
 }
@@ -194,12 +195,6 @@ func TestBounds(t *testing.T) {
 		t.Errorf("include loop: %v", err)
 	}
 
-	wide := LoadOptions{ReadFile: func(string, int64) ([]byte, error) { return []byte(`1,`), nil }}
-	_, err = Parse("wide", []byte("["+strings.Repeat(`<?include "x"?>`, maxFiles+1)+"]"), wide)
-	if err == nil || !strings.Contains(err.Error(), "at most 10000 files may be included") {
-		t.Errorf("many includes: %v", err)
-	}
-
 	big := LoadOptions{ReadFile: func(_ string, limit int64) ([]byte, error) { return make([]byte, limit+1), nil }}
 	_, err = Parse("big", []byte(`<?include "x"?>`), big)
 	if err == nil || !strings.Contains(err.Error(), "at most 256 MiB") {
@@ -219,18 +214,5 @@ func TestBounds(t *testing.T) {
 	_, err = Parse("many.json", []byte(b.String()), LoadOptions{MaxErrors: 7})
 	if e := AsErrors(err); e == nil || len(e.List) != 7 || !e.Full {
 		t.Errorf("MaxErrors 7: %.300v", err)
-	}
-}
-
-func TestSuggestions(t *testing.T) {
-	words := []string{"subnet4", "valid-lifetime", "option-data", "option-def", "relay", "id", "pools"}
-	for in, want := range map[string]string{
-		"subent4": "subnet4", "valid_lifetime": "valid-lifetime", "Valid-Lifetime": "valid-lifetime",
-		"option_data": "option-data", "realy": "relay", "pool": "pools", "xyz": "", "lifetime": "",
-		strings.Repeat("x", 1000): "",
-	} {
-		if got := nearest(in, words); got != want {
-			t.Errorf("nearest(%.20q) = %q, want %q", in, got, want)
-		}
 	}
 }

@@ -7,30 +7,32 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
-func (d *decoder) serviceSockets(n *Node) ServiceSockets {
+func (d *decoder) serviceSockets(n *keajson.Node) ServiceSockets {
 	return ServiceSockets{
-		RequireAll:      n.bool("service-sockets-require-all", false),
-		MaxRetries:      n.u32("service-sockets-max-retries", 0),
-		RetryWaitTimeMs: n.u32("service-sockets-retry-wait-time", 5000),
+		RequireAll:      n.Bool("service-sockets-require-all", false),
+		MaxRetries:      n.Uint32("service-sockets-max-retries", 0),
+		RetryWaitTimeMs: n.Uint32("service-sockets-retry-wait-time", 5000),
 	}
 }
 
 // interfaces decodes interfaces-config (V4-040 … V4-044).
-func (d *decoder) interfaces(c *Dhcp4, n *Node) {
-	c.SocketUDP = n.str("dhcp-socket-type", "raw") == "udp"
+func (d *decoder) interfaces(c *Dhcp4, n *keajson.Node) {
+	c.SocketUDP = n.Text("dhcp-socket-type", "raw") == "udp"
 	if v := n.Get("outbound-interface"); v != nil && v.Str == "use-routing" {
 		if c.UseRouting = c.SocketUDP; !c.UseRouting {
 			d.warnf(v, `"outbound-interface": "use-routing" has no effect without "dhcp-socket-type" "udp"`)
 		}
 	}
-	c.ReDetect = n.bool("re-detect", true)
+	c.ReDetect = n.Bool("re-detect", true)
 	c.ServiceSockets = d.serviceSockets(n)
-	kids := n.kids("interfaces")
+	kids := n.List("interfaces")
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != String {
+		if e.Kind != keajson.String {
 			continue
 		}
 		text := strings.Trim(e.Str, " \t")
@@ -64,56 +66,56 @@ func (d *decoder) interfaces(c *Dhcp4, n *Node) {
 	}
 }
 
-func (d *decoder) leaseDatabase(n *Node) LeaseDatabase {
+func (d *decoder) leaseDatabase(n *keajson.Node) LeaseDatabase {
 	return LeaseDatabase{
-		Persist:      n.bool("persist", true),
-		Name:         n.str("name", ""),
+		Persist:      n.Bool("persist", true),
+		Name:         n.Text("name", ""),
 		NamePos:      d.positionOf(n, "name"),
-		LFCIntervalS: int(n.int("lfc-interval", 3600)),
-		MaxRowErrors: n.u32("max-row-errors", 0),
+		LFCIntervalS: int(n.Int("lfc-interval", 3600)),
+		MaxRowErrors: n.Uint32("max-row-errors", 0),
 	}
 }
 
 // positionOf is where a value of n is, or n itself if it has none.
-func (d *decoder) positionOf(n *Node, key string) Position {
+func (d *decoder) positionOf(n *keajson.Node, key string) keajson.Position {
 	if v := n.Get(key); v != nil {
 		return d.t.Position(v)
 	} else if n != nil {
 		return d.t.Position(n)
 	}
-	return Position{}
+	return keajson.Position{}
 }
 
-func (d *decoder) multiThreading(n *Node) MultiThreading {
+func (d *decoder) multiThreading(n *keajson.Node) MultiThreading {
 	return MultiThreading{
-		Enabled:   n.bool("enable-multi-threading", true),
-		Threads:   int(n.int("thread-pool-size", 0)),
-		QueueSize: int(n.int("packet-queue-size", 64)),
+		Enabled:   n.Bool("enable-multi-threading", true),
+		Threads:   int(n.Int("thread-pool-size", 0)),
+		QueueSize: int(n.Int("packet-queue-size", 64)),
 	}
 }
 
-func (d *decoder) expired(n *Node) ExpiredProcessing {
+func (d *decoder) expired(n *keajson.Node) ExpiredProcessing {
 	return ExpiredProcessing{
-		ReclaimTimerWaitTimeS:        int(n.int("reclaim-timer-wait-time", 10)),
-		FlushReclaimedTimerWaitTimeS: int(n.int("flush-reclaimed-timer-wait-time", 25)),
-		HoldReclaimedTimeS:           int(n.int("hold-reclaimed-time", 3600)),
-		MaxReclaimLeases:             int(n.int("max-reclaim-leases", 100)),
-		MaxReclaimTimeMs:             int(n.int("max-reclaim-time", 250)),
-		UnwarnedReclaimCycles:        int(n.int("unwarned-reclaim-cycles", 5)),
+		ReclaimTimerWaitTimeS:        int(n.Int("reclaim-timer-wait-time", 10)),
+		FlushReclaimedTimerWaitTimeS: int(n.Int("flush-reclaimed-timer-wait-time", 25)),
+		HoldReclaimedTimeS:           int(n.Int("hold-reclaimed-time", 3600)),
+		MaxReclaimLeases:             int(n.Int("max-reclaim-leases", 100)),
+		MaxReclaimTimeMs:             int(n.Int("max-reclaim-time", 250)),
+		UnwarnedReclaimCycles:        int(n.Int("unwarned-reclaim-cycles", 5)),
 	}
 }
 
 // queueControl says what dhcp-queue-control does not do.
-func (d *decoder) queueControl(n *Node) {
-	if v := n.Get("dhcp-queue-control").Get("enable-queue"); v.isTrue() {
+func (d *decoder) queueControl(n *keajson.Node) {
+	if v := n.Get("dhcp-queue-control").Get("enable-queue"); v.IsTrue() {
 		// Nor does Kea with multi-threading.
 		d.warnf(v, `"enable-queue" has no effect: what comes too fast is shed as it arrives`)
 	}
 }
 
 // controlSockets decodes control-sockets and the older control-socket (CC-001).
-func (d *decoder) controlSockets(l *[]ControlSocket, n *Node) {
-	if one := n.Get("control-socket"); one != nil && one.Kind == Map {
+func (d *decoder) controlSockets(l *[]ControlSocket, n *keajson.Node) {
+	if one := n.Get("control-socket"); one != nil && one.Kind == keajson.Map {
 		if n.Get("control-sockets") != nil {
 			d.errorKey(one, `"control-socket" is the old spelling of "control-sockets": give one of them`)
 			return
@@ -126,9 +128,9 @@ func (d *decoder) controlSockets(l *[]ControlSocket, n *Node) {
 		d.controlSocket(l, one)
 		d.pop()
 	}
-	kids := n.kids("control-sockets")
+	kids := n.List("control-sockets")
 	for i := range kids {
-		if kids[i].Kind != Map {
+		if kids[i].Kind != keajson.Map {
 			continue
 		}
 		d.push("control-sockets", i)
@@ -140,8 +142,8 @@ func (d *decoder) controlSockets(l *[]ControlSocket, n *Node) {
 // maxUnixPath is what sun_path holds beside its final zero (CC-002).
 const maxUnixPath = 107
 
-func (d *decoder) controlSocket(l *[]ControlSocket, n *Node) {
-	s := ControlSocket{Type: n.str("socket-type", ""), Pos: d.t.Position(n)}
+func (d *decoder) controlSocket(l *[]ControlSocket, n *keajson.Node) {
+	s := ControlSocket{Type: n.Text("socket-type", ""), Pos: d.t.Position(n)}
 	not := func(why string, keys ...string) {
 		for _, k := range keys {
 			if v := n.Get(k); v != nil {
@@ -151,13 +153,13 @@ func (d *decoder) controlSocket(l *[]ControlSocket, n *Node) {
 	}
 	switch s.Type {
 	case "unix":
-		s.SocketName = n.str("socket-name", "")
+		s.SocketName = n.Text("socket-name", "")
 		s.Pos = d.positionOf(n, "socket-name")
 		v := n.Get("socket-name")
 		switch {
 		case v == nil:
 			d.errorf(n, `a unix control socket must have a "socket-name"`)
-		case v.Kind != String:
+		case v.Kind != keajson.String:
 		case v.Str == "":
 			d.errorf(v, `"socket-name" must be the path of a socket`)
 		case len(v.Str) > maxUnixPath:
@@ -170,11 +172,11 @@ func (d *decoder) controlSocket(l *[]ControlSocket, n *Node) {
 	case "http", "https":
 		not("of unix control sockets", "socket-name")
 		d.socketTLS(&s, n)
-		s.Address = n.str("socket-address", d.fam.loopback)
-		s.Port = uint16(n.int("socket-port", 8000))
+		s.Address = n.Text("socket-address", d.fam.loopback)
+		s.Port = uint16(n.Int("socket-port", 8000))
 		ip := net.ParseIP(s.Address)
 		if ip == nil {
-			d.errorf(n.Get("socket-address"), `"socket-address" must be an IP address, not %q`, clip(s.Address))
+			d.errorf(n.Get("socket-address"), `"socket-address" must be an IP address, not %q`, keajson.Clip(s.Address))
 		}
 		for _, o := range *l {
 			if o.Type != "unix" && o.Address == s.Address && o.Port == s.Port {
@@ -189,19 +191,19 @@ func (d *decoder) controlSocket(l *[]ControlSocket, n *Node) {
 				d.errorf(n, `control over %s on %s must have "authentication" (only loopback addresses, and https with "cert-required", may do without)`, s.Type, s.Address)
 			}
 		}
-		heads := n.kids("http-headers")
+		heads := n.List("http-headers")
 		for i := range heads {
 			h := &heads[i]
-			if h.Kind != Map {
+			if h.Kind != keajson.Map {
 				continue
 			}
-			x := HTTPHeader{Name: h.str("name", ""), Value: h.str("value", "")}
+			x := HTTPHeader{Name: h.Text("name", ""), Value: h.Text("value", "")}
 			if x.Name == "" || h.Get("value") == nil {
 				d.errorf(h, `http-headers[%d] must have a "name" and a "value"`, i)
 				continue
 			}
 			if !isToken(x.Name) {
-				d.errorf(h.Get("name"), "%q cannot be the name of an HTTP header", clip(x.Name))
+				d.errorf(h.Get("name"), "%q cannot be the name of an HTTP header", keajson.Clip(x.Name))
 			}
 			if strings.ContainsAny(x.Value, "\r\n\x00") {
 				d.errorf(h.Get("value"), "the value of an HTTP header must be one line")
@@ -219,33 +221,34 @@ func (d *decoder) controlSocket(l *[]ControlSocket, n *Node) {
 
 // socketTLS decodes what https needs and http refuses (CC-004). Whether the files
 // are what they should be, who opens the socket finds out.
-func (d *decoder) socketTLS(s *ControlSocket, n *Node) {
+func (d *decoder) socketTLS(s *ControlSocket, n *keajson.Node) {
 	files := []struct {
 		key string
 		to  *string
 	}{{"trust-anchor", &s.TrustAnchor}, {"cert-file", &s.CertFile}, {"key-file", &s.KeyFile}}
 	for _, f := range files {
 		v := n.Get(f.key)
-		*f.to = n.str(f.key, "")
+		*f.to = n.Text(f.key, "")
 		switch {
 		case s.Type == "http" && v != nil:
 			d.errorKey(v, `%q is of https control sockets: "socket-type" must be "https"`, f.key)
 		case s.Type == "https" && v == nil:
 			d.errorf(n, "an https control socket must have a %q", f.key)
-		case s.Type == "https" && v.Kind == String && v.Str == "":
+		case s.Type == "https" && v.Kind == keajson.String && v.Str == "":
 			d.errorf(v, "%q must name a file", f.key)
 		}
 	}
 	if v := n.Get("cert-required"); s.Type == "http" && v != nil {
 		d.errorKey(v, `"cert-required" is of https control sockets: "socket-type" must be "https"`)
 	}
-	s.CertRequired = s.Type == "https" && n.bool("cert-required", true)
+	s.CertRequired = s.Type == "https" && n.Bool("cert-required", true)
 }
 
 // isToken says whether s is a token of RFC 9110 §5.6.2.
 func isToken(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; !isLetter(c) && !isDigit(c) && !strings.ContainsRune("!#$%&'*+-.^`|~", rune(c)) {
+		c := s[i]
+		if alnum := '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'; !alnum && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
 			return false
 		}
 	}
@@ -257,25 +260,25 @@ func isToken(s string) bool {
 var examplePasswords = []string{"1234", "keatest", "*****"}
 
 // authentication decodes basic authentication (CC-005).
-func (d *decoder) authentication(s *ControlSocket, n *Node) {
-	if n == nil || n.Kind != Map {
+func (d *decoder) authentication(s *ControlSocket, n *keajson.Node) {
+	if n == nil || n.Kind != keajson.Map {
 		return
 	}
 	if n.Get("type") == nil {
 		d.errorf(n, `"authentication" must have a "type": "basic"`)
 	}
-	s.Realm = n.str("realm", d.fam.realm)
+	s.Realm = n.Text("realm", d.fam.realm)
 	if strings.ContainsAny(s.Realm, "\"\\\r\n") {
 		d.errorf(n.Get("realm"), "a realm cannot hold quotes, backslashes or line breaks")
 	}
-	dir := n.str("directory", "")
-	kids := n.kids("clients")
+	dir := n.Text("directory", "")
+	kids := n.List("clients")
 	if len(kids) == 0 {
 		d.errorf(n, `"authentication" must have at least one of "clients"`)
 	}
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
 		d.push("clients", i)
@@ -288,11 +291,11 @@ func (d *decoder) authentication(s *ControlSocket, n *Node) {
 
 const maxSecretFile = 4096
 
-func (d *decoder) basicUser(e *Node, dir string) (u BasicUser, ok bool) {
+func (d *decoder) basicUser(e *keajson.Node, dir string) (u BasicUser, ok bool) {
 	read := func(key string) (string, bool) {
 		v := e.Get(key)
-		if v.Kind != String || v.Str == "" {
-			if v.Kind == String {
+		if v.Kind != keajson.String || v.Str == "" {
+			if v.Kind == keajson.String {
 				d.errorf(v, "%q must name a file", key)
 			}
 			return "", false
@@ -303,15 +306,15 @@ func (d *decoder) basicUser(e *Node, dir string) (u BasicUser, ok bool) {
 		}
 		f := d.o.ReadFile
 		if f == nil {
-			f = readFile
+			f = keajson.ReadFile
 		}
 		b, err := f(name, maxSecretFile)
 		if err != nil {
-			d.errorf(v, "%s %q: %v", key, clip(name), err)
+			d.errorf(v, "%s %q: %v", key, keajson.Clip(name), err)
 			return "", false
 		}
 		if len(b) > maxSecretFile {
-			d.errorf(v, "%s %q: has more than %d bytes", key, clip(name), maxSecretFile)
+			d.errorf(v, "%s %q: has more than %d bytes", key, keajson.Clip(name), maxSecretFile)
 			return "", false
 		}
 		return strings.TrimRight(string(b), "\r\n"), true
@@ -329,7 +332,7 @@ func (d *decoder) basicUser(e *Node, dir string) (u BasicUser, ok bool) {
 	haveUser := true
 	switch {
 	case e.Get("user") != nil:
-		u.User = e.str("user", "")
+		u.User = e.Text("user", "")
 	case e.Get("user-file") != nil:
 		if u.User, ok = read("user-file"); !ok {
 			return u, false
@@ -339,7 +342,7 @@ func (d *decoder) basicUser(e *Node, dir string) (u BasicUser, ok bool) {
 	}
 	switch {
 	case e.Get("password") != nil:
-		u.Password = e.str("password", "")
+		u.Password = e.Text("password", "")
 	case e.Get("password-file") != nil:
 		if u.Password, ok = read("password-file"); !ok {
 			return u, false
@@ -362,7 +365,7 @@ func (d *decoder) basicUser(e *Node, dir string) (u BasicUser, ok bool) {
 	default:
 		switch {
 		case u.Password == "":
-			d.warnf(e, "user %q has an empty password", clip(u.User))
+			d.warnf(e, "user %q has an empty password", keajson.Clip(u.User))
 		case e.Get("password") != nil:
 			d.warnf(at, `this password stands in the configuration for all who read it: "password-file" names a file instead`)
 		}
@@ -375,24 +378,24 @@ func (d *decoder) basicUser(e *Node, dir string) (u BasicUser, ok bool) {
 var severities = []string{"FATAL", "ERROR", "WARN", "INFO", "DEBUG", "NONE"}
 
 // loggers decodes loggers (OP-020, OP-021).
-func (d *decoder) loggers(to *[]Logger, n *Node) {
-	kids := n.kids("loggers")
+func (d *decoder) loggers(to *[]Logger, n *keajson.Node) {
+	kids := n.List("loggers")
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
 		d.push("loggers", i)
 		l := Logger{
-			Name:       e.str("name", ""),
-			Severity:   strings.ToUpper(e.str("severity", "INFO")),
-			DebugLevel: int(e.int("debuglevel", 0)),
+			Name:       e.Text("name", ""),
+			Severity:   strings.ToUpper(e.Text("severity", "INFO")),
+			DebugLevel: int(e.Int("debuglevel", 0)),
 		}
 		if l.Name == "" {
 			d.errorf(e, `a logger must have a "name", as "kea-dhcp4"`)
 		}
 		if !slices.Contains(severities, l.Severity) {
-			d.errorf(e.Get("severity"), `"severity" must be %s, not %q`, orList(severities), clip(l.Severity))
+			d.errorf(e.Get("severity"), `"severity" must be %s, not %q`, orList(severities), keajson.Clip(l.Severity))
 		}
 		if old := e.Get("output_options"); old != nil {
 			if e.Get("output-options") != nil {
@@ -402,18 +405,18 @@ func (d *decoder) loggers(to *[]Logger, n *Node) {
 			}
 		}
 		for _, key := range []string{"output-options", "output_options"} {
-			outs := e.kids(key)
+			outs := e.List(key)
 			for j := range outs {
 				o := &outs[j]
-				if o.Kind != Map {
+				if o.Kind != keajson.Map {
 					continue
 				}
 				x := LogOutput{
-					Output:  o.str("output", ""),
-					Flush:   o.bool("flush", true),
-					MaxSize: o.int("maxsize", 10240000),
-					MaxVer:  int(o.int("maxver", 1)),
-					Pattern: o.str("pattern", ""),
+					Output:  o.Text("output", ""),
+					Flush:   o.Bool("flush", true),
+					MaxSize: o.Int("maxsize", 10240000),
+					MaxVer:  int(o.Int("maxver", 1)),
+					Pattern: o.Text("pattern", ""),
 					Pos:     d.positionOf(o, "output"),
 				}
 				if x.Output == "" {
@@ -444,19 +447,19 @@ var keaHooks = []string{
 
 // unknownHook is for a library that Kea has not either: somebody's own, which it
 // may be able to load, or a misspelling.
-func (d *decoder) unknownHook(v *Node, name string) {
-	msg := fmt.Sprintf("unknown hook library %q (from %q), which is not one of Kea's either", clip(name), clip(v.Str))
-	if near := nearest(name, keaHooks); near != "" {
-		msg = fmt.Sprintf("unknown hook library %q (from %q): did you mean %q?", clip(name), clip(v.Str), near)
+func (d *decoder) unknownHook(v *keajson.Node, name string) {
+	msg := fmt.Sprintf("unknown hook library %q (from %q), which is not one of Kea's either", keajson.Clip(name), keajson.Clip(v.Str))
+	if near := keajson.Nearest(name, keaHooks); near != "" {
+		msg = fmt.Sprintf("unknown hook library %q (from %q): did you mean %q?", keajson.Clip(name), keajson.Clip(v.Str), near)
 	}
-	d.listNotServed(v, v.src, v.off, msg)
+	d.missing().Error(d.t, v, "%s", msg).Element = d.element(v)
 }
 
-func (d *decoder) hooks(l *[]HooksLibrary, n *Node) {
-	kids := n.kids("hooks-libraries")
+func (d *decoder) hooks(l *[]HooksLibrary, n *keajson.Node) {
+	kids := n.List("hooks-libraries")
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
 		v := e.Get("library")
@@ -464,7 +467,7 @@ func (d *decoder) hooks(l *[]HooksLibrary, n *Node) {
 			d.errorf(e, `hooks-libraries[%d] must have a "library"`, i)
 			continue
 		}
-		if v.Kind != String {
+		if v.Kind != keajson.String {
 			continue
 		}
 		h := HooksLibrary{Library: strings.Clone(v.Str), Name: strings.Clone(HookName(v.Str)), Parameters: rawJSON(e.Get("parameters")), Pos: d.t.Position(v)}
@@ -474,7 +477,7 @@ func (d *decoder) hooks(l *[]HooksLibrary, n *Node) {
 			continue
 		case d.o.KnownHook != nil && !d.o.KnownHook(h.Name):
 			if slices.Contains(keaHooks, h.Name) {
-				d.notServed(v, "hook library %q (from %q)", clip(h.Name), clip(v.Str))
+				d.notServed(v, "hook library %q (from %q)", keajson.Clip(h.Name), keajson.Clip(v.Str))
 			} else {
 				d.unknownHook(v, h.Name)
 			}
@@ -484,7 +487,7 @@ func (d *decoder) hooks(l *[]HooksLibrary, n *Node) {
 		}
 		for _, o := range *l {
 			if o.Name == h.Name {
-				d.errorf(v, "hook library %q is given twice", clip(h.Name))
+				d.errorf(v, "hook library %q is given twice", keajson.Clip(h.Name))
 			}
 		}
 		*l = append(*l, h)
@@ -495,13 +498,13 @@ func (d *decoder) hooks(l *[]HooksLibrary, n *Node) {
 func checkHostPort(s string) error {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		return fmt.Errorf("%q has no port", clip(s))
+		return fmt.Errorf("%q has no port", keajson.Clip(s))
 	}
 	if p, err := strconv.ParseUint(port, 10, 16); err != nil || p == 0 {
-		return fmt.Errorf("%q is no port number", clip(port))
+		return fmt.Errorf("%q is no port number", keajson.Clip(port))
 	}
 	if host != "" && host != "localhost" && net.ParseIP(host) == nil {
-		return fmt.Errorf("%q is no IP address", clip(host))
+		return fmt.Errorf("%q is no IP address", keajson.Clip(host))
 	}
 	return nil
 }

@@ -1,6 +1,11 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/hostname"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+)
 
 // ReplaceName says when a name made from the address takes the place of the
 // client's own (DN-008).
@@ -30,7 +35,7 @@ type DDNS struct {
 	ReplaceClientName    ReplaceName
 	GeneratedPrefix      string
 	QualifyingSuffix     string
-	Sanitizer            *Sanitizer // nil: names are left as they are
+	Sanitizer            *hostname.Sanitizer // nil: names are left as they are
 	ConflictMode         string
 	TTLS                 uint32  // ddns-ttl, 0: none
 	TTLMinS, TTLMaxS     uint32  // 0: none
@@ -50,7 +55,7 @@ func ddnsDefaults() DDNS {
 }
 
 // hasDDNS says whether n gives any of the parameters.
-func hasDDNS(n *Node) bool {
+func hasDDNS(n *keajson.Node) bool {
 	for i := range n.Kids {
 		if k := n.Kids[i].Key; strings.HasPrefix(k, "ddns-") || strings.HasPrefix(k, "hostname-char-") {
 			return true
@@ -61,7 +66,7 @@ func hasDDNS(n *Node) bool {
 
 // poolDDNS are the parameters of pool n over those of its subnet, nil if it gives
 // none.
-func (d *decoder) poolDDNS(n *Node, outer DDNS) *DDNS {
+func (d *decoder) poolDDNS(n *keajson.Node, outer DDNS) *DDNS {
 	if !hasDDNS(n) {
 		return nil
 	}
@@ -70,34 +75,34 @@ func (d *decoder) poolDDNS(n *Node, outer DDNS) *DDNS {
 }
 
 // ddns decodes the parameters of scope n over those of the scope around it.
-func (d *decoder) ddns(n *Node, outer DDNS) DDNS {
+func (d *decoder) ddns(n *keajson.Node, outer DDNS) DDNS {
 	p := outer
-	p.Enabled = n.bool("ddns-send-updates", p.Enabled) && d.ddnsUpdates
-	p.OverrideNoUpdate = n.bool("ddns-override-no-update", p.OverrideNoUpdate)
-	p.OverrideClientUpdate = n.bool("ddns-override-client-update", p.OverrideClientUpdate)
-	p.UpdateOnRenew = n.bool("ddns-update-on-renew", p.UpdateOnRenew)
-	mode := n.str("ddns-replace-client-name", p.ReplaceClientName.String())
+	p.Enabled = n.Bool("ddns-send-updates", p.Enabled) && d.ddnsUpdates
+	p.OverrideNoUpdate = n.Bool("ddns-override-no-update", p.OverrideNoUpdate)
+	p.OverrideClientUpdate = n.Bool("ddns-override-client-update", p.OverrideClientUpdate)
+	p.UpdateOnRenew = n.Bool("ddns-update-on-renew", p.UpdateOnRenew)
+	mode := n.Text("ddns-replace-client-name", p.ReplaceClientName.String())
 	for i, s := range replaceNames {
 		if s == mode {
 			p.ReplaceClientName = ReplaceName(i)
 		}
 	}
-	p.GeneratedPrefix = n.str("ddns-generated-prefix", p.GeneratedPrefix)
-	p.QualifyingSuffix = n.str("ddns-qualifying-suffix", p.QualifyingSuffix)
-	p.ConflictMode = n.str("ddns-conflict-resolution-mode", p.ConflictMode)
+	p.GeneratedPrefix = n.Text("ddns-generated-prefix", p.GeneratedPrefix)
+	p.QualifyingSuffix = n.Text("ddns-qualifying-suffix", p.QualifyingSuffix)
+	p.ConflictMode = n.Text("ddns-conflict-resolution-mode", p.ConflictMode)
 	if v := n.Get("ddns-use-conflict-resolution"); v != nil {
 		if n.Get("ddns-conflict-resolution-mode") != nil {
 			d.errorKey(v, `"ddns-use-conflict-resolution" is the old form of "ddns-conflict-resolution-mode": give one of them`)
 		}
 		p.ConflictMode = "no-check-with-dhcid"
-		if v.isTrue() {
+		if v.IsTrue() {
 			p.ConflictMode = "check-with-dhcid"
 		}
 	}
 	d.ddnsTTL(n, &p)
 	set, repl := n.Get("hostname-char-set"), n.Get("hostname-char-replacement")
-	p.charSet = n.str("hostname-char-set", p.charSet)
-	p.charReplacement = n.str("hostname-char-replacement", p.charReplacement)
+	p.charSet = n.Text("hostname-char-set", p.charSet)
+	p.charReplacement = n.Text("hostname-char-replacement", p.charReplacement)
 	if set != nil || repl != nil || p.Sanitizer == nil && p.charSet != "" {
 		p.Sanitizer = nil
 		if p.charSet != "" {
@@ -108,34 +113,34 @@ func (d *decoder) ddns(n *Node, outer DDNS) DDNS {
 }
 
 // sanitizer compiles a set of scope n, once for all scopes that give the same.
-func (d *decoder) sanitizer(n *Node, charSet, replacement string) *Sanitizer {
+func (d *decoder) sanitizer(n *keajson.Node, charSet, replacement string) *hostname.Sanitizer {
 	key := charSet + "\x00" + replacement
 	if s, ok := d.sanitizers[key]; ok {
 		return s
 	}
-	s, err := newSanitizer(charSet, replacement)
+	s, err := hostname.NewSanitizer(charSet, replacement)
 	if err != nil {
 		d.errorf(at(n, "hostname-char-set", "hostname-char-replacement"), `"hostname-char-set" must be a POSIX extended regular expression: %v`, err)
 		return nil
 	}
 	if d.sanitizers == nil {
-		d.sanitizers = map[string]*Sanitizer{}
+		d.sanitizers = map[string]*hostname.Sanitizer{}
 	}
 	d.sanitizers[key] = s
 	return s
 }
 
 // ddnsTTL decodes what the time to live in DNS is made of (DN-010).
-func (d *decoder) ddnsTTL(n *Node, p *DDNS) {
+func (d *decoder) ddnsTTL(n *keajson.Node, p *DDNS) {
 	ttl := n.Get("ddns-ttl")
 	for _, name := range []string{"ddns-ttl-percent", "ddns-ttl-min", "ddns-ttl-max"} {
 		if v := n.Get(name); v != nil && ttl != nil {
 			d.errorKey(v, `%q has no effect beside "ddns-ttl": give one of them`, name)
 		}
 	}
-	p.TTLS = n.u32("ddns-ttl", p.TTLS)
-	p.TTLPercent = n.real("ddns-ttl-percent", p.TTLPercent)
-	p.TTLMinS, p.TTLMaxS = n.u32("ddns-ttl-min", p.TTLMinS), n.u32("ddns-ttl-max", p.TTLMaxS)
+	p.TTLS = n.Uint32("ddns-ttl", p.TTLS)
+	p.TTLPercent = n.Float("ddns-ttl-percent", p.TTLPercent)
+	p.TTLMinS, p.TTLMaxS = n.Uint32("ddns-ttl-min", p.TTLMinS), n.Uint32("ddns-ttl-max", p.TTLMaxS)
 	lo, hi := n.Get("ddns-ttl-min"), n.Get("ddns-ttl-max")
 	if lo != nil && hi != nil && p.TTLMinS > p.TTLMaxS {
 		d.errorf(lo, "ddns-ttl-min %d must not be above ddns-ttl-max %d", p.TTLMinS, p.TTLMaxS)

@@ -8,7 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/hostname"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 func mustLoad(t *testing.T, path string) *Snapshot {
@@ -26,7 +29,7 @@ func plainDDNS(t *testing.T) DDNS {
 	d := ddnsDefaults()
 	d.Enabled = false // no dhcp-ddns.enable-updates
 	var err error
-	if d.Sanitizer, err = newSanitizer(d.charSet, ""); err != nil {
+	if d.Sanitizer, err = hostname.NewSanitizer(d.charSet, ""); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -180,7 +183,7 @@ func TestDecoded(t *testing.T) {
 	a := func(x string) dhcp4.IPv4 { return mustAddr(t, x) }
 	check := func(what string, got, want any) {
 		t.Helper()
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(DDNS{}), cmpopts.IgnoreTypes(Position{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(DDNS{}), cmpopts.IgnoreTypes(keajson.Position{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
 		}
 	}
@@ -282,5 +285,14 @@ func TestKnownKeys(t *testing.T) {
 				t.Errorf("%s has no key %q", c.s.name, k)
 			}
 		}
+	}
+}
+
+// TestSanitizersAreShared: ten thousand subnets with one set have one automaton.
+func TestSanitizersAreShared(t *testing.T) {
+	const sub = `{"id":%,"subnet":"10.%.0.0/16","hostname-char-set":"(_|-)+","hostname-char-replacement":"x"}`
+	d := dhcp4Of(t, `"subnet4":[`+strings.ReplaceAll(sub, "%", "1")+","+strings.ReplaceAll(sub, "%", "2")+`]`).Dhcp4
+	if a, b := d.Subnets[0].DDNS.Sanitizer, d.Subnets[1].DDNS.Sanitizer; a == nil || a != b {
+		t.Errorf("two sanitizers %p and %p", a, b)
 	}
 }

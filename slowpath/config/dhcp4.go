@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 type identifier struct {
@@ -36,43 +38,43 @@ func (t IdentifierType) String() string {
 
 // dhcp4 decodes the Dhcp4 map. Faults are in d.r; the result is of use only
 // where there are none.
-func (d *decoder) dhcp4(n *Node) *Dhcp4 {
+func (d *decoder) dhcp4(n *keajson.Node) *Dhcp4 {
 	c := &Dhcp4{
-		DeclineProbationS: n.u32("decline-probation-period", 86400),
-		ParkedPacketLimit: int(n.int("parked-packet-limit", 256)),
-		EchoClientID:      n.bool("echo-client-id", true),
-		EarlyGlobal:       n.bool("early-global-reservations-lookup", false),
-		StashAgentOptions: n.bool("stash-agent-options", false),
+		DeclineProbationS: n.Uint32("decline-probation-period", 86400),
+		ParkedPacketLimit: int(n.Int("parked-packet-limit", 256)),
+		EchoClientID:      n.Bool("echo-client-id", true),
+		EarlyGlobal:       n.Bool("early-global-reservations-lookup", false),
+		StashAgentOptions: n.Bool("stash-agent-options", false),
 
-		IPReservationsUnique: n.bool("ip-reservations-unique", true),
-		ServerTag:            n.str("server-tag", ""),
-		SampleCount:          int(n.int("statistic-default-sample-count", 20)),
-		SampleAge:            time.Duration(n.int("statistic-default-sample-age", 0)) * time.Second,
+		IPReservationsUnique: n.Bool("ip-reservations-unique", true),
+		ServerTag:            n.Text("server-tag", ""),
+		SampleCount:          int(n.Int("statistic-default-sample-count", 20)),
+		SampleAge:            time.Duration(n.Int("statistic-default-sample-age", 0)) * time.Second,
 		UserContext:          userContext(n),
 		LeaseDatabase:        d.leaseDatabase(n.Get("lease-database")),
 		MultiThreading:       d.multiThreading(n.Get("multi-threading")),
 		Expired:              d.expired(n.Get("expired-leases-processing")),
 	}
 	d.defs = d.optionDefinitions(n, false)
-	c.OptionDefs, c.Received = d.defs.exported(), newReceived(d.defs)
+	c.OptionDefs, c.Received = exportedDefs(d.defs), optiondef.NewReceived(d.defs)
 	if x := n.Get("compatibility"); x != nil {
 		c.Compatibility = Compatibility{
-			LenientOptionParsing:   x.bool("lenient-option-parsing", false),
-			IgnoreServerIdentifier: x.bool("ignore-dhcp-server-identifier", false),
-			IgnoreRAILinkSelection: x.bool("ignore-rai-link-selection", false),
-			ExcludeFirstLast24:     x.bool("exclude-first-last-24", false),
+			LenientOptionParsing:   x.Bool("lenient-option-parsing", false),
+			IgnoreServerIdentifier: x.Bool("ignore-dhcp-server-identifier", false),
+			IgnoreRAILinkSelection: x.Bool("ignore-rai-link-selection", false),
+			ExcludeFirstLast24:     x.Bool("exclude-first-last-24", false),
 		}
 	}
 	d.queueControl(n)
 	sanity := n.Get("sanity-checks")
-	c.SanityChecks = SanityChecks{sanity.str("lease-checks", "warn"), sanity.str("extended-info-checks", "fix")}
+	c.SanityChecks = SanityChecks{sanity.Text("lease-checks", "warn"), sanity.Text("extended-info-checks", "fix")}
 	d.interfaces(c, n.Get("interfaces-config"))
 	d.controlSockets(&c.ControlSockets, n)
 	d.loggers(&c.Loggers, n)
 	d.hooks(&c.HooksLibraries, n)
 	c.HostIdentifiers = d.hostIdentifiers(n, identifiers, IdentHWAddr, IdentDUID, IdentCircuitID, IdentClientID)
 	d.uniqueAddrs = c.IPReservationsUnique
-	d.ddnsUpdates = n.Get("dhcp-ddns").bool("enable-updates", false)
+	d.ddnsUpdates = n.Get("dhcp-ddns").Bool("enable-updates", false)
 	d.classes, d.numbers = map[string]bool{}, newClassNames()
 	d.clientClasses(c, n)
 
@@ -88,16 +90,16 @@ func (d *decoder) dhcp4(n *Node) *Dhcp4 {
 
 // hostIdentifiers decodes host-reservation-identifiers, of which there are those
 // of list; def is what they are by default.
-func (d *decoder) hostIdentifiers(n *Node, list []identifier, def ...IdentifierType) (out []IdentifierType) {
+func (d *decoder) hostIdentifiers(n *keajson.Node, list []identifier, def ...IdentifierType) (out []IdentifierType) {
 	l := n.Get("host-reservation-identifiers")
 	if l == nil {
 		return def
 	}
-	if l.Kind == List && len(l.Kids) == 0 {
+	if l.Kind == keajson.List && len(l.Kids) == 0 {
 		d.errorf(l, `"host-reservation-identifiers" must name at least one identifier`)
 	}
-	for _, e := range n.kids("host-reservation-identifiers") {
-		if e.Kind != String {
+	for _, e := range n.List("host-reservation-identifiers") {
+		if e.Kind != keajson.String {
 			continue
 		}
 		i := slices.IndexFunc(list, func(x identifier) bool { return x.key == e.Str })
@@ -107,7 +109,7 @@ func (d *decoder) hostIdentifiers(n *Node, list []identifier, def ...IdentifierT
 			for _, x := range list {
 				names = append(names, x.key)
 			}
-			d.errorf(&e, `"host-reservation-identifiers" holds %s, not %q`, orList(names), clip(e.Str))
+			d.errorf(&e, `"host-reservation-identifiers" holds %s, not %q`, orList(names), keajson.Clip(e.Str))
 		case slices.Contains(out, list[i].t):
 			d.errorf(&e, "%q stands twice in \"host-reservation-identifiers\"", e.Str)
 		default:
@@ -119,8 +121,8 @@ func (d *decoder) hostIdentifiers(n *Node, list []identifier, def ...IdentifierT
 
 // reservations decodes the reservations of n: of subnet s, or global ones where
 // s is nil.
-func (d *decoder) reservations(n *Node, s *Subnet4) []*Reservation4 {
-	kids := n.kids("reservations")
+func (d *decoder) reservations(n *keajson.Node, s *Subnet4) []*Reservation4 {
+	kids := n.List("reservations")
 	if len(kids) == 0 {
 		return nil
 	}
@@ -128,16 +130,16 @@ func (d *decoder) reservations(n *Node, s *Subnet4) []*Reservation4 {
 		t  IdentifierType
 		id string
 	}
-	byID := make(map[ident]*Node, len(kids))
-	byAddr := make(map[dhcp4.IPv4]*Node, len(kids))
+	byID := make(map[ident]*keajson.Node, len(kids))
+	byAddr := make(map[dhcp4.IPv4]*keajson.Node, len(kids))
 	block := make([]Reservation4, len(kids))
 	out := make([]*Reservation4, 0, len(kids))
 	for i := range kids {
-		if d.r.full() {
+		if d.r.Full() {
 			return out
 		}
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
 		d.push("reservations", i)
@@ -145,7 +147,7 @@ func (d *decoder) reservations(n *Node, s *Subnet4) []*Reservation4 {
 		if at := d.reservation(r, e, s); at != nil {
 			k := ident{r.Type, string(r.Identifier)}
 			if f := byID[k]; f != nil {
-				d.errorf(at, "%s %q is reserved for twice, first at %s", r.Type, clip(at.Str), d.t.Position(f))
+				d.errorf(at, "%s %q is reserved for twice, first at %s", r.Type, keajson.Clip(at.Str), d.t.Position(f))
 			} else {
 				byID[k] = at
 			}
@@ -166,12 +168,12 @@ func (d *decoder) reservations(n *Node, s *Subnet4) []*Reservation4 {
 
 // reservation decodes e into r and returns the node of the identifier, nil
 // where that is wrong.
-func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) *Node {
+func (d *decoder) reservation(r *Reservation4, e *keajson.Node, s *Subnet4) *keajson.Node {
 	if s != nil {
 		r.SubnetID = s.ID
 	}
 	at, ok := d.identifier(e, identifiers, &r.Type, &r.Identifier)
-	if v := e.Get("ip-address"); v != nil && v.Kind == String {
+	if v := e.Get("ip-address"); v != nil && v.Kind == keajson.String {
 		a, err := parseIPv4(v.Str)
 		switch {
 		case err != nil:
@@ -184,11 +186,11 @@ func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) *Node {
 			r.Addr = a
 		}
 	}
-	r.Hostname = e.str("hostname", "")
+	r.Hostname = e.Text("hostname", "")
 	r.NextServer, _ = d.nextServer(e)
 	r.ServerHostname = d.bounded(e, "server-hostname", 63)
 	r.BootFileName = d.bounded(e, "boot-file-name", 127)
-	r.ClientClasses = e.classNames()
+	r.ClientClasses = clientClasses(e)
 	if o := d.options(e); !o.Empty() {
 		r.Options = &o
 	}
@@ -199,10 +201,10 @@ func (d *decoder) reservation(r *Reservation4, e *Node, s *Subnet4) *Node {
 	return at
 }
 
-// classNames are the classes that reservation n gives.
-func (n *Node) classNames() (out []string) {
-	for _, c := range n.kids("client-classes") {
-		if c.Kind == String && c.Str != "" {
+// clientClasses are the classes that reservation n gives.
+func clientClasses(n *keajson.Node) (out []string) {
+	for _, c := range n.List("client-classes") {
+		if c.Kind == keajson.String && c.Str != "" {
 			out = append(out, strings.Clone(c.Str))
 		}
 	}
@@ -211,7 +213,7 @@ func (n *Node) classNames() (out []string) {
 
 // identifier decodes the one of the identifiers of list that reservation e has.
 // It returns its node, nil where there is none; ok says that it is right.
-func (d *decoder) identifier(e *Node, list []identifier, t *IdentifierType, id *[]byte) (at *Node, ok bool) {
+func (d *decoder) identifier(e *keajson.Node, list []identifier, t *IdentifierType, id *[]byte) (at *keajson.Node, ok bool) {
 	for _, i := range list {
 		v := e.Get(i.key)
 		if v == nil {
@@ -222,10 +224,10 @@ func (d *decoder) identifier(e *Node, list []identifier, t *IdentifierType, id *
 			continue
 		}
 		at = v
-		if v.Kind != String {
+		if v.Kind != keajson.String {
 			continue
 		}
-		b, err := parseIdentifier(v.Str)
+		b, err := ParseIdentifier(v.Str)
 		switch {
 		case err != nil:
 			d.errorf(v, "%q: %v", i.key, err)
@@ -247,9 +249,9 @@ func (d *decoder) identifier(e *Node, list []identifier, t *IdentifierType, id *
 }
 
 // nextServer decodes next-server; set is false where it is absent.
-func (d *decoder) nextServer(n *Node) (a dhcp4.IPv4, set bool) {
+func (d *decoder) nextServer(n *keajson.Node) (a dhcp4.IPv4, set bool) {
 	v := n.Get("next-server")
-	if v == nil || v.Kind != String || v.Str == "" {
+	if v == nil || v.Kind != keajson.String || v.Str == "" {
 		return 0, false
 	}
 	a, err := parseIPv4(v.Str)
@@ -262,8 +264,8 @@ func (d *decoder) nextServer(n *Node) (a dhcp4.IPv4, set bool) {
 }
 
 // bounded decodes a text that has a fixed field in the message.
-func (d *decoder) bounded(n *Node, name string, max int) string {
-	s := n.str(name, "")
+func (d *decoder) bounded(n *keajson.Node, name string, max int) string {
+	s := n.Text(name, "")
 	if len(s) > max {
 		d.errorf(n.Get(name), "%q may have at most %d bytes, not %d", name, max, len(s))
 	}

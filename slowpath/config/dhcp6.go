@@ -8,39 +8,42 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // dhcp6 decodes the Dhcp6 map. Faults are in d.r; the result is of use only
 // where there are none.
-func (d *decoder) dhcp6(n *Node) *Dhcp6 {
+func (d *decoder) dhcp6(n *keajson.Node) *Dhcp6 {
 	c := &Dhcp6{
-		DataDirectory:      n.str("data-directory", ""),
-		DeclineProbationS:  n.u32("decline-probation-period", 86400),
-		ParkedPacketLimit:  int(n.int("parked-packet-limit", 256)),
-		AllowRegistration:  n.bool("allow-address-registration", true),
-		EarlyGlobalLookup:  n.bool("early-global-reservations-lookup", false),
-		UniqueReservations: n.bool("ip-reservations-unique", true),
-		LenientOptions:     n.Get("compatibility").bool("lenient-option-parsing", false),
-		LeaseChecks:        n.Get("sanity-checks").str("lease-checks", "warn"),
-		ExtendedInfoChecks: n.Get("sanity-checks").str("extended-info-checks", "fix"),
-		ServerTag:          n.str("server-tag", ""),
-		SampleCount:        int(n.int("statistic-default-sample-count", 20)),
-		SampleAge:          time.Duration(n.int("statistic-default-sample-age", 0)) * time.Second,
+		DataDirectory:      n.Text("data-directory", ""),
+		DeclineProbationS:  n.Uint32("decline-probation-period", 86400),
+		ParkedPacketLimit:  int(n.Int("parked-packet-limit", 256)),
+		AllowRegistration:  n.Bool("allow-address-registration", true),
+		EarlyGlobalLookup:  n.Bool("early-global-reservations-lookup", false),
+		UniqueReservations: n.Bool("ip-reservations-unique", true),
+		LenientOptions:     n.Get("compatibility").Bool("lenient-option-parsing", false),
+		LeaseChecks:        n.Get("sanity-checks").Text("lease-checks", "warn"),
+		ExtendedInfoChecks: n.Get("sanity-checks").Text("extended-info-checks", "fix"),
+		ServerTag:          n.Text("server-tag", ""),
+		SampleCount:        int(n.Int("statistic-default-sample-count", 20)),
+		SampleAge:          time.Duration(n.Int("statistic-default-sample-age", 0)) * time.Second,
 		UserContext:        userContext(n),
 		LeaseDatabase:      d.leaseDatabase(n.Get("lease-database")),
 		MultiThreading:     d.multiThreading(n.Get("multi-threading")),
 		Expired:            d.expired(n.Get("expired-leases-processing")),
 	}
-	if v := n.Get("data-directory"); v != nil && v.Kind == String {
+	if v := n.Get("data-directory"); v != nil && v.Kind == keajson.String {
 		d.warnKey(v, `"data-directory" is deprecated in Kea`)
 		if !filepath.IsAbs(c.DataDirectory) {
-			d.errorf(v, `"data-directory" must be an absolute path, not %q`, clip(c.DataDirectory))
+			d.errorf(v, `"data-directory" must be an absolute path, not %q`, keajson.Clip(c.DataDirectory))
 		}
 	}
-	d.six = &decoder6{subnets: map[*Node]*Subnet6{}, networks: map[*Node]*SharedNetwork6{}}
-	d.ddnsUpdates = n.Get("dhcp-ddns").bool("enable-updates", false)
+	d.six = &decoder6{subnets: map[*keajson.Node]*Subnet6{}, networks: map[*keajson.Node]*SharedNetwork6{}}
+	d.ddnsUpdates = n.Get("dhcp-ddns").Bool("enable-updates", false)
 	d.classes, d.numbers = map[string]bool{}, newClassNames()
-	defer func(defs *optionDefs) { d.defs = defs }(d.defs)
+	defer func(defs *optiondef.Set) { d.defs = defs }(d.defs)
 	d.defs = d.optionDefinitions(n, false)
 	d.queueControl(n)
 	d.interfaces6(c, n.Get("interfaces-config"))
@@ -67,18 +70,18 @@ func (d *decoder) dhcp6(n *Node) *Dhcp6 {
 // decoder6 is what decoding Dhcp6 needs beside the decoder.
 type decoder6 struct {
 	// subnets and networks are the decoded ones by their node, for config-get.
-	subnets  map[*Node]*Subnet6
-	networks map[*Node]*SharedNetwork6
+	subnets  map[*keajson.Node]*Subnet6
+	networks map[*keajson.Node]*SharedNetwork6
 }
 
 // interfaces6 decodes interfaces-config (V6-047).
-func (d *decoder) interfaces6(c *Dhcp6, n *Node) {
-	c.ReDetect = n.bool("re-detect", true)
+func (d *decoder) interfaces6(c *Dhcp6, n *keajson.Node) {
+	c.ReDetect = n.Bool("re-detect", true)
 	c.ServiceSockets = d.serviceSockets(n)
-	kids := n.kids("interfaces")
+	kids := n.List("interfaces")
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != String {
+		if e.Kind != keajson.String {
 			continue
 		}
 		text := strings.Trim(e.Str, " \t")
@@ -122,7 +125,7 @@ func (d *decoder) interfaces6(c *Dhcp6, n *Node) {
 func parseIPv6(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
 	if err != nil || !a.Is6() || a.Zone() != "" {
-		return netip.Addr{}, errorString("must be an IPv6 address, not " + strconv.Quote(clip(s)))
+		return netip.Addr{}, errorString("must be an IPv6 address, not " + strconv.Quote(keajson.Clip(s)))
 	}
 	return a, nil
 }
@@ -170,9 +173,9 @@ func (s MACSource) String() string {
 }
 
 // macSources decodes mac-sources (V6-044).
-func (d *decoder) macSources(c *Dhcp6, n *Node) {
+func (d *decoder) macSources(c *Dhcp6, n *keajson.Node) {
 	l := n.Get("mac-sources")
-	if l == nil || l.Kind != List {
+	if l == nil || l.Kind != keajson.List {
 		c.MACSources = []MACSource{MACSourceAny}
 		return
 	}
@@ -181,7 +184,7 @@ func (d *decoder) macSources(c *Dhcp6, n *Node) {
 	}
 	for i := range l.Kids {
 		e := &l.Kids[i]
-		if e.Kind != String {
+		if e.Kind != keajson.String {
 			continue
 		}
 		var names []string
@@ -198,7 +201,7 @@ func (d *decoder) macSources(c *Dhcp6, n *Node) {
 			c.MACSources = append(c.MACSources, s.source)
 		}
 		if !found {
-			d.errorf(e, "unknown source %q: expected %s", clip(e.Str), orList(names))
+			d.errorf(e, "unknown source %q: expected %s", keajson.Clip(e.Str), orList(names))
 		}
 	}
 }
@@ -208,20 +211,20 @@ const optERPLocalDomainName = 65
 
 // relaySupplied decodes relay-supplied-options: codes as text, or names of
 // built-in options (V6-062).
-func (d *decoder) relaySupplied(c *Dhcp6, n *Node) {
+func (d *decoder) relaySupplied(c *Dhcp6, n *keajson.Node) {
 	c.RelaySuppliedOptions = []uint16{optERPLocalDomainName}
-	kids := n.kids("relay-supplied-options")
+	kids := n.List("relay-supplied-options")
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != String {
+		if e.Kind != keajson.String {
 			continue
 		}
 		code, err := strconv.ParseUint(e.Str, 10, 16)
-		if o := standardDefs[spaceDHCP6].byName[e.Str]; o != nil {
-			code, err = uint64(o.code), nil
+		if o := optiondef.Standard[optiondef.SpaceDHCP6].ByName[e.Str]; o != nil {
+			code, err = uint64(o.Code), nil
 		}
 		if err != nil || code == 0 {
-			d.errorf(e, `"relay-supplied-options" holds codes from 1 to 65535 as text, or names of built-in options, not %q`, clip(e.Str))
+			d.errorf(e, `"relay-supplied-options" holds codes from 1 to 65535 as text, or names of built-in options, not %q`, keajson.Clip(e.Str))
 			continue
 		}
 		c.RelaySuppliedOptions = append(c.RelaySuppliedOptions, uint16(code))
@@ -231,26 +234,26 @@ func (d *decoder) relaySupplied(c *Dhcp6, n *Node) {
 }
 
 // serverID decodes server-id (V6-045).
-func (d *decoder) serverID(c *Dhcp6, n *Node) {
+func (d *decoder) serverID(c *Dhcp6, n *keajson.Node) {
 	s := &c.ServerID
 	*s = ServerID{
 		Type:         DUIDLLT,
-		HType:        uint16(n.int("htype", 0)),
-		TimeS:        n.u32("time", 0),
-		EnterpriseID: n.u32("enterprise-id", 0),
-		Persist:      n.bool("persist", true),
+		HType:        uint16(n.Int("htype", 0)),
+		TimeS:        n.Uint32("time", 0),
+		EnterpriseID: n.Uint32("enterprise-id", 0),
+		Persist:      n.Bool("persist", true),
 	}
-	switch n.str("type", "LLT") {
+	switch n.Text("type", "LLT") {
 	case "EN":
 		s.Type = DUIDEN
 	case "LL":
 		s.Type = DUIDLL
 	}
-	if n != nil && n.Kind == Map && n.Get("type") == nil {
+	if n != nil && n.Kind == keajson.Map && n.Get("type") == nil {
 		d.errorf(n, `"server-id" must have a "type": "LLT", "EN" or "LL"`)
 	}
-	if v := n.Get("identifier"); v != nil && v.Kind == String && v.Str != "" {
-		id, err := parseHex(strings.TrimSpace(v.Str))
+	if v := n.Get("identifier"); v != nil && v.Kind == keajson.String && v.Str != "" {
+		id, err := optiondef.ParseHex(strings.TrimSpace(v.Str))
 		switch {
 		case err != nil:
 			d.errorf(v, `"identifier" must be hexadecimal digits: %v`, err)
@@ -262,11 +265,11 @@ func (d *decoder) serverID(c *Dhcp6, n *Node) {
 }
 
 // relayAddrs decodes relay.ip-addresses of a network or subnet.
-func (d *decoder) relayAddrs(n *Node) (out []netip.Addr) {
-	kids := n.Get("relay").kids("ip-addresses")
+func (d *decoder) relayAddrs(n *keajson.Node) (out []netip.Addr) {
+	kids := n.Get("relay").List("ip-addresses")
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != String {
+		if e.Kind != keajson.String {
 			continue
 		}
 		a, err := parseIPv6(e.Str)

@@ -1,9 +1,8 @@
-// Package config reads Kea's JSON dialect, resolves inheritance as Kea does,
+// Package config reads Kea's configuration, resolves inheritance as Kea does,
 // validates everything and yields an immutable Snapshot.
 //
-// Text becomes a Tree: values with the file, line and column they came from and
-// the comments around them (ParseTree, Tree.Format). A Tree becomes a Snapshot
-// through one table per scope (schema*.go) that says which keys exist there,
+// Text becomes a tree (package keajson), and the tree a Snapshot through one table
+// per scope (schema*.go) that says which keys exist there,
 // of which type, with which default, and which of them are not served yet: such
 // a key is refused by name unless its value asks for nothing. The same tables
 // write the answer of config-get, so what is printed and what is accepted

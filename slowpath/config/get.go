@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // getter writes the answer of config-get: every scope with the keys of its
@@ -21,10 +24,10 @@ type getter struct {
 // skip, returned by scope.value, prints nothing.
 var skip = []byte{}
 
-func (g *getter) top(root *Node) json.RawMessage {
+func (g *getter) top(root *keajson.Node) json.RawMessage {
 	g.b = append(g.b, '{')
 	g.b = append(g.b, `"Dataplane":`...)
-	empty := &Node{Kind: Map}
+	empty := &keajson.Node{Kind: keajson.Map}
 	if n := root.Get("Dataplane"); n != nil {
 		g.scope(n, scopeDataplane)
 	} else {
@@ -42,7 +45,7 @@ func (g *getter) top(root *Node) json.RawMessage {
 	return json.RawMessage(slices.Clip(g.b))
 }
 
-func (g *getter) scope(n *Node, s *scope) {
+func (g *getter) scope(n *keajson.Node, s *scope) {
 	g.b = append(g.b, '{')
 	first := true
 	for i := range s.keys {
@@ -54,7 +57,7 @@ func (g *getter) scope(n *Node, s *scope) {
 		if !first {
 			g.b = append(g.b, ',')
 		}
-		g.b = appendString(g.b, k.name)
+		g.b = keajson.AppendString(g.b, k.name)
 		g.b = append(g.b, ':')
 		if g.member(n, s, k) {
 			first = false
@@ -69,7 +72,7 @@ func (g *getter) scope(n *Node, s *scope) {
 					g.b = append(g.b, ',')
 				}
 				first = false
-				g.b = appendString(g.b, k.Key)
+				g.b = keajson.AppendString(g.b, k.Key)
 				g.b = append(g.b, ':')
 				g.b = k.AppendJSON(g.b)
 			}
@@ -79,7 +82,7 @@ func (g *getter) scope(n *Node, s *scope) {
 }
 
 // member writes the value of key k of n. It reports false where there is none.
-func (g *getter) member(n *Node, s *scope, k *key) bool {
+func (g *getter) member(n *keajson.Node, s *scope, k *key) bool {
 	if k.name == "user-context" {
 		uc := userContext(n)
 		g.b = append(g.b, uc...)
@@ -100,7 +103,7 @@ func (g *getter) member(n *Node, s *scope, k *key) bool {
 			}
 		}
 		if v != nil && v.Kind != k.kind { // client-class, control-socket
-			if v.Kind == String && v.Str == "" || v.Kind == Map && len(v.Kids) == 0 {
+			if v.Kind == keajson.String && v.Str == "" || v.Kind == keajson.Map && len(v.Kids) == 0 {
 				return false
 			}
 			g.b = append(g.b, '[')
@@ -114,16 +117,16 @@ func (g *getter) member(n *Node, s *scope, k *key) bool {
 		}
 	}
 	switch {
-	case v == nil && k.sub != nil && k.kind == Map && k.def != "":
-		g.scope(&Node{Kind: Map}, k.sub)
+	case v == nil && k.sub != nil && k.kind == keajson.Map && k.def != "":
+		g.scope(&keajson.Node{Kind: keajson.Map}, k.sub)
 	case v == nil:
 		g.b = append(g.b, k.def...)
 		return k.def != ""
-	case v.Kind == Map && k.sub != nil:
+	case v.Kind == keajson.Map && k.sub != nil:
 		g.scope(v, k.sub)
-	case v.Kind == List && k.sub != nil:
-		if k.sub.order != nil && slices.ContainsFunc(v.Kids, func(e Node) bool { return e.Get("space") != nil }) {
-			order := make([]*Node, 0, len(v.Kids))
+	case v.Kind == keajson.List && k.sub != nil:
+		if k.sub.order != nil && slices.ContainsFunc(v.Kids, func(e keajson.Node) bool { return e.Get("space") != nil }) {
+			order := make([]*keajson.Node, 0, len(v.Kids))
 			for i := range v.Kids {
 				order = append(order, &v.Kids[i])
 			}
@@ -140,8 +143,8 @@ func (g *getter) member(n *Node, s *scope, k *key) bool {
 			g.scope(&v.Kids[i], k.sub)
 		}
 		g.b = append(g.b, ']')
-	case k.kind == Real:
-		g.b = appendReal(g.b, n.real(k.name, 0))
+	case k.kind == keajson.Real:
+		g.b = appendReal(g.b, n.Float(k.name, 0))
 	default:
 		g.b = v.AppendJSON(g.b)
 	}
@@ -149,9 +152,9 @@ func (g *getter) member(n *Node, s *scope, k *key) bool {
 }
 
 // bySpace is Kea's order of options: space by space, those of vendors last.
-func bySpace(a, b *Node) int {
-	s, t := a.str("space", spaceDHCP4), b.str("space", spaceDHCP4)
-	v, w := enterpriseOf(s), enterpriseOf(t)
+func bySpace(a, b *keajson.Node) int {
+	s, t := a.Text("space", optiondef.SpaceDHCP4), b.Text("space", optiondef.SpaceDHCP4)
+	v, w := optiondef.EnterpriseOf(s), optiondef.EnterpriseOf(t)
 	if v != w {
 		return cmp.Compare(v, w)
 	}
@@ -159,8 +162,8 @@ func bySpace(a, b *Node) int {
 }
 
 // bySpaceName is Kea's order of definitions.
-func bySpaceName(a, b *Node) int {
-	return strings.Compare(a.str("space", spaceDHCP4), b.str("space", spaceDHCP4))
+func bySpaceName(a, b *keajson.Node) int {
+	return strings.Compare(a.Text("space", optiondef.SpaceDHCP4), b.Text("space", optiondef.SpaceDHCP4))
 }
 
 func appendReal(b []byte, f float64) []byte {
@@ -176,18 +179,18 @@ func appendReal(b []byte, f float64) []byte {
 
 // dhcp4Value prints the subnets in the order of their ids and the shared
 // networks in that of their names.
-func dhcp4Value(g *getter, n *Node, k *key) []byte {
+func dhcp4Value(g *getter, n *keajson.Node, k *key) []byte {
 	switch k.name {
 	case "subnet4":
 		return g.subnetList(n, k)
 	case "shared-networks":
-		order := pointers(n.kids(k.name))
-		slices.SortStableFunc(order, func(a, b *Node) int {
-			return strings.Compare(a.str("name", ""), b.str("name", ""))
+		order := pointers(n.List(k.name))
+		slices.SortStableFunc(order, func(a, b *keajson.Node) int {
+			return strings.Compare(a.Text("name", ""), b.Text("name", ""))
 		})
 		return g.list(order, k)
 	case "client-classes", "reservations", "hosts-databases":
-		if len(n.kids(k.name)) == 0 {
+		if len(n.List(k.name)) == 0 {
 			return skip
 		}
 	}
@@ -195,19 +198,19 @@ func dhcp4Value(g *getter, n *Node, k *key) []byte {
 }
 
 // interfacesValue prints what differs from Kea's defaults, as Kea does.
-func interfacesValue(_ *getter, n *Node, k *key) []byte {
-	retries := n.int("service-sockets-max-retries", 0) != 0
+func interfacesValue(_ *getter, n *keajson.Node, k *key) []byte {
+	retries := n.Int("service-sockets-max-retries", 0) != 0
 	switch k.name {
 	case "dhcp-socket-type":
-		if n.str(k.name, "raw") == "raw" {
+		if n.Text(k.name, "raw") == "raw" {
 			return skip
 		}
 	case "outbound-interface":
-		if n.str(k.name, "same-as-inbound") == "same-as-inbound" {
+		if n.Text(k.name, "same-as-inbound") == "same-as-inbound" {
 			return skip
 		}
 	case "service-sockets-require-all":
-		if !n.Get(k.name).isTrue() {
+		if !n.Get(k.name).IsTrue() {
 			return skip
 		}
 	case "service-sockets-max-retries", "service-sockets-retry-wait-time":
@@ -220,7 +223,7 @@ func interfacesValue(_ *getter, n *Node, k *key) []byte {
 
 // reservationValue prints identifiers as Kea does: octets with colons where they are
 // a hardware address or a DUID, digits alone otherwise.
-func reservationValue(_ *getter, n *Node, k *key) []byte {
+func reservationValue(_ *getter, n *keajson.Node, k *key) []byte {
 	format := "%X"
 	switch k.name {
 	case "hw-address", "duid":
@@ -230,33 +233,33 @@ func reservationValue(_ *getter, n *Node, k *key) []byte {
 		return nil
 	}
 	v := n.Get(k.name)
-	if v == nil || v.Kind != String {
+	if v == nil || v.Kind != keajson.String {
 		return nil
 	}
-	id, err := parseIdentifier(v.Str)
+	id, err := ParseIdentifier(v.Str)
 	if err != nil {
 		return nil
 	}
-	return appendString(nil, strings.ReplaceAll(fmt.Sprintf(format, id), " ", ":"))
+	return keajson.AppendString(nil, strings.ReplaceAll(fmt.Sprintf(format, id), " ", ":"))
 }
 
-func (g *getter) subnetList(n *Node, k *key) []byte {
-	order := pointers(n.kids(k.name))
-	slices.SortStableFunc(order, func(a, b *Node) int {
+func (g *getter) subnetList(n *keajson.Node, k *key) []byte {
+	order := pointers(n.List(k.name))
+	slices.SortStableFunc(order, func(a, b *keajson.Node) int {
 		return int(int64(g.d.subnets[a].ID) - int64(g.d.subnets[b].ID))
 	})
 	return g.list(order, k)
 }
 
-func pointers(kids []Node) []*Node {
-	out := make([]*Node, 0, len(kids))
+func pointers(kids []keajson.Node) []*keajson.Node {
+	out := make([]*keajson.Node, 0, len(kids))
 	for i := range kids {
 		out = append(out, &kids[i])
 	}
 	return out
 }
 
-func (g *getter) list(l []*Node, k *key) []byte {
+func (g *getter) list(l []*keajson.Node, k *key) []byte {
 	g.b = append(g.b, '[')
 	for i, e := range l {
 		if i > 0 {
@@ -268,7 +271,7 @@ func (g *getter) list(l []*Node, k *key) []byte {
 }
 
 // networkValue prints what a shared network inherits, as subnetValue does.
-func networkValue(g *getter, n *Node, k *key) []byte {
+func networkValue(g *getter, n *keajson.Node, k *key) []byte {
 	net := g.d.networks[n]
 	if k.name == "subnet4" {
 		return g.subnetList(n, k)
@@ -278,10 +281,10 @@ func networkValue(g *getter, n *Node, k *key) []byte {
 
 // classValue prints what Kea does of a class: bounds of the lifetime only where
 // they differ from it, the flag only where it is set.
-func classValue(_ *getter, n *Node, k *key) []byte {
+func classValue(_ *getter, n *keajson.Node, k *key) []byte {
 	switch k.name {
 	case "only-in-additional-list":
-		if !n.Get(k.name).isTrue() && !n.Get("only-if-required").isTrue() {
+		if !n.Get(k.name).IsTrue() && !n.Get("only-if-required").IsTrue() {
 			return skip
 		}
 	case "valid-lifetime", "min-valid-lifetime", "max-valid-lifetime":
@@ -300,16 +303,16 @@ func u32Value(v uint32) []byte { return strconv.AppendUint(nil, uint64(v), 10) }
 
 // subnetValue prints what a subnet inherits of the parameters that Kea copies
 // into subnets; the others appear only where they are given.
-func subnetValue(g *getter, n *Node, k *key) []byte {
+func subnetValue(g *getter, n *keajson.Node, k *key) []byte {
 	s := g.d.subnets[n]
 	if k.name == "subnet" {
-		return appendString(nil, s.Text)
+		return keajson.AppendString(nil, s.Text)
 	}
 	return inheritedValue(n, &s.Params, k)
 }
 
 // inheritedValue prints the parameters that Kea copies into the scopes below.
-func inheritedValue(n *Node, p *Params, k *key) []byte {
+func inheritedValue(n *keajson.Node, p *Params, k *key) []byte {
 	if n.Get(k.name) != nil {
 		return nil
 	}
@@ -341,7 +344,7 @@ func inheritedValue(n *Node, p *Params, k *key) []byte {
 			return strconv.AppendInt(nil, p.CacheMaxAgeS, 10)
 		}
 	case "allocator":
-		return appendString(nil, p.Allocator)
+		return keajson.AppendString(nil, p.Allocator)
 	case "store-extended-info":
 		return strconv.AppendBool(nil, p.StoreExtendedInfo)
 	case "offer-lifetime":
@@ -357,24 +360,24 @@ func inheritedValue(n *Node, p *Params, k *key) []byte {
 }
 
 // poolValue prints a pool as Kea does: FIRST-LAST, or the prefix it was given as.
-func poolValue(g *getter, n *Node, k *key) []byte {
+func poolValue(g *getter, n *keajson.Node, k *key) []byte {
 	if k.name != "pool" {
 		return nil
 	}
-	text := n.str("pool", "")
+	text := n.Text("pool", "")
 	first, last, prefix, err := parsePool4(text)
 	if err != nil {
 		return nil
 	}
 	if prefix {
-		return appendString(nil, stripBlanks(text))
+		return keajson.AppendString(nil, optiondef.StripBlanks(text))
 	}
-	return appendString(nil, fmt.Sprintf("%s-%s", first, last))
+	return keajson.AppendString(nil, fmt.Sprintf("%s-%s", first, last))
 }
 
 // optionValue prints both name and code of an option, its space and format, and
 // data in hexadecimal as Kea writes it.
-func optionValue(g *getter, n *Node, k *key) []byte {
+func optionValue(g *getter, n *keajson.Node, k *key) []byte {
 	switch k.name {
 	case "name", "code", "space", "csv-format", "data":
 	default:
@@ -384,20 +387,20 @@ func optionValue(g *getter, n *Node, k *key) []byte {
 	if !ok {
 		return nil
 	}
-	text := n.str("data", "")
+	text := n.Text("data", "")
 	switch k.name {
 	case "name":
 		if ref.def != nil {
-			return appendString(nil, ref.def.name)
+			return keajson.AppendString(nil, ref.def.Name)
 		}
 		return skip
 	case "code":
 		return u32Value(uint32(ref.code))
 	case "space":
-		return appendString(nil, ref.space)
+		return keajson.AppendString(nil, ref.space)
 	}
 	// Without data there is nothing that has a format.
-	if n.Get("data") == nil && n.bool("never-send", false) {
+	if n.Get("data") == nil && n.Bool("never-send", false) {
 		return skip
 	}
 	csv := ref.csv && text != ""
@@ -409,7 +412,7 @@ func optionValue(g *getter, n *Node, k *key) []byte {
 	}
 	// Kea forgets data in hexadecimal of options of type empty here; config-write
 	// would lose it.
-	b, _, err := encodeOption(ref, text)
+	b, _, err := optiondef.Encode(ref.def, ref.csv, text)
 	if err != nil {
 		return nil
 	}
@@ -422,21 +425,21 @@ func optionValue(g *getter, n *Node, k *key) []byte {
 }
 
 // optionDefValue prints the types of a record as Kea does.
-func optionDefValue(_ *getter, n *Node, k *key) []byte {
+func optionDefValue(_ *getter, n *keajson.Node, k *key) []byte {
 	if k.name != "record-types" || n.Get(k.name) == nil {
 		return nil
 	}
 	var l []string
-	for _, s := range strings.Split(n.str(k.name, ""), ",") {
+	for _, s := range strings.Split(n.Text(k.name, ""), ",") {
 		if s = strings.TrimSpace(s); s != "" {
 			l = append(l, s)
 		}
 	}
-	return appendString(nil, strings.Join(l, ", "))
+	return keajson.AppendString(nil, strings.Join(l, ", "))
 }
 
 // dataplaneValue prints what depends on other keys.
-func dataplaneValue(g *getter, n *Node, k *key) []byte {
+func dataplaneValue(g *getter, n *keajson.Node, k *key) []byte {
 	if k.name == "snapshot-interval" {
 		return strconv.AppendInt(nil, int64(g.snap.Dataplane.SnapshotIntervalS), 10)
 	}

@@ -8,34 +8,37 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // dhcp6Value prints subnets in the order of their ids, and what has defaults that
 // depend on other keys.
-func dhcp6Value(g *getter, n *Node, k *key) []byte {
+func dhcp6Value(g *getter, n *keajson.Node, k *key) []byte {
 	switch k.name {
 	case "subnet6":
 		return g.subnets6(n, k)
 	case "relay-supplied-options":
 		return listOf(g.snap.Dhcp6.RelaySuppliedOptions, func(b []byte, c uint16) []byte {
-			return appendString(b, strconv.Itoa(int(c)))
+			return keajson.AppendString(b, strconv.Itoa(int(c)))
 		})
 	case "mac-sources":
-		return listOf(g.snap.Dhcp6.MACSources, func(b []byte, s MACSource) []byte { return appendString(b, s.String()) })
+		return listOf(g.snap.Dhcp6.MACSources, func(b []byte, s MACSource) []byte { return keajson.AppendString(b, s.String()) })
 	}
 	return nil
 }
 
 // serverIDValue prints the identifier's octets as Kea does.
-func serverIDValue(g *getter, n *Node, k *key) []byte {
+func serverIDValue(g *getter, n *keajson.Node, k *key) []byte {
 	if k.name != "identifier" {
 		return nil
 	}
-	b, err := parseHex(strings.TrimSpace(n.str("identifier", "")))
+	b, err := optiondef.ParseHex(strings.TrimSpace(n.Text("identifier", "")))
 	if err != nil {
 		return nil
 	}
-	return appendString(nil, strings.ToUpper(hex.EncodeToString(b)))
+	return keajson.AppendString(nil, strings.ToUpper(hex.EncodeToString(b)))
 }
 
 func listOf[T any](l []T, f func([]byte, T) []byte) []byte {
@@ -50,13 +53,13 @@ func listOf[T any](l []T, f func([]byte, T) []byte) []byte {
 }
 
 // subnets6 prints subnet6 of n in the order of ids.
-func (g *getter) subnets6(n *Node, k *key) []byte {
-	kids := n.kids("subnet6")
-	order := make([]*Node, 0, len(kids))
+func (g *getter) subnets6(n *keajson.Node, k *key) []byte {
+	kids := n.List("subnet6")
+	order := make([]*keajson.Node, 0, len(kids))
 	for i := range kids {
 		order = append(order, &kids[i])
 	}
-	slices.SortStableFunc(order, func(a, b *Node) int { return cmp.Compare(g.d.six.subnets[a].ID, g.d.six.subnets[b].ID) })
+	slices.SortStableFunc(order, func(a, b *keajson.Node) int { return cmp.Compare(g.d.six.subnets[a].ID, g.d.six.subnets[b].ID) })
 	g.b = append(g.b, '[')
 	for i, e := range order {
 		if i > 0 {
@@ -80,7 +83,7 @@ func preferredValue(p *Params6, name string) []byte {
 	return u32Value(p.Preferred.Default)
 }
 
-func network6Value(g *getter, n *Node, k *key) []byte {
+func network6Value(g *getter, n *keajson.Node, k *key) []byte {
 	if k.name == "subnet6" {
 		return g.subnets6(n, k)
 	}
@@ -88,10 +91,10 @@ func network6Value(g *getter, n *Node, k *key) []byte {
 	return inherited6(n, k, &w.Params6)
 }
 
-func subnet6Value(g *getter, n *Node, k *key) []byte {
+func subnet6Value(g *getter, n *keajson.Node, k *key) []byte {
 	s := g.d.six.subnets[n]
 	if k.name == "subnet" {
-		return appendString(nil, s.Text)
+		return keajson.AppendString(nil, s.Text)
 	}
 	// A subnet of a network that gives one of these has it from there.
 	if s.Network != nil && n.Get(k.name) == nil {
@@ -109,7 +112,7 @@ func subnet6Value(g *getter, n *Node, k *key) []byte {
 
 // inherited6 prints what a network or subnet inherits of the parameters that Kea
 // copies into it; the others appear only where they are given.
-func inherited6(n *Node, k *key, p *Params6) []byte {
+func inherited6(n *keajson.Node, k *key, p *Params6) []byte {
 	switch k.name {
 	// The three of a lifetime are printed together, also where two follow from
 	// the third.
@@ -151,9 +154,9 @@ func inherited6(n *Node, k *key, p *Params6) []byte {
 			return appendReal(nil, p.AdaptiveThreshold)
 		}
 	case "allocator":
-		return appendString(nil, p.Allocator)
+		return keajson.AppendString(nil, p.Allocator)
 	case "pd-allocator":
-		return appendString(nil, p.PDAllocator)
+		return keajson.AppendString(nil, p.PDAllocator)
 	case "store-extended-info":
 		return strconv.AppendBool(nil, p.StoreExtendedInfo)
 	}
@@ -161,11 +164,11 @@ func inherited6(n *Node, k *key, p *Params6) []byte {
 }
 
 // pool6Value prints a pool as Kea does: a prefix where it is one, else FIRST-LAST.
-func pool6Value(_ *getter, n *Node, k *key) []byte {
+func pool6Value(_ *getter, n *keajson.Node, k *key) []byte {
 	if k.name != "pool" {
 		return nil
 	}
-	first, last, err := parsePool6(n.str("pool", ""))
+	first, last, err := parsePool6(n.Text("pool", ""))
 	if err != nil {
 		return nil
 	}
@@ -175,21 +178,21 @@ func pool6Value(_ *getter, n *Node, k *key) []byte {
 			break
 		}
 		if lastOf(p) == last {
-			return appendString(nil, p.String())
+			return keajson.AppendString(nil, p.String())
 		}
 	}
-	return appendString(nil, fmt.Sprintf("%s-%s", first, last))
+	return keajson.AppendString(nil, fmt.Sprintf("%s-%s", first, last))
 }
 
 // pdPoolValue leaves out an excluded prefix that is none.
-func pdPoolValue(_ *getter, n *Node, k *key) []byte {
+func pdPoolValue(_ *getter, n *keajson.Node, k *key) []byte {
 	switch k.name {
 	case "prefix":
-		if a, err := parseIPv6(strings.TrimSpace(n.str("prefix", ""))); err == nil {
-			return appendString(nil, a.String())
+		if a, err := parseIPv6(strings.TrimSpace(n.Text("prefix", ""))); err == nil {
+			return keajson.AppendString(nil, a.String())
 		}
 	case "excluded-prefix", "excluded-prefix-len":
-		if n.int("excluded-prefix-len", 0) == 0 {
+		if n.Int("excluded-prefix-len", 0) == 0 {
 			return skip
 		}
 	}
@@ -198,20 +201,20 @@ func pdPoolValue(_ *getter, n *Node, k *key) []byte {
 
 // reservation6Value prints identifiers and addresses in one way, however they are
 // written.
-func reservation6Value(_ *getter, n *Node, k *key) []byte {
+func reservation6Value(_ *getter, n *keajson.Node, k *key) []byte {
 	switch k.name {
 	case "duid", "hw-address", "flex-id":
 		v := n.Get(k.name)
 		if v == nil {
 			return nil
 		}
-		id, err := parseIdentifier(v.Str)
+		id, err := ParseIdentifier(v.Str)
 		if err != nil {
 			return nil
 		}
 		text := hex.EncodeToString(id)
 		if k.name == "flex-id" {
-			return appendString(nil, strings.ToUpper(text))
+			return keajson.AppendString(nil, strings.ToUpper(text))
 		}
 		var b []byte
 		for i := 0; i < len(text); i += 2 {
@@ -220,10 +223,10 @@ func reservation6Value(_ *getter, n *Node, k *key) []byte {
 			}
 			b = append(b, text[i:i+2]...)
 		}
-		return appendString(nil, string(b))
+		return keajson.AppendString(nil, string(b))
 	case "excluded-prefixes":
-		for _, e := range n.kids(k.name) {
-			if stripBlanks(e.Str) != "" {
+		for _, e := range n.List(k.name) {
+			if optiondef.StripBlanks(e.Str) != "" {
 				return nil
 			}
 		}

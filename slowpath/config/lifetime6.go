@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+)
 
 // lifetime6 is a lifetime and its bounds as they are given in a scope or around
 // it. Each of the three is inherited by itself (V6-037).
@@ -11,15 +15,15 @@ type lifetime6 struct {
 
 // lifetime6 adds to l what scope n gives of a lifetime, and checks the result if
 // that is anything.
-func (d *decoder) lifetime6(n *Node, name string, l *lifetime6) {
-	var at *Node
+func (d *decoder) lifetime6(n *keajson.Node, name string, l *lifetime6) {
+	var at *keajson.Node
 	for _, x := range []struct {
 		name string
 		v    *uint32
 		has  *bool
 	}{{name, &l.def, &l.hasDef}, {"min-" + name, &l.min, &l.hasMin}, {"max-" + name, &l.max, &l.hasMax}} {
 		if v := n.Get(x.name); v != nil {
-			*x.v, *x.has = n.u32(x.name, *x.v), true
+			*x.v, *x.has = n.Uint32(x.name, *x.v), true
 			if at == nil {
 				at = v
 			}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // manyReservations is a configuration with n reservations in subnets of /16,
@@ -82,7 +84,7 @@ func BenchmarkParseTree(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := ParseTree("big.json", text, TreeOptions{}); err != nil {
+		if _, _, err := keajson.ParseTree("big.json", text, keajson.TreeOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // Network4 is a shared network: subnets on one link (V4-055). What its subnets
@@ -22,15 +23,15 @@ type Network4 struct {
 }
 
 // networks4 decodes shared-networks.
-func (d *decoder) networks4(c *Dhcp4, n *Node, global *Params) {
-	kids := n.kids("shared-networks")
-	byName := map[string]*Node{}
+func (d *decoder) networks4(c *Dhcp4, n *keajson.Node, global *Params) {
+	kids := n.List("shared-networks")
+	byName := map[string]*keajson.Node{}
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
-		if d.r.full() {
+		if d.r.Full() {
 			return
 		}
 		d.push("shared-networks", i)
@@ -47,14 +48,14 @@ func (d *decoder) networks4(c *Dhcp4, n *Node, global *Params) {
 		switch name := e.Get("name"); {
 		case name == nil:
 			d.errorf(e, `a shared network must have a "name"`)
-		case name.Kind != String:
+		case name.Kind != keajson.String:
 		case name.Str == "":
 			d.errorf(name, "a shared network must have a name that is not empty")
 		case byName[name.Str] != nil:
-			d.errorf(name, "shared network %q is defined twice, first at %s", clip(name.Str), d.t.Position(byName[name.Str]))
+			d.errorf(name, "shared network %q is defined twice, first at %s", keajson.Clip(name.Str), d.t.Position(byName[name.Str]))
 		default:
 			byName[name.Str] = name
-			net.Name = e.str("name", "")
+			net.Name = e.Text("name", "")
 		}
 		net.Subnets = d.subnetList(e, &net.Params, net)
 		d.sameLink(e, net)
@@ -79,9 +80,9 @@ func (d *decoder) networks4(c *Dhcp4, n *Node, global *Params) {
 
 // sameLink refuses what the subnets of one link cannot differ in. net.Subnets
 // are still in the order of the file.
-func (d *decoder) sameLink(n *Node, net *Network4) {
+func (d *decoder) sameLink(n *keajson.Node, net *Network4) {
 	iface := net.Interface
-	kids := n.kids("subnet4")
+	kids := n.List("subnet4")
 	for i := range kids {
 		s := d.subnets[&kids[i]]
 		if s == nil {
@@ -90,7 +91,7 @@ func (d *decoder) sameLink(n *Node, net *Network4) {
 		if s.Authoritative != net.Authoritative {
 			d.errorf(at(&kids[i], "authoritative"), `subnet %s has "authoritative" %v and its shared network %v: they must agree`, s.Text, s.Authoritative, net.Authoritative)
 		}
-		own := kids[i].str("interface", "")
+		own := kids[i].Text("interface", "")
 		switch {
 		case own == "":
 		case iface == "":
@@ -102,7 +103,7 @@ func (d *decoder) sameLink(n *Node, net *Network4) {
 }
 
 // at is the first of the members that n has, else n.
-func at(n *Node, names ...string) *Node {
+func at(n *keajson.Node, names ...string) *keajson.Node {
 	for _, s := range names {
 		if x := n.Get(s); x != nil {
 			return x
@@ -112,8 +113,8 @@ func at(n *Node, names ...string) *Node {
 }
 
 // ifName decodes the name of an interface; "" is none.
-func (d *decoder) ifName(n *Node, name string) string {
-	s := n.str(name, "")
+func (d *decoder) ifName(n *keajson.Node, name string) string {
+	s := n.Text(name, "")
 	if s != "" {
 		if err := checkIfName(s); err != nil {
 			d.errorf(n.Get(name), `%q %v`, name, err)
@@ -123,12 +124,12 @@ func (d *decoder) ifName(n *Node, name string) string {
 }
 
 // relayAddrs4 decodes relay.
-func (d *decoder) relayAddrs4(n *Node) []dhcp4.IPv4 {
+func (d *decoder) relayAddrs4(n *keajson.Node) []dhcp4.IPv4 {
 	var out []dhcp4.IPv4
-	l := n.Get("relay").kids("ip-addresses")
+	l := n.Get("relay").List("ip-addresses")
 	for i := range l {
 		e := &l[i]
-		if e.Kind != String {
+		if e.Kind != keajson.String {
 			continue
 		}
 		a, err := parseIPv4(e.Str)

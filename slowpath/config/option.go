@@ -7,13 +7,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // optionRef says which option an option-data entry is about.
 type optionRef struct {
 	space string
 	code  uint16
-	def   *optDef // nil: not defined
+	def   *optiondef.Def // nil: not defined
 	csv   bool
 }
 
@@ -22,25 +25,25 @@ func (r optionRef) String() string {
 	switch {
 	case r.def != nil:
 		return r.def.String()
-	case r.space == spaceDHCP4 || r.space == spaceDHCP6:
+	case r.space == optiondef.SpaceDHCP4 || r.space == optiondef.SpaceDHCP6:
 		return strconv.Itoa(int(r.code))
 	}
 	return fmt.Sprintf("%s.%d", r.space, r.code)
 }
 
 // resolveOption finds space, code, definition and format of an entry (V4-090).
-func (d *decoder) resolveOption(n *Node) (ref optionRef, ok bool) {
+func (d *decoder) resolveOption(n *keajson.Node) (ref optionRef, ok bool) {
 	name, code, space := n.Get("name"), n.Get("code"), n.Get("space")
-	ref.space = d.fam.top
+	ref.space = d.fam.options.Top
 	if space != nil {
 		switch {
-		case space.Kind != String:
+		case space.Kind != keajson.String:
 			return ref, false
-		case !validWord(space.Str):
-			d.errorf(space, "option space %q must have letters, digits, - and _ only, the latter two not at its ends", clip(space.Str))
+		case !optiondef.ValidWord(space.Str):
+			d.errorf(space, "option space %q must have letters, digits, - and _ only, the latter two not at its ends", keajson.Clip(space.Str))
 			return ref, false
-		case space.Str == d.fam.other:
-			d.errorf(space, "option space %q is not of %s", d.fam.other, d.fam.name())
+		case space.Str == d.fam.options.Other:
+			d.errorf(space, "option space %q is not of %s", d.fam.options.Other, d.fam.options.Name())
 			return ref, false
 		}
 		ref.space = strings.Clone(space.Str)
@@ -49,37 +52,37 @@ func (d *decoder) resolveOption(n *Node) (ref optionRef, ok bool) {
 		d.errorf(n, `option-data must have a "name" or a "code"`)
 		return ref, false
 	}
-	if name != nil && name.Kind != String {
+	if name != nil && name.Kind != keajson.String {
 		return ref, false
 	}
 	if code != nil {
-		c := n.int("code", -1)
+		c := n.Int("code", -1)
 		switch {
-		case code.Kind != Integer || c < 0 || c > d.fam.maxCode():
+		case code.Kind != keajson.Integer || c < 0 || c > d.fam.options.MaxCode():
 			return ref, false // check has said so
-		case d.fam.reserved(ref.space, c):
-			d.errorf(code, "option code %d is reserved: options of space %q have codes %d to %d", c, d.fam.top, d.fam.min, d.fam.max)
+		case d.fam.options.Reserved(ref.space, c):
+			d.errorf(code, "option code %d is reserved: options of space %q have codes %d to %d", c, d.fam.options.Top, d.fam.options.Min, d.fam.options.Max)
 			return ref, false
 		}
-		ref.code, ref.def = uint16(c), findDef(d.fam, d.own, d.defs, ref.space, int(c), "")
-		if name != nil && ref.def != nil && ref.def.name != name.Str {
-			d.errorf(name, "option %d is %q, not %q", ref.code, ref.def.name, clip(name.Str))
+		ref.code, ref.def = uint16(c), optiondef.Find(d.fam.options, d.own, d.defs, ref.space, int(c), "")
+		if name != nil && ref.def != nil && ref.def.Name != name.Str {
+			d.errorf(name, "option %d is %q, not %q", ref.code, ref.def.Name, keajson.Clip(name.Str))
 			return ref, false
 		}
 		if name != nil && ref.def == nil {
-			if f := findDef(d.fam, d.own, d.defs, ref.space, -1, name.Str); f != nil {
-				d.errorf(name, "option %q has code %d, not %d", name.Str, f.code, c)
+			if f := optiondef.Find(d.fam.options, d.own, d.defs, ref.space, -1, name.Str); f != nil {
+				d.errorf(name, "option %q has code %d, not %d", name.Str, f.Code, c)
 				return ref, false
 			}
 		}
 	} else {
-		if ref.def = findDef(d.fam, d.own, d.defs, ref.space, -1, name.Str); ref.def == nil {
+		if ref.def = optiondef.Find(d.fam.options, d.own, d.defs, ref.space, -1, name.Str); ref.def == nil {
 			d.unknownOption(name, ref.space)
 			return ref, false
 		}
-		ref.code = ref.def.code
+		ref.code = ref.def.Code
 	}
-	ref.csv = n.bool("csv-format", ref.def != nil)
+	ref.csv = n.Bool("csv-format", ref.def != nil)
 	if ref.csv && ref.def == nil {
 		d.errorf(n.Get("csv-format"), `option %s has no definition: give its data in hexadecimal with "csv-format" false, or define it in "option-def"`, ref)
 		return ref, false
@@ -88,12 +91,12 @@ func (d *decoder) resolveOption(n *Node) (ref optionRef, ok bool) {
 }
 
 // unknownOption reports a name that no definition has.
-func (d *decoder) unknownOption(name *Node, space string) {
+func (d *decoder) unknownOption(name *keajson.Node, space string) {
 	var names []string
 	var elsewhere string
-	for _, l := range []map[string]*defSpace{standardDefs, d.defs.bySpace(), d.own.bySpace()} {
+	for _, l := range []map[string]*optiondef.Space{optiondef.Standard, d.defs.BySpace(), d.own.BySpace()} {
 		for s, defs := range l {
-			for n := range defs.byName {
+			for n := range defs.ByName {
 				if s == space {
 					names = append(names, n)
 				} else if n == name.Str && (elsewhere == "" || s < elsewhere) {
@@ -104,29 +107,22 @@ func (d *decoder) unknownOption(name *Node, space string) {
 	}
 	slices.Sort(names)
 	in := ""
-	if space != d.fam.top {
-		in = fmt.Sprintf(" in space %q", clip(space))
+	if space != d.fam.options.Top {
+		in = fmt.Sprintf(" in space %q", keajson.Clip(space))
 	}
-	if near := nearest(name.Str, names); near != "" {
-		d.errorf(name, "unknown option %q%s; did you mean %q?", clip(name.Str), in, near)
+	if near := keajson.Nearest(name.Str, names); near != "" {
+		d.errorf(name, "unknown option %q%s; did you mean %q?", keajson.Clip(name.Str), in, near)
 	} else if elsewhere != "" {
-		d.errorf(name, "unknown option %q%s; one of this name is in space %q", clip(name.Str), in, elsewhere)
+		d.errorf(name, "unknown option %q%s; one of this name is in space %q", keajson.Clip(name.Str), in, elsewhere)
 	} else {
-		d.errorf(name, "unknown option %q%s: options without a definition need a \"code\"", clip(name.Str), in)
+		d.errorf(name, "unknown option %q%s: options without a definition need a \"code\"", keajson.Clip(name.Str), in)
 	}
-}
-
-func (o *optionDefs) bySpace() map[string]*defSpace {
-	if o == nil {
-		return nil
-	}
-	return o.spaces
 }
 
 // entry is a decoded option-data entry before options are put into each other.
 type entry struct {
 	optionRef
-	node    *Node
+	node    *keajson.Node
 	always  bool
 	never   bool
 	classes []string
@@ -137,7 +133,7 @@ type entry struct {
 
 // options decodes the option-data of scope n, and before it the option-def of a
 // class (V4-097).
-func (d *decoder) options(n *Node) Options {
+func (d *decoder) options(n *keajson.Node) Options {
 	if len(d.path) > 0 && d.path[len(d.path)-1].name == "client-classes" {
 		d.own = d.optionDefinitions(n, true)
 		defer func() { d.own = nil }()
@@ -150,15 +146,15 @@ func (d *decoder) options(n *Node) Options {
 }
 
 // entries decodes the elements of option-data of scope n.
-func (d *decoder) entries(n *Node) []entry {
-	kids := n.kids("option-data")
+func (d *decoder) entries(n *keajson.Node) []entry {
+	kids := n.List("option-data")
 	if len(kids) == 0 {
 		return nil
 	}
 	list := make([]entry, 0, len(kids))
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
 		d.push("option-data", i)
@@ -171,18 +167,18 @@ func (d *decoder) entries(n *Node) []entry {
 }
 
 // option decodes one entry.
-func (d *decoder) option(e *Node) (o entry, ok bool) {
+func (d *decoder) option(e *keajson.Node) (o entry, ok bool) {
 	ref, ok := d.resolveOption(e)
 	if !ok {
 		return o, false
 	}
-	o = entry{optionRef: ref, node: e, always: e.bool("always-send", false), never: e.bool("never-send", false), enterprise: enterpriseOf(ref.space)}
+	o = entry{optionRef: ref, node: e, always: e.Bool("always-send", false), never: e.Bool("never-send", false), enterprise: optiondef.EnterpriseOf(ref.space)}
 	if d.refs == nil {
-		d.refs = map[*Node]optionRef{}
+		d.refs = map[*keajson.Node]optionRef{}
 	}
 	d.refs[e] = ref
-	for _, c := range e.kids("client-classes") {
-		if s := strings.TrimSpace(c.Str); c.Kind == String && s != "" && !slices.Contains(o.classes, s) {
+	for _, c := range e.List("client-classes") {
+		if s := strings.TrimSpace(c.Str); c.Kind == keajson.String && s != "" && !slices.Contains(o.classes, s) {
 			o.classes = append(o.classes, strings.Clone(s))
 			d.numbers.number(s)
 		}
@@ -196,9 +192,9 @@ func (d *decoder) option(e *Node) (o entry, ok bool) {
 const maxOptionData = 60000
 
 // optionData encodes the data of an entry.
-func (d *decoder) optionData(n *Node, ref optionRef, never bool) (data []byte, ok bool) {
+func (d *decoder) optionData(n *keajson.Node, ref optionRef, never bool) (data []byte, ok bool) {
 	v := n.Get("data")
-	if v != nil && v.Kind != String {
+	if v != nil && v.Kind != keajson.String {
 		return nil, false
 	}
 	if v == nil && never {
@@ -208,7 +204,7 @@ func (d *decoder) optionData(n *Node, ref optionRef, never bool) (data []byte, o
 	if v != nil {
 		text, at = v.Str, v
 	}
-	b, note, err := encodeOption(ref, text)
+	b, note, err := optiondef.Encode(ref.def, ref.csv, text)
 	if err == nil && len(b) > maxOptionData {
 		err = fmt.Errorf("data may have at most %d bytes, not %d", maxOptionData, len(b))
 	}
@@ -246,7 +242,7 @@ func (d *decoder) assemble(list []entry) Options {
 			v.List, v.Codes, v.Always, v.Never = d.sorted(l[:n], list)
 			out.Vendors = append(out.Vendors, v)
 		} else {
-			top := slices.DeleteFunc(l[:n:n], func(e *entry) bool { return e.space != spaceDHCP4 })
+			top := slices.DeleteFunc(l[:n:n], func(e *entry) bool { return e.space != optiondef.SpaceDHCP4 })
 			out.List, out.Codes, out.Always, out.Never = d.sorted(top, list)
 		}
 		l = l[n:]
@@ -269,7 +265,7 @@ func (d *decoder) value(e *entry, list []entry) []byte {
 // sorted orders the entries of one space by code, those of one code as they are
 // preferred: those for some classes in the order given, then the one for all
 // (V4-095).
-func (d *decoder) sorted(l []*entry, list []entry) (out []Option, codes, always, never CodeSet) {
+func (d *decoder) sorted(l []*entry, list []entry) (out []Option, codes, always, never optiondef.CodeSet) {
 	slices.SortStableFunc(l, func(a, b *entry) int {
 		if c := cmp.Compare(a.code, b.code); c != 0 {
 			return c
@@ -287,13 +283,13 @@ func (d *decoder) sorted(l []*entry, list []entry) (out []Option, codes, always,
 			never.Add(code)
 		}
 		o := Option{Code: code, Always: e.always, Never: e.never, Classes: e.classes, Data: d.value(e, list)}
-		if len(o.Data) > 255 && e.def != nil && e.def.encapsulates != "" {
-			if n, err := e.def.fieldsLen(e.data); err == nil && n < 254 {
+		if len(o.Data) > 255 && e.def != nil && e.def.Encapsulates != "" {
+			if n, err := e.def.FieldsLen(e.data); err == nil && n < 254 {
 				o.SubOptions = uint8(n + 1)
 			}
 		}
 		// Vendor options are told apart by their enterprise number.
-		byVendor := e.space == spaceDHCP4 && (code == optVIVCO || code == optVIVSO)
+		byVendor := e.space == optiondef.SpaceDHCP4 && (code == optiondef.VIVCO || code == optVIVSO)
 		if i > 0 && l[i-1].code == e.code && len(l[i-1].classes) == 0 && !byVendor {
 			d.warnf(e.node, "option %s is given twice in this option-data: the first is used", e.optionRef)
 			continue
@@ -310,10 +306,7 @@ func b2i(b bool) int {
 	return 0
 }
 
-const (
-	optVIVCO = 124 // RFC 3925 §3
-	optVIVSO = 125 // RFC 3925 §4
-)
+const optVIVSO = 125 // RFC 3925 §4
 
 // Empty reports whether the scope has no option at all.
 func (o *Options) Empty() bool { return len(o.List) == 0 && len(o.Vendors) == 0 }
@@ -348,7 +341,7 @@ func (v *VendorOptions) Find(code uint8) []Option {
 
 // findCode finds the entries of a code that is among codes. Where each code has
 // one entry, which is nearly always, the set tells its place.
-func findCode(l []Option, codes *CodeSet, code uint8) []Option {
+func findCode(l []Option, codes *optiondef.CodeSet, code uint8) []Option {
 	lo := bits.OnesCount64(codes[code>>6] & (1<<(code&63) - 1))
 	for _, w := range codes[:code>>6] {
 		lo += bits.OnesCount64(w)
@@ -361,16 +354,4 @@ func findCode(l []Option, codes *CodeSet, code uint8) []Option {
 		end++
 	}
 	return l[lo:end]
-}
-
-// CodeSet is a set of option codes.
-type CodeSet [4]uint64
-
-// Add, Has and Union are what they say.
-func (c *CodeSet) Add(code uint8)      { c[code>>6] |= 1 << (code & 63) }
-func (c *CodeSet) Has(code uint8) bool { return c[code>>6]&(1<<(code&63)) != 0 }
-func (c *CodeSet) Union(o *CodeSet) {
-	for i := range c {
-		c[i] |= o[i]
-	}
 }

@@ -3,26 +3,16 @@ package config
 import (
 	"cmp"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"slices"
 
-	"github.com/peregrine-dhcp/peregrine/slowpath/class"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
-const (
-	opt6VendorClass = 16  // RFC 8415 §21.16
-	opt6VendorOpts  = 17  // RFC 8415 §21.17
-	opt6DNR         = 144 // RFC 9463 §4.1
-)
-
-// is6 reports whether o is the built-in option of that code in space dhcp6.
-func (o *optDef) is6(code uint16) bool {
-	return o.code == code && o.space == spaceDHCP6 && o.src == nil
-}
+const opt6VendorOpts = 17 // RFC 8415 §21.17
 
 // options6 decodes the option-data of scope n.
-func (d *decoder) options6(n *Node) Options6 {
+func (d *decoder) options6(n *keajson.Node) Options6 {
 	list := d.entries(n)
 	if len(list) == 0 {
 		return Options6{}
@@ -40,7 +30,7 @@ func (d *decoder) assemble6(list []entry) Options6 {
 		switch e := &list[i]; {
 		case e.enterprise != 0:
 			byVendor[e.enterprise] = append(byVendor[e.enterprise], e)
-		case e.space == spaceDHCP6:
+		case e.space == optiondef.SpaceDHCP6:
 			top = append(top, e)
 		}
 	}
@@ -63,7 +53,7 @@ func (d *decoder) sorted6(l []*entry, list []entry) []Option6 {
 	out := make([]Option6, 0, len(l))
 	for i, e := range l {
 		data := d.value(e, list)
-		many := e.space == spaceDHCP6 && (e.code == opt6VendorClass || e.code == opt6VendorOpts)
+		many := e.space == optiondef.SpaceDHCP6 && (e.code == optiondef.VendorClass6 || e.code == opt6VendorOpts)
 		if i > 0 && l[i-1].code == e.code && len(l[i-1].classes) == 0 && !many {
 			d.warnf(e.node, "option %s is given twice in this option-data: the first is used", e.optionRef)
 			continue
@@ -102,26 +92,6 @@ func findCode6(l []Option6, code uint16) []Option6 {
 	return l[from:to]
 }
 
-// optionCode6 finds options by name for expressions: class.Env.OptionCode.
-func optionCode6(global *optionDefs) func(name string) (code uint16, ok bool) {
-	return func(name string) (uint16, bool) {
-		if d := findDef(family6, nil, global, spaceDHCP6, -1, name); d != nil {
-			return d.code, true
-		}
-		return 0, false
-	}
-}
-
-// optionDef6 describes options for expressions: class.Env.OptionDef.
-func optionDef6(global *optionDefs) func(space string, code uint16) (class.OptionDef, bool) {
-	return func(space string, code uint16) (class.OptionDef, bool) {
-		if d := findDef(family6, nil, global, space, int(code), ""); d != nil {
-			return d.describe(), true
-		}
-		return class.OptionDef{}, false
-	}
-}
-
 // splitSubOptions6 reads the options in hexadecimal data; what is cut short ends
 // the list.
 func splitSubOptions6(b []byte) []subOption {
@@ -146,42 +116,4 @@ func appendSubOptions6(b []byte, subs []subOption) []byte {
 		b = append(b, s.data...)
 	}
 	return b
-}
-
-// checkVendorClass6 holds option 16 against RFC 8415 §21.16: an enterprise number
-// and then class data, each with its length.
-func checkVendorClass6(b []byte) error {
-	if len(b) < 4 {
-		return fmt.Errorf("data has a length of %d, expected an enterprise number of 4 at least", len(b))
-	}
-	for b = b[4:]; len(b) > 0; {
-		if len(b) < 2 || len(b) < 2+int(binary.BigEndian.Uint16(b)) {
-			return errors.New("data ends inside a vendor class: a length and as many bytes are expected after the enterprise number")
-		}
-		b = b[2+int(binary.BigEndian.Uint16(b)):]
-	}
-	return nil
-}
-
-// checkDNR6 holds option 144 against RFC 9463 §4.1.
-func checkDNR6(b []byte) error {
-	if len(b) < 4 || len(b) < 4+int(binary.BigEndian.Uint16(b[2:])) {
-		return errors.New("data ends inside a name: a priority and the length of a name are expected before it")
-	}
-	n := 4 + int(binary.BigEndian.Uint16(b[2:]))
-	if end, err := nameLen(b[4:n]); err != nil {
-		return err
-	} else if end != n-4 {
-		return errors.New("the length of a name is not that of its labels")
-	}
-	if b = b[n:]; len(b) == 0 {
-		return nil // ADN-only mode
-	}
-	if len(b) < 2 {
-		return errors.New("data ends inside the length of the addresses")
-	}
-	if a := int(binary.BigEndian.Uint16(b)); a == 0 || a%16 != 0 || len(b) < 2+a {
-		return fmt.Errorf("addresses of %d bytes, expected a multiple of 16 inside the option", a)
-	}
-	return checkSvcParams(b[2+int(binary.BigEndian.Uint16(b)):])
 }

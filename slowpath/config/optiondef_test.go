@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/class"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // dhcp4Of loads the inside of a Dhcp4 map.
@@ -118,14 +120,14 @@ func TestVendorSpaces(t *testing.T) {
 
 // TestDefinitionsForClasses: what package class asks for.
 func TestDefinitionsForClasses(t *testing.T) {
-	d := &decoder{fam: family4, r: &report{max: 10}}
-	tr, _, err := ParseTree("t", []byte(`{"option-def":[{"name":"r","code":222,"type":"record","record-types":"uint8,string","encapsulate":"m"},{"name":"q","code":1,"space":"m","type":"fqdn"}]}`), TreeOptions{})
+	d := &decoder{fam: family4, r: keajson.NewReport(10)}
+	tr, _, err := keajson.ParseTree("t", []byte(`{"option-def":[{"name":"r","code":222,"type":"record","record-types":"uint8,string","encapsulate":"m"},{"name":"q","code":1,"space":"m","type":"fqdn"}]}`), keajson.TreeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.t = tr
 	defs := d.optionDefinitions(tr.Root, false)
-	code, def := optionCode4(defs), optionDef4(defs)
+	code, def := optiondef.CodeByName(optiondef.V4, defs), optiondef.Describe(optiondef.V4, defs)
 	for name, want := range map[string]uint16{"routers": 3, "r": 222, "vendor-encapsulated-options": 43, "dhcp-agent-options": 82} {
 		if got, ok := code(name); !ok || got != want {
 			t.Errorf("%s: %d %v", name, got, ok)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // maxSubOption is how much of a sub-option stands in one piece: what is longer is
@@ -24,39 +26,39 @@ type subOption struct {
 // says follow its fields: those its data gives in hexadecimal and, of codes that
 // are not among them, those of its scope's option-data.
 func (d *decoder) encapsulate(e *entry, list []entry, depth int) ([]byte, error) {
-	if e.def == nil || e.def.encapsulates == "" || e.never && e.node.Get("data") == nil {
+	if e.def == nil || e.def.Encapsulates == "" || e.never && e.node.Get("data") == nil {
 		return e.data, nil // the latter is nothing but the mark
 	}
 	if depth > maxEncapsulation {
 		return nil, fmt.Errorf("options are encapsulated more than %d deep", maxEncapsulation)
 	}
-	space := e.def.encapsulates
+	space := e.def.Encapsulates
 	fields, rest := e.data, []byte(nil)
-	if n, err := e.def.fieldsLen(e.data); err == nil {
+	if n, err := e.def.FieldsLen(e.data); err == nil {
 		fields, rest = e.data[:n:n], e.data[n:]
 	}
 	// In option 43 codes 0 and 255 are pad and end where nothing else defines them.
-	is43 := e.space == spaceDHCP4 && e.code == 43
+	is43 := e.space == optiondef.SpaceDHCP4 && e.code == 43
 	var subs []subOption
-	if e.def.v6 {
+	if e.def.V6 {
 		subs = splitSubOptions6(rest)
 	} else {
-		subs = splitSubOptions(rest, is43 && findDef(d.fam, d.own, d.defs, space, 0, "") == nil, is43 && findDef(d.fam, d.own, d.defs, space, 255, "") == nil)
+		subs = splitSubOptions(rest, is43 && optiondef.Find(d.fam.options, d.own, d.defs, space, 0, "") == nil, is43 && optiondef.Find(d.fam.options, d.own, d.defs, space, 255, "") == nil)
 	}
 	given := len(subs)
 	for i, s := range subs {
-		if def := findDef(d.fam, d.own, d.defs, space, int(s.code), ""); def != nil {
-			b, err := def.trim(s.data)
+		if def := optiondef.Find(d.fam.options, d.own, d.defs, space, int(s.code), ""); def != nil {
+			b, err := def.Trim(s.data)
 			if err != nil {
 				return nil, fmt.Errorf("sub-option %s: %w", def, err)
 			}
 			subs[i].data = b
 		}
 	}
-	if space != d.fam.top {
+	if space != d.fam.options.Top {
 		for i := range list {
 			s := &list[i]
-			if s.space != space || s == e || space != spaceNTP6 && slices.ContainsFunc(subs, func(x subOption) bool { return x.code == s.code }) {
+			if s.space != space || s == e || space != optiondef.SpaceNTP6 && slices.ContainsFunc(subs, func(x subOption) bool { return x.code == s.code }) {
 				continue
 			}
 			b, err := d.encapsulate(s, list, depth+1)
@@ -70,7 +72,7 @@ func (d *decoder) encapsulate(e *entry, list []entry, depth int) ([]byte, error)
 		return e.data, nil
 	}
 	out := slices.Clone(fields)
-	if e.def.v6 {
+	if e.def.V6 {
 		return appendSubOptions6(out, subs), nil
 	}
 	slices.SortStableFunc(subs, func(a, b subOption) int { return cmp.Compare(subOrder(a.code), subOrder(b.code)) })

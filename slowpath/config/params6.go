@@ -2,11 +2,13 @@ package config
 
 import (
 	"math"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // params6 decodes the inherited parameters of scope n. What it does not give is
 // taken from outer, or where that is nil from Kea's defaults.
-func (d *decoder) params6(n *Node, outer *Params6) Params6 {
+func (d *decoder) params6(n *keajson.Node, outer *Params6) Params6 {
 	p := Params6{
 		valid:                lifetime6{def: 7200, hasDef: true},
 		CalculateTee:         true,
@@ -27,19 +29,19 @@ func (d *decoder) params6(n *Node, outer *Params6) Params6 {
 	p.Valid, _ = p.valid.triplet("valid-lifetime")
 	p.Preferred, _ = p.preferred.triplet("preferred-lifetime")
 	p.PreferredSet = p.preferred.given()
-	if v := n.Get("valid-lifetime"); v != nil && v.Kind == Integer && p.Valid.Default == 0 {
+	if v := n.Get("valid-lifetime"); v != nil && v.Kind == keajson.Integer && p.Valid.Default == 0 {
 		d.warnf(v, noLifetime)
 	}
 	if v := n.Get("renew-timer"); v != nil {
-		p.RenewTimerS, p.RenewTimerSet = n.u32("renew-timer", 0), true
+		p.RenewTimerS, p.RenewTimerSet = n.Uint32("renew-timer", 0), true
 	}
 	if v := n.Get("rebind-timer"); v != nil {
-		p.RebindTimerS, p.RebindTimerSet = n.u32("rebind-timer", 0), true
+		p.RebindTimerS, p.RebindTimerSet = n.Uint32("rebind-timer", 0), true
 	}
 	if v := n.Get("renew-timer"); v != nil && n.Get("rebind-timer") != nil && p.RenewTimerS > p.RebindTimerS {
 		d.warnf(v, "renew-timer %d is above rebind-timer %d: clients are told 0 for T1", p.RenewTimerS, p.RebindTimerS)
 	}
-	p.CalculateTee = n.bool("calculate-tee-times", p.CalculateTee)
+	p.CalculateTee = n.Bool("calculate-tee-times", p.CalculateTee)
 	p.T1Percent = d.percent(n, "t1-percent", p.T1Percent)
 	p.T2Percent = d.percent(n, "t2-percent", p.T2Percent)
 	if p.T1Percent >= p.T2Percent {
@@ -51,28 +53,28 @@ func (d *decoder) params6(n *Node, outer *Params6) Params6 {
 		}
 	}
 	if v := n.Get("cache-threshold"); v != nil {
-		p.CacheThreshold = n.real("cache-threshold", p.CacheThreshold)
+		p.CacheThreshold = n.Float("cache-threshold", p.CacheThreshold)
 		if !(p.CacheThreshold >= 0 && p.CacheThreshold < 1) {
 			d.errorf(v, `"cache-threshold" must be at least 0 and below 1, not %s`, describe(v))
 		}
 	}
-	p.CacheMaxAgeS = n.int("cache-max-age", p.CacheMaxAgeS)
+	p.CacheMaxAgeS = n.Int("cache-max-age", p.CacheMaxAgeS)
 	if v := n.Get("adaptive-lease-time-threshold"); v != nil {
-		p.AdaptiveThreshold = n.real("adaptive-lease-time-threshold", p.AdaptiveThreshold)
+		p.AdaptiveThreshold = n.Float("adaptive-lease-time-threshold", p.AdaptiveThreshold)
 		if !(p.AdaptiveThreshold > 0 && p.AdaptiveThreshold <= 1) || math.IsNaN(p.AdaptiveThreshold) {
 			d.errorf(v, `"adaptive-lease-time-threshold" must be above 0 and at most 1, not %s`, describe(v))
 		}
 	}
-	p.ReservationsGlobal = n.bool("reservations-global", p.ReservationsGlobal)
-	p.ReservationsInSubnet = n.bool("reservations-in-subnet", p.ReservationsInSubnet)
-	p.ReservationsOutOfPool = n.bool("reservations-out-of-pool", p.ReservationsOutOfPool)
+	p.ReservationsGlobal = n.Bool("reservations-global", p.ReservationsGlobal)
+	p.ReservationsInSubnet = n.Bool("reservations-in-subnet", p.ReservationsInSubnet)
+	p.ReservationsOutOfPool = n.Bool("reservations-out-of-pool", p.ReservationsOutOfPool)
 	if v := n.Get("reservations-out-of-pool"); v != nil && p.ReservationsOutOfPool && !p.ReservationsInSubnet {
 		d.errorf(v, `"reservations-out-of-pool" true needs "reservations-in-subnet" true`)
 	}
-	p.RapidCommit = n.bool("rapid-commit", p.RapidCommit)
-	p.StoreExtendedInfo = n.bool("store-extended-info", p.StoreExtendedInfo)
-	p.Allocator = n.str("allocator", p.Allocator)
-	p.PDAllocator = n.str("pd-allocator", p.PDAllocator)
+	p.RapidCommit = n.Bool("rapid-commit", p.RapidCommit)
+	p.StoreExtendedInfo = n.Bool("store-extended-info", p.StoreExtendedInfo)
+	p.Allocator = n.Text("allocator", p.Allocator)
+	p.PDAllocator = n.Text("pd-allocator", p.PDAllocator)
 	p.DDNS = d.ddns(n, p.DDNS)
 	return p
 }

@@ -5,12 +5,15 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // reservations6 decodes the reservations of n: of subnet s, or global ones where
 // s is nil (V6-041).
-func (d *decoder) reservations6(c *Dhcp6, n *Node, s *Subnet6) []*Reservation6 {
-	kids := n.kids("reservations")
+func (d *decoder) reservations6(c *Dhcp6, n *keajson.Node, s *Subnet6) []*Reservation6 {
+	kids := n.List("reservations")
 	if len(kids) == 0 {
 		return nil
 	}
@@ -18,16 +21,16 @@ func (d *decoder) reservations6(c *Dhcp6, n *Node, s *Subnet6) []*Reservation6 {
 		t  IdentifierType
 		id string
 	}
-	byID := make(map[ident]*Node, len(kids))
-	byPrefix := make(map[netip.Prefix]*Node, len(kids))
+	byID := make(map[ident]*keajson.Node, len(kids))
+	byPrefix := make(map[netip.Prefix]*keajson.Node, len(kids))
 	block := make([]Reservation6, len(kids))
 	out := make([]*Reservation6, 0, len(kids))
 	for i := range kids {
-		if d.r.full() {
+		if d.r.Full() {
 			return out
 		}
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
 		d.push("reservations", i)
@@ -38,12 +41,12 @@ func (d *decoder) reservations6(c *Dhcp6, n *Node, s *Subnet6) []*Reservation6 {
 		if at, ok := d.identifier(e, identifiers6, &r.Type, &r.Identifier); ok {
 			k := ident{r.Type, string(r.Identifier)}
 			if f := byID[k]; f != nil {
-				d.errorf(at, "%s %q is reserved for twice, first at %s", r.Type, clip(at.Str), d.t.Position(f))
+				d.errorf(at, "%s %q is reserved for twice, first at %s", r.Type, keajson.Clip(at.Str), d.t.Position(f))
 			} else {
 				byID[k] = at
 			}
 		}
-		claim := func(at *Node, p netip.Prefix) {
+		claim := func(at *keajson.Node, p netip.Prefix) {
 			if f := byPrefix[p]; f == nil {
 				byPrefix[p] = at
 			} else if c.UniqueReservations {
@@ -52,8 +55,8 @@ func (d *decoder) reservations6(c *Dhcp6, n *Node, s *Subnet6) []*Reservation6 {
 		}
 		d.reservedAddrs(r, e, s, claim)
 		d.reservedPrefixes(r, e, claim)
-		r.Hostname = e.str("hostname", "")
-		r.ClientClasses = e.classNames()
+		r.Hostname = e.Text("hostname", "")
+		r.ClientClasses = clientClasses(e)
 		r.Options = d.options6(e)
 		r.UserContext = userContext(e)
 		out = append(out, r)
@@ -62,17 +65,17 @@ func (d *decoder) reservations6(c *Dhcp6, n *Node, s *Subnet6) []*Reservation6 {
 	return out
 }
 
-func (d *decoder) reservedAddrs(r *Reservation6, n *Node, s *Subnet6, claim func(*Node, netip.Prefix)) {
-	kids := n.kids("ip-addresses")
+func (d *decoder) reservedAddrs(r *Reservation6, n *keajson.Node, s *Subnet6, claim func(*keajson.Node, netip.Prefix)) {
+	kids := n.List("ip-addresses")
 	for i := range kids {
 		v := &kids[i]
-		if v.Kind != String {
+		if v.Kind != keajson.String {
 			continue
 		}
 		a, err := parseIPv6(v.Str)
 		switch {
 		case err != nil:
-			d.errorf(v, `"ip-addresses": invalid prefix '%s' for new IPv6 reservation: %v`, clip(v.Str), err)
+			d.errorf(v, `"ip-addresses": invalid prefix '%s' for new IPv6 reservation: %v`, keajson.Clip(v.Str), err)
 		case a.IsMulticast() || a.IsUnspecified():
 			d.errorf(v, "%q cannot be reserved", v.Str)
 		case s != nil && s.Prefix.IsValid() && !s.Prefix.Contains(a):
@@ -86,18 +89,18 @@ func (d *decoder) reservedAddrs(r *Reservation6, n *Node, s *Subnet6, claim func
 	}
 }
 
-func (d *decoder) reservedPrefixes(r *Reservation6, n *Node, claim func(*Node, netip.Prefix)) {
-	kids, ex := n.kids("prefixes"), n.Get("excluded-prefixes")
-	if ex != nil && ex.Kind == List && len(ex.Kids) != len(kids) {
+func (d *decoder) reservedPrefixes(r *Reservation6, n *keajson.Node, claim func(*keajson.Node, netip.Prefix)) {
+	kids, ex := n.List("prefixes"), n.Get("excluded-prefixes")
+	if ex != nil && ex.Kind == keajson.List && len(ex.Kids) != len(kids) {
 		d.errorf(ex, `"excluded-prefixes" must have an element for each of "prefixes": %d, not %d`, len(kids), len(ex.Kids))
 		return
 	}
 	for i := range kids {
 		v := &kids[i]
-		if v.Kind != String {
+		if v.Kind != keajson.String {
 			continue
 		}
-		p, err := parsePrefix6(stripBlanks(v.Str))
+		p, err := parsePrefix6(optiondef.StripBlanks(v.Str))
 		switch {
 		case err != nil:
 			d.errorf(v, `"prefixes": %v`, err)
@@ -114,8 +117,8 @@ func (d *decoder) reservedPrefixes(r *Reservation6, n *Node, claim func(*Node, n
 		}
 		claim(v, p)
 		x := ReservedPrefix{Prefix: p}
-		if ex != nil && ex.Kind == List && ex.Kids[i].Kind == String {
-			if text := stripBlanks(ex.Kids[i].Str); text != "" {
+		if ex != nil && ex.Kind == keajson.List && ex.Kids[i].Kind == keajson.String {
+			if text := optiondef.StripBlanks(ex.Kids[i].Str); text != "" {
 				if x.Excluded, err = parseExcluded(p, text); err != nil {
 					d.errorf(&ex.Kids[i], `"excluded-prefixes": %v`, err)
 				}

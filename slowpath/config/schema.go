@@ -6,12 +6,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/hostname"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // key says what one key of a scope may hold.
 type key struct {
 	name     string
-	kind     Kind
+	kind     keajson.Kind
 	min, max int64 // of an Integer
 	// def is the JSON value the key has when it is absent and which config-get
 	// then prints; "" prints nothing.
@@ -30,7 +34,7 @@ type key struct {
 	// sub is the scope of a Map, or of every element of a List.
 	sub *scope
 	// elem is the kind of a List's elements where sub is nil; Null allows any.
-	elem Kind
+	elem keajson.Kind
 	// alias marks another spelling: config-get prints the key of this name.
 	alias string
 	// free holds anything below it: parameters of hooks, user contexts.
@@ -46,10 +50,10 @@ type scope struct {
 	removed map[string]string
 	// value, where set, overrides what config-get prints for a key of n. It
 	// returns nil to leave it to the table and skip to print nothing.
-	value func(g *getter, n *Node, k *key) []byte
+	value func(g *getter, n *keajson.Node, k *key) []byte
 	// order, where set, is that of a list of such maps in config-get, if one of
 	// them has a "space".
-	order func(a, b *Node) int
+	order func(a, b *keajson.Node) int
 	// open accepts unknown keys (Kea does for some maps).
 	open bool
 }
@@ -78,20 +82,22 @@ func (s *scope) key(name string) *key {
 
 const maxUint32 = math.MaxUint32
 
-func boolean(name, def string) key { return key{name: name, kind: Bool, def: def} }
-func str(name, def string) key     { return key{name: name, kind: String, def: def} }
-func real(name, def string) key    { return key{name: name, kind: Real, def: def} }
+func boolean(name, def string) key { return key{name: name, kind: keajson.Bool, def: def} }
+func str(name, def string) key     { return key{name: name, kind: keajson.String, def: def} }
+func real(name, def string) key    { return key{name: name, kind: keajson.Real, def: def} }
 func integer(name, def string, min, max int64) key {
-	return key{name: name, kind: Integer, def: def, min: min, max: max}
+	return key{name: name, kind: keajson.Integer, def: def, min: min, max: max}
 }
-func list(name string, elem Kind) key { return key{name: name, kind: List, def: "[]", elem: elem} }
+func list(name string, elem keajson.Kind) key {
+	return key{name: name, kind: keajson.List, def: "[]", elem: elem}
+}
 func mapList(name string, sub *scope) key {
-	return key{name: name, kind: List, def: "[]", sub: sub}
+	return key{name: name, kind: keajson.List, def: "[]", sub: sub}
 }
-func submap(name string, sub *scope) key { return key{name: name, kind: Map, sub: sub} }
-func freeMap(name string) key            { return key{name: name, kind: Map, free: true} }
+func submap(name string, sub *scope) key { return key{name: name, kind: keajson.Map, sub: sub} }
+func freeMap(name string) key            { return key{name: name, kind: keajson.Map, free: true} }
 func oneOf(name, def string, e ...string) key {
-	return key{name: name, kind: String, def: def, enum: e}
+	return key{name: name, kind: keajson.String, def: def, enum: e}
 }
 
 // unset is k without a default: config-get prints it only where it is given.
@@ -105,39 +111,41 @@ func later(k key, inert ...string) key {
 
 // withContext are the keys of every scope that allows a user context (OP-003).
 func withContext() []key {
-	return []key{freeMap("user-context"), {name: "comment", kind: String, alias: "user-context"}}
+	return []key{freeMap("user-context"), {name: "comment", kind: keajson.String, alias: "user-context"}}
 }
 
 // decoder walks a tree: first check, which holds it against the schema, then
 // the functions that build the snapshot.
 type decoder struct {
-	t *Tree
-	r *report
-	o *LoadOptions
+	t *keajson.Tree
+	r *keajson.Report
+	// unserved is what is not served, with LoadOptions.ListNotServed.
+	unserved *keajson.Report
+	o        *LoadOptions
 	// path leads from the top to where we are, for messages.
 	path []step
 	// fam is the family of what is decoded now.
-	fam *optionFamily
+	fam *family
 	// subnets are the decoded subnets by their node, for config-get.
-	subnets map[*Node]*Subnet4
+	subnets map[*keajson.Node]*Subnet4
 	// defs are the global option definitions, own those of the class whose
 	// options are decoded; refs are the decoded options by their node, for
 	// config-get.
-	defs, own *optionDefs
-	refs      map[*Node]optionRef
+	defs, own *optiondef.Set
+	refs      map[*keajson.Node]optionRef
 	// six is what decoding Dhcp6 needs beside.
 	six *decoder6
 	// networks are the decoded shared networks by their node, likewise.
-	networks map[*Node]*Network4
+	networks map[*keajson.Node]*Network4
 	// byID and byText are where a subnet's id and prefix stand.
-	byID   map[uint32]*Node
-	byText map[string]*Node
+	byID   map[uint32]*keajson.Node
+	byText map[string]*keajson.Node
 	// classes are the class names that may come true, numbers the numbers of
 	// all that are mentioned.
 	classes map[string]bool
 	numbers *classNames
 	// sanitizers are those compiled, by expression and replacement.
-	sanitizers map[string]*Sanitizer
+	sanitizers map[string]*hostname.Sanitizer
 	// uniqueAddrs is ip-reservations-unique.
 	uniqueAddrs bool
 	// ddnsUpdates is dhcp-ddns.enable-updates.
@@ -174,37 +182,37 @@ func (d *decoder) where() string {
 	return b.String()
 }
 
-func (d *decoder) errorf(n *Node, format string, args ...any) {
-	d.r.error(d.t, n.src, n.off, format, args...).Element = d.element(n)
+func (d *decoder) errorf(n *keajson.Node, format string, args ...any) {
+	d.r.Error(d.t, n, format, args...).Element = d.element(n)
 }
 
 // notServed refuses a part of Kea that this version does not serve, or lists it
 // (LoadOptions.ListNotServed).
-func (d *decoder) notServed(n *Node, format string, args ...any) {
-	d.listNotServed(n, n.src, n.off, notServedPrefix+fmt.Sprintf(format, args...))
+func (d *decoder) notServed(n *keajson.Node, format string, args ...any) {
+	d.missing().Error(d.t, n, notServedPrefix+format, args...).Element = d.element(n)
 }
 
 // notServedKey is notServed at the key of n.
-func (d *decoder) notServedKey(n *Node, format string, args ...any) {
-	d.listNotServed(n, n.keySrc, n.keyOff, notServedPrefix+fmt.Sprintf(format, args...))
+func (d *decoder) notServedKey(n *keajson.Node, format string, args ...any) {
+	d.missing().ErrorKey(d.t, n, notServedPrefix+format, args...).Element = d.element(n)
 }
 
 const notServedPrefix = "not served by this version: "
 
-func (d *decoder) listNotServed(n *Node, src int32, off uint32, msg string) {
-	if !d.o.ListNotServed {
-		d.r.error(d.t, src, off, "%s", msg).Element = d.element(n)
-	} else if len(d.r.notServed) < d.r.max {
-		d.r.notServed = append(d.r.notServed, &Error{Pos: d.t.position(src, off), Msg: msg, Element: d.element(n), src: src, off: off})
+// missing is the report of what is not served.
+func (d *decoder) missing() *keajson.Report {
+	if d.o.ListNotServed {
+		return d.unserved
 	}
+	return d.r
 }
 
-func (d *decoder) errorKey(n *Node, format string, args ...any) {
-	d.r.error(d.t, n.keySrc, n.keyOff, format, args...).Element = d.element(n)
+func (d *decoder) errorKey(n *keajson.Node, format string, args ...any) {
+	d.r.ErrorKey(d.t, n, format, args...).Element = d.element(n)
 }
 
 // element names the key of a daemon's part that n is in.
-func (d *decoder) element(n *Node) string {
+func (d *decoder) element(n *keajson.Node) string {
 	switch {
 	case len(d.path) > 1:
 		return d.path[1].name
@@ -213,16 +221,16 @@ func (d *decoder) element(n *Node) string {
 	}
 	return ""
 }
-func (d *decoder) warnf(n *Node, format string, args ...any) {
-	d.r.warn(d.t, n.src, n.off, format, args...)
+func (d *decoder) warnf(n *keajson.Node, format string, args ...any) {
+	d.r.Warn(d.t, n, format, args...)
 }
-func (d *decoder) warnKey(n *Node, format string, args ...any) {
-	d.r.warn(d.t, n.keySrc, n.keyOff, format, args...)
+func (d *decoder) warnKey(n *keajson.Node, format string, args ...any) {
+	d.r.WarnKey(d.t, n, format, args...)
 }
 
 // check holds map n against s and goes down into what s describes.
-func (d *decoder) check(n *Node, s *scope) {
-	if n.Kind != Map {
+func (d *decoder) check(n *keajson.Node, s *scope) {
+	if n.Kind != keajson.Map {
 		d.errorf(n, "%s must be a map, not %s", d.where(), n.Kind)
 		return
 	}
@@ -245,7 +253,7 @@ func (d *decoder) check(n *Node, s *scope) {
 }
 
 // unknown reports a key that s does not have.
-func (d *decoder) unknown(kid *Node, s *scope) {
+func (d *decoder) unknown(kid *keajson.Node, s *scope) {
 	if why, ok := s.removed[kid.Key]; ok {
 		d.errorKey(kid, "%q %s", kid.Key, why)
 		return
@@ -256,20 +264,20 @@ func (d *decoder) unknown(kid *Node, s *scope) {
 	}
 	in := d.where()
 	if other := d.ofOtherFamily(kid.Key); other != "" {
-		d.errorKey(kid, "unknown key %q in %s; it belongs in %s", clip(kid.Key), in, other)
+		d.errorKey(kid, "unknown key %q in %s; it belongs in %s", keajson.Clip(kid.Key), in, other)
 		return
 	}
-	if near := nearest(kid.Key, names); near != "" {
-		d.errorKey(kid, "unknown key %q in %s; did you mean %q?", clip(kid.Key), in, near)
+	if near := keajson.Nearest(kid.Key, names); near != "" {
+		d.errorKey(kid, "unknown key %q in %s; did you mean %q?", keajson.Clip(kid.Key), in, near)
 		return
 	}
 	for _, o := range d.allScopes() {
 		if o != s && o.name != s.name && o.key(kid.Key) != nil && kid.Key != "name" && kid.Key != "type" {
-			d.errorKey(kid, "unknown key %q in %s; it belongs in %s", clip(kid.Key), in, o.name)
+			d.errorKey(kid, "unknown key %q in %s; it belongs in %s", keajson.Clip(kid.Key), in, o.name)
 			return
 		}
 	}
-	d.errorKey(kid, "unknown key %q in %s", clip(kid.Key), in)
+	d.errorKey(kid, "unknown key %q in %s", keajson.Clip(kid.Key), in)
 }
 
 // ofOtherFamily names the other family's part if that alone has the key.
@@ -286,50 +294,50 @@ func (d *decoder) ofOtherFamily(name string) string {
 	return ""
 }
 
-func (d *decoder) checkKey(n *Node, k *key) {
+func (d *decoder) checkKey(n *keajson.Node, k *key) {
 	if k.later {
 		if !isInert(n, k) {
 			d.notServedKey(n, "%q%s", n.Key, k.only())
 		}
 		return
 	}
-	if n.Kind != k.kind && !(k.kind == Real && n.Kind == Integer) {
+	if n.Kind != k.kind && !(k.kind == keajson.Real && n.Kind == keajson.Integer) {
 		d.errorf(n, "%q must be %s, not %s", n.Key, k.kind, describe(n))
 		return
 	}
 	switch n.Kind {
-	case Integer:
-		if k.kind == Real {
+	case keajson.Integer:
+		if k.kind == keajson.Real {
 			break
 		}
 		if v, err := strconv.ParseInt(n.Str, 10, 64); err != nil || v < k.min || v > k.max {
-			d.errorf(n, "%q must be between %d and %d, not %s", n.Key, k.min, k.max, clip(n.Str))
+			d.errorf(n, "%q must be between %d and %d, not %s", n.Key, k.min, k.max, keajson.Clip(n.Str))
 		}
-	case String:
+	case keajson.String:
 		if k.enum != nil && !slices.Contains(k.enum, n.Str) {
 			if slices.Contains(k.enumLater, n.Str) {
 				d.notServed(n, "%q: %q", n.Key, n.Str)
 				return
 			}
-			d.errorf(n, "%q must be %s, not %q", n.Key, orList(k.enum), clip(n.Str))
+			d.errorf(n, "%q must be %s, not %q", n.Key, orList(k.enum), keajson.Clip(n.Str))
 		}
-	case Map:
+	case keajson.Map:
 		if k.sub != nil {
 			d.push(n.Key, -1)
 			d.check(n, k.sub)
 			d.pop()
 		}
-	case List:
+	case keajson.List:
 		for i := range n.Kids {
 			e := &n.Kids[i]
 			if k.sub != nil {
 				d.push(n.Key, i)
 				d.check(e, k.sub)
 				d.pop()
-			} else if k.elem != Null && e.Kind != k.elem {
+			} else if k.elem != keajson.Null && e.Kind != k.elem {
 				d.errorf(e, "%s[%d] must be %s, not %s", n.Key, i, k.elem, describe(e))
 			}
-			if d.r.full() {
+			if d.r.Full() {
 				return
 			}
 		}
@@ -342,23 +350,23 @@ func (k *key) only() string {
 	if def == "" && len(k.inert) > 0 {
 		def = k.inert[0]
 	}
-	if def == "" || k.kind == List || k.kind == Map {
+	if def == "" || k.kind == keajson.List || k.kind == keajson.Map {
 		return ""
 	}
 	return fmt.Sprintf(" (only %s is)", def)
 }
 
 // describe names what stands there: its value where it is short.
-func describe(n *Node) string {
-	if isSecret(n.Key) {
+func describe(n *keajson.Node) string {
+	if keajson.IsSecret(n.Key) {
 		return n.Kind.String()
 	}
 	switch n.Kind {
-	case Integer, Real, Bool:
+	case keajson.Integer, keajson.Real, keajson.Bool:
 		if len(n.Str) <= 20 {
 			return n.Str
 		}
-	case String:
+	case keajson.String:
 		if len(n.Str) <= 40 {
 			return fmt.Sprintf("the string %q", n.Str)
 		}
@@ -368,7 +376,7 @@ func describe(n *Node) string {
 
 // isInert says whether a key that is not served has a value that asks for
 // nothing.
-func isInert(n *Node, k *key) bool {
+func isInert(n *keajson.Node, k *key) bool {
 	js := string(n.AppendJSON(nil))
 	if slices.Contains(k.inert, js) {
 		return true
@@ -377,7 +385,7 @@ func isInert(n *Node, k *key) bool {
 		return false
 	}
 	if k.def != "" {
-		if k.kind == Real || k.kind == Integer {
+		if k.kind == keajson.Real || k.kind == keajson.Integer {
 			a, err1 := strconv.ParseFloat(js, 64)
 			b, err2 := strconv.ParseFloat(k.def, 64)
 			return err1 == nil && err2 == nil && a == b
@@ -404,56 +412,4 @@ func orList(l []string) string {
 		fmt.Fprintf(&b, "%q", s)
 	}
 	return b.String()
-}
-
-// The accessors below return the value of a member, or the default given where
-// it is absent or check has refused it.
-
-func (n *Node) str(name, def string) string {
-	if v := n.Get(name); v != nil && v.Kind == String {
-		return strings.Clone(v.Str)
-	}
-	return def
-}
-
-func (n *Node) bool(name string, def bool) bool {
-	if v := n.Get(name); v != nil && v.Kind == Bool {
-		return v.Str == "true"
-	}
-	return def
-}
-
-func (n *Node) isTrue() bool { return n != nil && n.Kind == Bool && n.Str == "true" }
-
-func (n *Node) int(name string, def int64) int64 {
-	if v := n.Get(name); v != nil && v.Kind == Integer {
-		if i, err := strconv.ParseInt(v.Str, 10, 64); err == nil {
-			return i
-		}
-	}
-	return def
-}
-
-func (n *Node) u32(name string, def uint32) uint32 {
-	if i := n.int(name, int64(def)); i >= 0 && i <= maxUint32 {
-		return uint32(i)
-	}
-	return def
-}
-
-func (n *Node) real(name string, def float64) float64 {
-	if v := n.Get(name); v != nil && (v.Kind == Real || v.Kind == Integer) {
-		if f, err := strconv.ParseFloat(v.Str, 64); err == nil {
-			return f
-		}
-	}
-	return def
-}
-
-// kids are the elements of member name where it is a list, else nothing.
-func (n *Node) kids(name string) []Node {
-	if v := n.Get(name); v != nil && v.Kind == List {
-		return v.Kids
-	}
-	return nil
 }

@@ -1,15 +1,19 @@
 package config
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+)
 
 // The tables of what surrounds DHCP: sockets, storage, logs, threads, hooks and
 // our own Dataplane.
 
 var scopeInterfaces = func() *scope {
 	s := newScope("interfaces-config", []key{
-		list("interfaces", String),
+		list("interfaces", keajson.String),
 		oneOf("dhcp-socket-type", `"raw"`, "raw", "udp"),
-		{name: "outbound-interface", kind: String, def: `"same-as-inbound"`, enum: []string{"same-as-inbound", "use-routing"}},
+		{name: "outbound-interface", kind: keajson.String, def: `"same-as-inbound"`, enum: []string{"same-as-inbound", "use-routing"}},
 		boolean("re-detect", "true"),
 		boolean("service-sockets-require-all", "false"),
 		integer("service-sockets-max-retries", "0", 0, maxUint32),
@@ -20,7 +24,7 @@ var scopeInterfaces = func() *scope {
 }()
 
 var scopeLeaseDB = newScope("lease-database", []key{
-	{name: "type", kind: String, def: `"memfile"`, enum: []string{"memfile"}, enumLater: []string{"mysql", "postgresql"}},
+	{name: "type", kind: keajson.String, def: `"memfile"`, enum: []string{"memfile"}, enumLater: []string{"mysql", "postgresql"}},
 	unset(boolean("persist", "")),
 	unset(str("name", "")),
 	unset(integer("lfc-interval", "", 0, maxUint32)),
@@ -90,7 +94,7 @@ var scopeHeader = newScope("http-headers", []key{
 // newSocketScope is a control socket whose authentication is auth.
 func newSocketScope(auth *scope) *scope {
 	return newScope("control-sockets", []key{
-		{name: "socket-type", kind: String, enum: []string{"unix", "http", "https"}},
+		{name: "socket-type", kind: keajson.String, enum: []string{"unix", "http", "https"}},
 		unset(str("socket-name", "")),
 		unset(str("socket-address", "")),
 		unset(integer("socket-port", "", 1, 65535)),
@@ -119,7 +123,7 @@ var scopeLogger = newScope("loggers", []key{
 	str("severity", `"INFO"`),
 	integer("debuglevel", "0", 0, 99),
 	mapList("output-options", scopeOutput),
-	{name: "output_options", kind: List, sub: scopeOutput, alias: "output-options"},
+	{name: "output_options", kind: keajson.List, sub: scopeOutput, alias: "output-options"},
 }, withContext())
 
 var scopeHook = newScope("hooks-libraries", []key{

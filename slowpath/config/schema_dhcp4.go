@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // The tables of section 1.8 of Kea's DHCPv4 key inventory (V4-140 … V4-144).
@@ -54,7 +57,7 @@ func networkKeys(global bool) []key {
 		boolean("reservations-global", "false"),
 		boolean("reservations-in-subnet", "true"),
 		boolean("reservations-out-of-pool", "false"),
-		{name: "allocator", kind: String, def: `"iterative"`, enum: []string{"iterative", "random", "flq", "shared-flq"}},
+		{name: "allocator", kind: keajson.String, def: `"iterative"`, enum: []string{"iterative", "random", "flq", "shared-flq"}},
 		boolean("store-extended-info", "false"),
 		unset(real("adaptive-lease-time-threshold", "")),
 		mapList("option-data", scopeOption),
@@ -65,10 +68,10 @@ func networkKeys(global bool) []key {
 // guardKeys are class guards and the classes evaluated late.
 func guardKeys() []key {
 	return []key{
-		unset(list("client-classes", String)),
-		{name: "client-class", kind: String, alias: "client-classes"},
-		unset(list("evaluate-additional-classes", String)),
-		{name: "require-client-classes", kind: List, elem: String, alias: "evaluate-additional-classes"},
+		unset(list("client-classes", keajson.String)),
+		{name: "client-class", kind: keajson.String, alias: "client-classes"},
+		unset(list("evaluate-additional-classes", keajson.String)),
+		{name: "require-client-classes", kind: keajson.List, elem: keajson.String, alias: "evaluate-additional-classes"},
 		freeMap("metadata"),
 	}
 }
@@ -83,24 +86,24 @@ func newOptionScope(maxCode int64) *scope {
 		unset(str("data", "")),
 		boolean("always-send", "false"),
 		boolean("never-send", "false"),
-		unset(list("client-classes", String)),
+		unset(list("client-classes", keajson.String)),
 		freeMap("metadata"),
 	}, withContext())
 	s.value, s.order = optionValue, bySpace
 	return s
 }
 
-var scopeOption = newOptionScope(family4.maxCode())
+var scopeOption = newOptionScope(optiondef.V4.MaxCode())
 
 // newOptionDefScope is option-def of a family.
-func newOptionDefScope(f *optionFamily) *scope {
+func newOptionDefScope(f *optiondef.Family) *scope {
 	s := newScope("option-def", []key{
 		unset(str("name", "")),
-		unset(integer("code", "", 0, f.maxCode())),
+		unset(integer("code", "", 0, f.MaxCode())),
 		unset(str("type", "")),
 		boolean("array", "false"),
 		str("record-types", `""`),
-		str("space", strconv.Quote(f.top)),
+		str("space", strconv.Quote(f.Top)),
 		str("encapsulate", `""`),
 		freeMap("metadata"),
 	}, withContext())
@@ -108,7 +111,7 @@ func newOptionDefScope(f *optionFamily) *scope {
 	return s
 }
 
-var scopeOptionDef = newOptionDefScope(family4)
+var scopeOptionDef = newOptionDefScope(optiondef.V4)
 
 var scopePool = func() *scope {
 	s := newScope("pools", []key{
@@ -132,7 +135,7 @@ var scopeReservation = func() *scope {
 		str("next-server", `"0.0.0.0"`),
 		str("server-hostname", `""`),
 		str("boot-file-name", `""`),
-		list("client-classes", String),
+		list("client-classes", keajson.String),
 		mapList("option-data", scopeOption),
 	}, withContext())
 	s.value = reservationValue
@@ -144,7 +147,7 @@ var scopeReservation = func() *scope {
 }()
 
 var scopeRelay = func() *scope {
-	s := newScope("relay", []key{list("ip-addresses", String)})
+	s := newScope("relay", []key{list("ip-addresses", keajson.String)})
 	s.removed = map[string]string{"ip-address": `was removed from Kea: use "ip-addresses", a list`}
 	return s
 }()
@@ -155,7 +158,7 @@ var scopeSubnet = func() *scope {
 		unset(str("subnet", "")),
 		mapList("pools", scopePool),
 		str("interface", `""`),
-		{name: "relay", kind: Map, sub: scopeRelay, def: `{"ip-addresses":[]}`},
+		{name: "relay", kind: keajson.Map, sub: scopeRelay, def: `{"ip-addresses":[]}`},
 		mapList("reservations", scopeReservation),
 		later(str("4o6-interface", `""`)),
 		later(str("4o6-interface-id", `""`)),
@@ -171,7 +174,7 @@ var scopeNetwork = func() *scope {
 		unset(str("name", "")),
 		mapList("subnet4", scopeSubnet),
 		str("interface", `""`),
-		{name: "relay", kind: Map, sub: scopeRelay, def: `{"ip-addresses":[]}`},
+		{name: "relay", kind: keajson.Map, sub: scopeRelay, def: `{"ip-addresses":[]}`},
 	}, networkKeys(false), guardKeys(), ddnsKeys(false), withContext())
 	s.value = networkValue
 	s.removed = removedOfSubnets
@@ -195,7 +198,7 @@ var scopeClass = func() *scope {
 		str("server-hostname", `""`),
 		str("boot-file-name", `""`),
 		unset(boolean("only-in-additional-list", "")),
-		{name: "only-if-required", kind: Bool, alias: "only-in-additional-list"},
+		{name: "only-if-required", kind: keajson.Bool, alias: "only-in-additional-list"},
 		unset(integer("valid-lifetime", "", 0, maxUint32)),
 		unset(integer("min-valid-lifetime", "", 0, maxUint32)),
 		unset(integer("max-valid-lifetime", "", 0, maxUint32)),
@@ -238,7 +241,7 @@ var scopeCompatibility = newScope("compatibility", []key{
 })
 
 var scopeConfigControl = newScope("config-control", []key{
-	later(list("config-databases", Null)),
+	later(list("config-databases", keajson.Null)),
 	integer("config-fetch-wait-time", "30", 0, 65535),
 }, withContext())
 
@@ -272,15 +275,15 @@ var scopeDhcp4 = func() *scope {
 		withDef(submap("interfaces-config", scopeInterfaces), "{}"),
 		withDef(submap("lease-database", scopeLeaseDB), "{}"),
 		later(freeMap("hosts-database")),
-		later(list("hosts-databases", Map)),
-		{name: "host-reservation-identifiers", kind: List, elem: String, def: `["hw-address","duid","circuit-id","client-id"]`},
+		later(list("hosts-databases", keajson.Map)),
+		{name: "host-reservation-identifiers", kind: keajson.List, elem: keajson.String, def: `["hw-address","duid","circuit-id","client-id"]`},
 		mapList("client-classes", scopeClass),
 		mapList("option-def", scopeOptionDef),
 		mapList("hooks-libraries", scopeHook),
 		withDef(submap("expired-leases-processing", scopeExpired), "{}"),
 		later(integer("dhcp4o6-port", "0", 0, 65535)),
 		unset(mapList("control-sockets", scopeSocket)),
-		{name: "control-socket", kind: Map, sub: scopeSocket, alias: "control-sockets"},
+		{name: "control-socket", kind: keajson.Map, sub: scopeSocket, alias: "control-sockets"},
 		withDef(submap("dhcp-queue-control", scopeQueueControl), "{}"),
 		ddns,
 		boolean("echo-client-id", "true"),

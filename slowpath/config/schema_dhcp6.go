@@ -1,6 +1,11 @@
 package config
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
+)
 
 // The tables of Dhcp6 (V6-080 … V6-083), by the grammar of Kea 3.3.1.
 
@@ -9,7 +14,7 @@ import "sync"
 func scoped(ks []key, global bool) []key {
 	if !global {
 		for i := range ks {
-			if ks[i].kind != List {
+			if ks[i].kind != keajson.List {
 				ks[i].def = ""
 			}
 		}
@@ -36,8 +41,8 @@ func networkKeys6(global bool) []key {
 		boolean("reservations-global", "false"),
 		boolean("reservations-in-subnet", "true"),
 		boolean("reservations-out-of-pool", "false"),
-		{name: "allocator", kind: String, def: `"iterative"`, enum: []string{"iterative", "random"}, enumLater: []string{"shared-flq"}},
-		{name: "pd-allocator", kind: String, def: `"iterative"`, enum: []string{"iterative", "random", "flq"}, enumLater: []string{"shared-flq"}},
+		{name: "allocator", kind: keajson.String, def: `"iterative"`, enum: []string{"iterative", "random"}, enumLater: []string{"shared-flq"}},
+		{name: "pd-allocator", kind: keajson.String, def: `"iterative"`, enum: []string{"iterative", "random", "flq"}, enumLater: []string{"shared-flq"}},
 		boolean("store-extended-info", "false"),
 		unset(real("adaptive-lease-time-threshold", "")),
 		mapList("option-data", scopeOption6),
@@ -49,14 +54,14 @@ func linkKeys6() []key {
 	return []key{
 		str("interface", `""`),
 		unset(str("interface-id", "")),
-		{name: "relay", kind: Map, sub: scopeRelay, def: `{"ip-addresses":[]}`},
+		{name: "relay", kind: keajson.Map, sub: scopeRelay, def: `{"ip-addresses":[]}`},
 		boolean("rapid-commit", "false"),
 	}
 }
 
 var (
-	scopeOption6    = newOptionScope(family6.maxCode())
-	scopeOptionDef6 = newOptionDefScope(family6)
+	scopeOption6    = newOptionScope(optiondef.V6.MaxCode())
+	scopeOptionDef6 = newOptionDefScope(optiondef.V6)
 )
 
 var scopePool6 = func() *scope {
@@ -88,11 +93,11 @@ var scopeReservation6 = func() *scope {
 		unset(str("duid", "")),
 		unset(str("hw-address", "")),
 		unset(str("flex-id", "")),
-		list("ip-addresses", String),
-		list("prefixes", String),
-		unset(list("excluded-prefixes", String)),
+		list("ip-addresses", keajson.String),
+		list("prefixes", keajson.String),
+		unset(list("excluded-prefixes", keajson.String)),
 		str("hostname", `""`),
-		list("client-classes", String),
+		list("client-classes", keajson.String),
 		mapList("option-data", scopeOption6),
 	}, withContext())
 	s.value = reservation6Value
@@ -151,7 +156,7 @@ var scopeClass6 = func() *scope {
 		unset(str("test", "")),
 		unset(str("template-test", "")),
 		unset(boolean("only-in-additional-list", "")),
-		{name: "only-if-required", kind: Bool, alias: "only-in-additional-list"},
+		{name: "only-if-required", kind: keajson.Bool, alias: "only-in-additional-list"},
 		mapList("option-data", scopeOption6),
 		unset(integer("preferred-lifetime", "", 0, maxUint32)),
 		unset(integer("min-preferred-lifetime", "", 0, maxUint32)),
@@ -170,7 +175,7 @@ var scopeClass6 = func() *scope {
 
 var scopeInterfaces6 = func() *scope {
 	s := newScope("interfaces-config", []key{
-		list("interfaces", String),
+		list("interfaces", keajson.String),
 		boolean("re-detect", "true"),
 		boolean("service-sockets-require-all", "false"),
 		integer("service-sockets-max-retries", "0", 0, maxUint32),
@@ -220,10 +225,10 @@ var scopeDhcp6 = func() *scope {
 		withDef(submap("interfaces-config", scopeInterfaces6), "{}"),
 		withDef(submap("lease-database", scopeLeaseDB), "{}"),
 		later(freeMap("hosts-database")),
-		later(list("hosts-databases", Map)),
-		{name: "mac-sources", kind: List, elem: String, def: `["any"]`},
-		{name: "relay-supplied-options", kind: List, elem: String, def: `["65"]`},
-		{name: "host-reservation-identifiers", kind: List, elem: String, def: `["hw-address","duid"]`},
+		later(list("hosts-databases", keajson.Map)),
+		{name: "mac-sources", kind: keajson.List, elem: keajson.String, def: `["any"]`},
+		{name: "relay-supplied-options", kind: keajson.List, elem: keajson.String, def: `["65"]`},
+		{name: "host-reservation-identifiers", kind: keajson.List, elem: keajson.String, def: `["hw-address","duid"]`},
 		mapList("client-classes", scopeClass6),
 		mapList("option-def", scopeOptionDef6),
 		mapList("hooks-libraries", scopeHook),
@@ -231,7 +236,7 @@ var scopeDhcp6 = func() *scope {
 		withDef(submap("server-id", scopeServerID), "{}"),
 		later(integer("dhcp4o6-port", "0", 0, 65535)),
 		unset(mapList("control-sockets", scopeSocket6)),
-		{name: "control-socket", kind: Map, sub: scopeSocket6, alias: "control-sockets"},
+		{name: "control-socket", kind: keajson.Map, sub: scopeSocket6, alias: "control-sockets"},
 		withDef(submap("dhcp-queue-control", scopeQueueControl6), "{}"),
 		withDef(submap("dhcp-ddns", scopeDDNS), "{}"),
 		withDef(submap("sanity-checks", scopeSanity), "{}"),
@@ -265,7 +270,7 @@ var scopeDhcp6 = func() *scope {
 // allScopes are searched for where an unknown key belongs: those of the family
 // that is decoded, and what both have.
 func (d *decoder) allScopes() []*scope {
-	if !d.fam.v6 {
+	if !d.fam.options.V6 {
 		return allScopes()
 	}
 	return allScopes6()

@@ -7,6 +7,8 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/class"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // Snapshot is one validated configuration. It is immutable: workers load a
@@ -28,7 +30,7 @@ type Snapshot struct {
 	// deprecated keys), each "FILE:LINE:COL: text".
 	Warnings []string
 	// NotServed are the parts left out, with LoadOptions.ListNotServed.
-	NotServed []*Error
+	NotServed []*keajson.Error
 }
 
 // Mode is Dataplane.mode: which way packets come in.
@@ -116,12 +118,12 @@ type Dhcp4 struct {
 	// first: the numbers are the places in it.
 	ClassSet   *class.Set
 	ClassNames []string
-	Options    Options     // global option-data
-	OptionDefs []OptionDef // by space, then as given
-	Received   *Received   // what messages are held against of OptionDefs
-	defs       *optionDefs // OptionDefs, for Expressions
-	Subnets    []*Subnet4  // of all networks and none, ascending ID (V4-050, WR-01)
-	Networks   []*Network4 // ascending name
+	Options    Options             // global option-data
+	OptionDefs []OptionDef         // by space, then as given
+	Received   *optiondef.Received // what messages are held against of OptionDefs
+	defs       *optiondef.Set      // OptionDefs, for Expressions
+	Subnets    []*Subnet4          // of all networks and none, ascending ID (V4-050, WR-01)
+	Networks   []*Network4         // ascending name
 	// EarlyGlobal: global reservations are looked up before the subnet is
 	// selected (V4-124).
 	EarlyGlobal          bool
@@ -157,7 +159,7 @@ type LeaseDatabase struct {
 	Name         string // as configured; "" takes the default under the data directory
 	LFCIntervalS int
 	MaxRowErrors uint32 // bad rows of a lease file after which its import is given up; 0 never
-	NamePos      Position
+	NamePos      keajson.Position
 }
 
 // ControlSocket is one control-sockets entry.
@@ -173,7 +175,7 @@ type ControlSocket struct {
 	Users                          []BasicUser
 	Realm                          string
 	Headers                        []HTTPHeader
-	Pos                            Position
+	Pos                            keajson.Position
 }
 
 // BasicUser is a client of HTTP basic authentication.
@@ -197,7 +199,7 @@ type LogOutput struct {
 	MaxSize int64
 	MaxVer  int
 	Pattern string
-	Pos     Position // of Output
+	Pos     keajson.Position // of Output
 }
 
 // MultiThreading is multi-threading; Threads 0 means one per core.
@@ -214,7 +216,7 @@ type HooksLibrary struct {
 	Library    string
 	Name       string
 	Parameters json.RawMessage
-	Pos        Position // of Library
+	Pos        keajson.Position // of Library
 }
 
 // ExpiredProcessing is expired-leases-processing (LS-018).
@@ -264,7 +266,7 @@ type Options struct {
 	List []Option
 	// Codes are the codes in List; Always and Never those that some entry says
 	// always or never to send.
-	Codes, Always, Never CodeSet
+	Codes, Always, Never optiondef.CodeSet
 	// Vendors are the spaces vendor-NUMBER, sub-options of option 125, ascending
 	// by number.
 	Vendors []VendorOptions
@@ -274,7 +276,7 @@ type Options struct {
 type VendorOptions struct {
 	Enterprise           uint32
 	List                 []Option
-	Codes, Always, Never CodeSet
+	Codes, Always, Never optiondef.CodeSet
 }
 
 // Triplet is a lifetime with its bounds in seconds (V4-075).

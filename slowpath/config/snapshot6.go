@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/class"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // Dhcp6 is the DHCPv6 part of a snapshot, inheritance resolved. Like all of the
@@ -51,7 +52,7 @@ type Dhcp6 struct {
 	Classes    []Class6
 	ClassSet   *class.Set
 	ClassNames []string
-	defs       *optionDefs // option-def, for Expressions
+	defs       *optiondef.Set // option-def, for Expressions
 
 	Params             Params6  // the global values
 	Options            Options6 // global option-data

@@ -6,31 +6,34 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // networks6 decodes shared-networks.
-func (d *decoder) networks6(c *Dhcp6, n *Node) {
-	kids := n.kids("shared-networks")
-	byName := map[string]*Node{}
+func (d *decoder) networks6(c *Dhcp6, n *keajson.Node) {
+	kids := n.List("shared-networks")
+	byName := map[string]*keajson.Node{}
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
-		if d.r.full() {
+		if d.r.Full() {
 			return
 		}
 		d.push("shared-networks", i)
-		w := &SharedNetwork6{Name: e.str("name", "")}
+		w := &SharedNetwork6{Name: e.Text("name", "")}
 		d.six.networks[e] = w
 		switch v := e.Get("name"); {
 		case v == nil:
 			d.errorf(e, `a shared network must have a "name"`)
-		case v.Kind != String:
+		case v.Kind != keajson.String:
 		case w.Name == "":
 			d.errorf(v, "a shared network must have a name that is not empty")
 		case byName[w.Name] != nil:
-			d.errorf(v, "shared network %q is defined twice, first at %s", clip(w.Name), d.t.Position(byName[w.Name]))
+			d.errorf(v, "shared network %q is defined twice, first at %s", keajson.Clip(w.Name), d.t.Position(byName[w.Name]))
 		default:
 			byName[w.Name] = v
 		}
@@ -51,9 +54,9 @@ func (d *decoder) networks6(c *Dhcp6, n *Node) {
 
 // agree6 checks what all subnets of a shared network must have in common: what
 // they do before one of them is chosen (WR-27).
-func (d *decoder) agree6(n *Node, w *SharedNetwork6) {
+func (d *decoder) agree6(n *keajson.Node, w *SharedNetwork6) {
 	iface := w.Interface
-	kids := n.kids("subnet6")
+	kids := n.List("subnet6")
 	for i := range kids {
 		s := d.six.subnets[&kids[i]]
 		if s == nil {
@@ -76,14 +79,14 @@ func (d *decoder) agree6(n *Node, w *SharedNetwork6) {
 }
 
 // link6 decodes interface and interface-id, of which a scope may have one.
-func (d *decoder) link6(n *Node) (iface string, id []byte) {
-	iface = n.str("interface", "")
+func (d *decoder) link6(n *keajson.Node) (iface string, id []byte) {
+	iface = n.Text("interface", "")
 	if iface != "" {
 		if err := checkIfName(iface); err != nil {
 			d.errorf(n.Get("interface"), `"interface" %v`, err)
 		}
 	}
-	if s := n.str("interface-id", ""); s != "" {
+	if s := n.Text("interface-id", ""); s != "" {
 		id = []byte(s)
 		if iface != "" {
 			d.errorKey(n.Get("interface-id"), `"interface" is for clients on the wire and "interface-id" for those behind a relay: give one of them`)
@@ -93,15 +96,15 @@ func (d *decoder) link6(n *Node) (iface string, id []byte) {
 }
 
 // subnets6 decodes subnet6 of n, which is the Dhcp6 map or that of network w.
-func (d *decoder) subnets6(c *Dhcp6, n *Node, w *SharedNetwork6, outer *Params6) []*Subnet6 {
-	kids := n.kids("subnet6")
+func (d *decoder) subnets6(c *Dhcp6, n *keajson.Node, w *SharedNetwork6, outer *Params6) []*Subnet6 {
+	kids := n.List("subnet6")
 	out := make([]*Subnet6, 0, len(kids))
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
-		if d.r.full() {
+		if d.r.Full() {
 			break
 		}
 		d.push("subnet6", i)
@@ -114,10 +117,10 @@ func (d *decoder) subnets6(c *Dhcp6, n *Node, w *SharedNetwork6, outer *Params6)
 	return out
 }
 
-func (d *decoder) subnet6(c *Dhcp6, s *Subnet6, n *Node, outer *Params6) {
+func (d *decoder) subnet6(c *Dhcp6, s *Subnet6, n *keajson.Node, outer *Params6) {
 	if n.Get("id") == nil {
 		d.errorf(n, "a subnet must have an \"id\" between 1 and %d", uint32(maxUint32-1))
-	} else if id := n.int("id", 0); id >= 1 && id < maxUint32 {
+	} else if id := n.Int("id", 0); id >= 1 && id < maxUint32 {
 		s.ID = uint32(id)
 	}
 	d.prefix6(s, n)
@@ -136,9 +139,9 @@ func (d *decoder) subnet6(c *Dhcp6, s *Subnet6, n *Node, outer *Params6) {
 }
 
 // uniqueSubnets6 refuses ids and prefixes that stand twice, in whichever network.
-func (d *decoder) uniqueSubnets6(n *Node) {
-	byID, byText := map[uint32]*Node{}, map[string]*Node{}
-	check := func(kids []Node) {
+func (d *decoder) uniqueSubnets6(n *keajson.Node) {
+	byID, byText := map[uint32]*keajson.Node{}, map[string]*keajson.Node{}
+	check := func(kids []keajson.Node) {
 		for i := range kids {
 			e := &kids[i]
 			s := d.six.subnets[e]
@@ -161,24 +164,24 @@ func (d *decoder) uniqueSubnets6(n *Node) {
 			}
 		}
 	}
-	nets := n.kids("shared-networks")
+	nets := n.List("shared-networks")
 	for i := range nets {
-		check(nets[i].kids("subnet6"))
+		check(nets[i].List("subnet6"))
 	}
-	check(n.kids("subnet6"))
+	check(n.List("subnet6"))
 }
 
 // prefix6 decodes the subnet key (V4-053).
-func (d *decoder) prefix6(s *Subnet6, n *Node) {
+func (d *decoder) prefix6(s *Subnet6, n *keajson.Node) {
 	v := n.Get("subnet")
 	if v == nil {
 		d.errorf(n, `a subnet must have a "subnet", as "2001:db8:1::/64"`)
 		return
 	}
-	if v.Kind != String {
+	if v.Kind != keajson.String {
 		return
 	}
-	text := stripBlanks(v.Str)
+	text := optiondef.StripBlanks(v.Str)
 	p, err := parsePrefix6(text)
 	if err != nil {
 		d.errorf(v, `"subnet" %v`, err)
@@ -194,7 +197,7 @@ func (d *decoder) prefix6(s *Subnet6, n *Node) {
 func parsePrefix6(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil || !p.Addr().Is6() {
-		return netip.Prefix{}, fmt.Errorf("must be an IPv6 prefix, as \"2001:db8:1::/64\", not %q", clip(s))
+		return netip.Prefix{}, fmt.Errorf("must be an IPv6 prefix, as \"2001:db8:1::/64\", not %q", keajson.Clip(s))
 	}
 	return p, nil
 }
@@ -216,7 +219,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 type placed[P any] struct {
 	p           P
 	first, last netip.Addr
-	at          *Node
+	at          *keajson.Node
 }
 
 // Kea's names of what pools hold.
@@ -232,7 +235,7 @@ func inOrder[P any](d *decoder, s *Subnet6, kind string, l []placed[P]) (out []P
 		if i > 0 {
 			if y := l[i-1]; !y.last.Less(x.first) {
 				at, other := x, y
-				if at.at.src < other.at.src || at.at.src == other.at.src && at.at.off < other.at.off {
+				if at.at.Before(other.at) {
 					at, other = other, at
 				}
 				d.errorf(at.at, "subnet configuration failed: a pool of type %s, with the following address range: %s-%s overlaps with an existing pool in the subnet: %s to which it is being added: %s-%s at %s",
@@ -245,22 +248,22 @@ func inOrder[P any](d *decoder, s *Subnet6, kind string, l []placed[P]) (out []P
 }
 
 // pools6 decodes the address pools of a subnet (V6-032).
-func (d *decoder) pools6(s *Subnet6, n *Node) {
-	kids := n.kids("pools")
+func (d *decoder) pools6(s *Subnet6, n *keajson.Node) {
+	kids := n.List("pools")
 	var l []placed[*Pool6]
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
 		d.push("pools", i)
-		p := &Pool6{ID: e.u32("pool-id", 0), Options: d.options6(e), DDNS: d.poolDDNS(e, s.DDNS), UserContext: userContext(e)}
+		p := &Pool6{ID: e.Uint32("pool-id", 0), Options: d.options6(e), DDNS: d.poolDDNS(e, s.DDNS), UserContext: userContext(e)}
 		p.ClientClasses, p.AdditionalClasses = d.guard(e), d.additional(e)
 		v := e.Get("pool")
 		switch {
 		case v == nil:
 			d.errorf(e, `a pool must have a "pool", as "2001:db8:1::10 - 2001:db8:1::99" or "2001:db8:1::/80"`)
-		case v.Kind == String:
+		case v.Kind == keajson.String:
 			var err error
 			p.First, p.Last, err = parsePool6(v.Str)
 			text := fmt.Sprintf("%s-%s", p.First, p.Last)
@@ -280,7 +283,7 @@ func (d *decoder) pools6(s *Subnet6, n *Node) {
 
 // parsePool6 reads both forms of a pool.
 func parsePool6(text string) (first, last netip.Addr, err error) {
-	t := stripBlanks(text)
+	t := optiondef.StripBlanks(text)
 	if a, b, ok := strings.Cut(t, "-"); ok {
 		if first, err = parseIPv6(a); err != nil {
 			return first, last, err
@@ -294,7 +297,7 @@ func parsePool6(text string) (first, last netip.Addr, err error) {
 		return first, last, nil
 	}
 	if !strings.Contains(t, "/") {
-		return first, last, fmt.Errorf("must be a range, as \"2001:db8:1::10 - 2001:db8:1::99\", or a prefix, as \"2001:db8:1::/80\", not %q", clip(text))
+		return first, last, fmt.Errorf("must be a range, as \"2001:db8:1::10 - 2001:db8:1::99\", or a prefix, as \"2001:db8:1::/80\", not %q", keajson.Clip(text))
 	}
 	p, err := parsePrefix6(t)
 	switch {
@@ -309,16 +312,16 @@ func parsePool6(text string) (first, last netip.Addr, err error) {
 }
 
 // pdPools decodes the pools of prefixes of a subnet (V6-033).
-func (d *decoder) pdPools(s *Subnet6, n *Node) {
-	kids := n.kids("pd-pools")
+func (d *decoder) pdPools(s *Subnet6, n *keajson.Node) {
+	kids := n.List("pd-pools")
 	var l []placed[*PDPool6]
 	for i := range kids {
 		e := &kids[i]
-		if e.Kind != Map {
+		if e.Kind != keajson.Map {
 			continue
 		}
 		d.push("pd-pools", i)
-		p := &PDPool6{ID: e.u32("pool-id", 0), Options: d.options6(e), UserContext: userContext(e)}
+		p := &PDPool6{ID: e.Uint32("pool-id", 0), Options: d.options6(e), UserContext: userContext(e)}
 		p.ClientClasses, p.AdditionalClasses = d.guard(e), d.additional(e)
 		if at := d.pdPool(p, e); at != nil {
 			l = append(l, placed[*PDPool6]{p, p.Prefix.Addr(), lastOf(p.Prefix), at})
@@ -330,7 +333,7 @@ func (d *decoder) pdPools(s *Subnet6, n *Node) {
 
 // pdPool decodes the prefixes of a pool and returns the node of the first, nil
 // where something is wrong.
-func (d *decoder) pdPool(p *PDPool6, n *Node) (at *Node) {
+func (d *decoder) pdPool(p *PDPool6, n *keajson.Node) (at *keajson.Node) {
 	for _, name := range []string{"prefix", "prefix-len", "delegated-len"} {
 		if n.Get(name) == nil {
 			d.errorf(n, `a pool of prefixes must have "prefix", "prefix-len" and "delegated-len": %q is missing`, name)
@@ -338,8 +341,8 @@ func (d *decoder) pdPool(p *PDPool6, n *Node) (at *Node) {
 		}
 	}
 	v := n.Get("prefix")
-	bits, dlen := n.int("prefix-len", 0), n.int("delegated-len", 0)
-	if v.Kind != String || bits < 1 || bits > 128 || dlen < 1 || dlen > 128 {
+	bits, dlen := n.Int("prefix-len", 0), n.Int("delegated-len", 0)
+	if v.Kind != keajson.String || bits < 1 || bits > 128 || dlen < 1 || dlen > 128 {
 		return nil // check has said so
 	}
 	a, err := parseIPv6(strings.TrimSpace(v.Str))
@@ -356,8 +359,8 @@ func (d *decoder) pdPool(p *PDPool6, n *Node) (at *Node) {
 		d.errorf(n.Get("delegated-len"), "delegated-len %d must not be below prefix-len %d", dlen, bits)
 		return nil
 	}
-	x, xlen := n.Get("excluded-prefix"), n.int("excluded-prefix-len", 0)
-	text := strings.TrimSpace(n.str("excluded-prefix", "::"))
+	x, xlen := n.Get("excluded-prefix"), n.Int("excluded-prefix-len", 0)
+	text := strings.TrimSpace(n.Text("excluded-prefix", "::"))
 	xa, err := parseIPv6(text)
 	switch {
 	case err != nil:

@@ -5,6 +5,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/hostname"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 )
 
@@ -318,7 +319,7 @@ func wireName(dst, name []byte) int {
 
 // scrubLabels cleans a name label by label: the set of characters may not have
 // the dot (DN-009).
-func scrubLabels(dst, name []byte, s *config.Sanitizer) []byte {
+func scrubLabels(dst, name []byte, s *hostname.Sanitizer) []byte {
 	for {
 		i := bytes.IndexByte(name, '.')
 		if i < 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
 	"github.com/peregrine-dhcp/peregrine/slowpath/lease"
 	nt "github.com/peregrine-dhcp/peregrine/slowpath/netio/netiotest"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // What Kea adds to the RFC, by inventory id.
@@ -549,7 +550,7 @@ func TestNoLocalAddress(t *testing.T) {
 func TestManyOptions(t *testing.T) {
 	var b strings.Builder
 	for code := 128; code < 254; code++ {
-		if config.OptionName(uint8(code)) == "" {
+		if optiondef.NameOf(uint8(code)) == "" {
 			fmt.Fprintf(&b, `{ "code": %d, "csv-format": false, "data": "01", "always-send": true },`, code)
 		}
 	}

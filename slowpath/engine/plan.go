@@ -6,6 +6,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 // What a client gets of the configuration's options depends on the scopes that
@@ -38,7 +39,7 @@ type plan struct {
 	more    uint8 // entries beyond list
 	list    [planOptions]*config.Option
 	// wanted and never are what setVendorOptions needs.
-	wanted, never config.CodeSet
+	wanted, never optiondef.CodeSet
 }
 
 type plans struct {
@@ -127,7 +128,7 @@ func (p *plan) make(q *Query4, prl []byte, scopes []*config.Options, inform bool
 		}
 	}
 	p.nBasic = p.n
-	var wanted, done config.CodeSet
+	var wanted, done optiondef.CodeSet
 	for _, code := range prl {
 		wanted.Add(code)
 	}

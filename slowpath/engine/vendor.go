@@ -6,6 +6,7 @@ import (
 
 	"github.com/peregrine-dhcp/peregrine/slowpath/config"
 	"github.com/peregrine-dhcp/peregrine/slowpath/dhcp4"
+	"github.com/peregrine-dhcp/peregrine/slowpath/optiondef"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 // 125 is that, with an entry naming the vendor, or sub-options of a vendor that
 // the client itself named in its options 125 and 124. Its sub-options are those
 // that are always sent, and for CableLabs those the client asks for there.
-func (w *Worker) setVendorOptions(q *Query4, r *Reply4, scopes []*config.Options, wanted, never *config.CodeSet) {
+func (w *Worker) setVendorOptions(q *Query4, r *Reply4, scopes []*config.Options, wanted, never *optiondef.CodeSet) {
 	q.vendorData = q.vendorData[:0]
 	if wanted.Has(dhcp4.OptVIVendorClass) && !never.Has(dhcp4.OptVIVendorClass) && !r.Has(dhcp4.OptVIVendorClass) {
 		q.vendorClasses(r, scopes)
@@ -114,7 +115,7 @@ func (q *Query4) vendorOptions(r *Reply4, scopes []*config.Options, asked bool) 
 // vendorBlock appends what there is for a vendor: its number, a length and its
 // sub-options. Without sub-options there is nothing, but for empty.
 func (q *Query4) vendorBlock(r *Reply4, scopes []*config.Options, id uint32, empty bool) {
-	var wanted, never config.CodeSet
+	var wanted, never optiondef.CodeSet
 	if id == enterpriseCableLabs {
 		q.docsisRequest(&wanted)
 	}
@@ -231,7 +232,7 @@ func vendorsWellFormed(b []byte) bool {
 
 // docsisRequest adds the codes that sub-option 1 of CableLabs in the client's
 // option 125 asks for; the first counts, as in Kea.
-func (q *Query4) docsisRequest(wanted *config.CodeSet) {
+func (q *Query4) docsisRequest(wanted *optiondef.CodeSet) {
 	b := q.Msg.Option(dhcp4.OptVIVendorSpecificInformation)
 	if !vendorsWellFormed(b) {
 		return

@@ -1,4 +1,4 @@
-package config
+package optiondef
 
 import (
 	"fmt"
@@ -14,10 +14,10 @@ func TestStandardOptions6(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[optType]string{
-		optEmpty: "empty", optBinary: "binary", optBool: "boolean", optInt8: "int8", optInt16: "int16", optInt32: "int32",
-		optUint8: "uint8", optUint16: "uint16", optUint32: "uint32", optIPv4: "ipv4-address", optIPv6: "ipv6-address",
-		optPrefix: "ipv6-prefix", optPSID: "psid", optString: "string", optTuple: "tuple", optFQDN: "fqdn", optInternal: "internal",
+	names := map[Type]string{
+		Empty: "empty", Binary: "binary", Bool: "boolean", Int8: "int8", Int16: "int16", Int32: "int32",
+		Uint8: "uint8", Uint16: "uint16", Uint32: "uint32", IPv4: "ipv4-address", IPv6: "ipv6-address",
+		Prefix: "ipv6-prefix", PSID: "psid", String: "string", Tuple: "tuple", FQDN: "fqdn", Internal: "internal",
 	}
 	want := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
@@ -32,17 +32,17 @@ func TestStandardOptions6(t *testing.T) {
 	if len(want) != 100 {
 		t.Errorf("the table has %d definitions", len(want))
 	}
-	for space, defs := range builtinOptions6 {
+	for space, defs := range builtin6 {
 		for _, d := range defs {
 			var fields []string
-			for _, x := range d.fields {
+			for _, x := range d.Fields {
 				fields = append(fields, names[x])
 			}
-			into := d.encapsulates
+			into := d.Encapsulates
 			if into == "" {
 				into = "-"
 			}
-			got := fmt.Sprintln(space, d.code, d.name, strings.Join(fields, ","), d.array, into)
+			got := fmt.Sprintln(space, d.Code, d.Name, strings.Join(fields, ","), d.Array, into)
 			if !want[got] {
 				t.Errorf("not Kea's: %s", got)
 			}

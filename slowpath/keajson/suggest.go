@@ -1,8 +1,8 @@
-package config
+package keajson
 
-// nearest returns the word of list closest to s, or "" if none is close enough
+// Nearest returns the word of list closest to s, or "" if none is close enough
 // to be a likely slip of the hand.
-func nearest(s string, list []string) string {
+func Nearest(s string, list []string) string {
 	if len(s) > 64 {
 		return ""
 	}

@@ -1,8 +1,9 @@
-package config
+package keajson
 
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -109,7 +110,7 @@ func comments(t *Tree) int {
 }
 
 func TestPositions(t *testing.T) {
-	o := TreeOptions{ReadFile: memFiles(map[string]string{"inc": "\n [ true,\n  false ]"})}
+	o := TreeOptions{ReadFile: files(map[string]string{"inc": "\n [ true,\n  false ]"})}
 	tr, _, err := ParseTree("main", []byte("{\n\t\"a\" :\r\n  <?include \"inc\"?>, \"b\": \"\u00e9\", \"c\": 1 }"), o)
 	if err != nil {
 		t.Fatal(err)
@@ -164,30 +165,19 @@ func TestManyMembers(t *testing.T) {
 	}
 }
 
+// seeds are whole configurations, and what is short and odd.
 func seeds(f *testing.F) {
-	for _, dir := range []string{"testdata/good/*.json", "testdata/check/*", "../../docs/example.json"} {
-		files, _ := filepath.Glob(dir)
-		for _, name := range files {
+	for _, dir := range []string{"../config/testdata/good/*.json", "../../docs/*.json"} {
+		names, _ := filepath.Glob(dir)
+		if len(names) == 0 {
+			f.Fatalf("no files in %s", dir)
+		}
+		for _, name := range names {
 			b, err := os.ReadFile(name)
 			if err != nil {
 				f.Fatal(err)
 			}
-			for part := range strings.SplitSeq(string(b), "\n----") {
-				f.Add([]byte(part))
-				for _, v := range []string{"4", "6"} {
-					if _, in, ok := strings.Cut(part, "\ndhcp"+v+"\n"); ok {
-						f.Add([]byte(`{"Dhcp` + v + `":{` + in + `}}`))
-					}
-				}
-				for cmd, v := range map[string]string{"subnet": "4", "subnet6": "6"} {
-					if _, in, ok := strings.Cut(part, "\n"+cmd+"\n"); ok {
-						f.Add([]byte(`{"Dhcp` + v + `":{"subnet` + v + `":[{` + in + `}]}}`))
-					}
-				}
-				if _, in, ok := strings.Cut(part, "\ncheck\n"); ok {
-					f.Add([]byte(in))
-				}
-			}
+			f.Add(b)
 		}
 	}
 	for _, s := range []string{``, `{`, `[[[[`, `"\u`, `{"a":1,"a":2}`, "\ufeff{}", `<?include "x"?>`, `[1e5,.5,5.,-0,-.5e-7,00,1E+3]`, "[\"\\ud83d\\ude00\"]",
@@ -199,10 +189,11 @@ func seeds(f *testing.F) {
 func FuzzParseTree(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		o := TreeOptions{ReadFile: memFiles(map[string]string{"x": `1, 2`, "y": `<?include "y"?>`})}
+		o := TreeOptions{ReadFile: files(map[string]string{"x": `1, 2`, "y": `<?include "y"?>`})}
 		tr, _, err := ParseTree("f", text, o)
 		if err != nil {
-			e := AsErrors(err)
+			var e *Errors
+			errors.As(err, &e)
 			if e == nil || len(e.List) == 0 {
 				t.Fatalf("error without content: %v", err)
 			}
@@ -234,21 +225,35 @@ func FuzzParseTree(f *testing.F) {
 	})
 }
 
-// FuzzConfig: no text crashes; what is accepted can be printed and means the
-// same when it is read again.
-func FuzzConfig(f *testing.F) {
-	seeds(f)
-	f.Fuzz(func(t *testing.T, text []byte) {
-		o := LoadOptions{ReadFile: memFiles(nil)}
-		s, err := Parse("f", text, o)
-		if err != nil {
-			for _, x := range AsErrors(err).List {
-				if x.Pos.Line < 1 || strings.Contains(x.Msg, "%!") {
-					t.Fatalf("bad message %q", x)
-				}
-			}
-			return
+// TestManyIncludes: one file cannot include others without end.
+func TestManyIncludes(t *testing.T) {
+	o := TreeOptions{ReadFile: func(string, int64) ([]byte, error) { return []byte(`1,`), nil }}
+	_, _, err := ParseTree("wide", []byte("["+strings.Repeat(`<?include "x"?>`, maxFiles+1)+"]"), o)
+	if err == nil || !strings.Contains(err.Error(), "at most 10000 files may be included") {
+		t.Errorf("many includes: %v", err)
+	}
+}
+
+// files reads included files from memory.
+func files(m map[string]string) func(string, int64) ([]byte, error) {
+	return func(name string, _ int64) ([]byte, error) {
+		s, ok := m[name]
+		if !ok {
+			return nil, os.ErrNotExist
 		}
-		roundTrip(t, s, o)
-	})
+		return []byte(s), nil
+	}
+}
+
+func TestSuggestions(t *testing.T) {
+	words := []string{"subnet4", "valid-lifetime", "option-data", "option-def", "relay", "id", "pools"}
+	for in, want := range map[string]string{
+		"subent4": "subnet4", "valid_lifetime": "valid-lifetime", "Valid-Lifetime": "valid-lifetime",
+		"option_data": "option-data", "realy": "relay", "pool": "pools", "xyz": "", "lifetime": "",
+		strings.Repeat("x", 1000): "",
+	} {
+		if got := Nearest(in, words); got != want {
+			t.Errorf("nearest(%.20q) = %q, want %q", in, got, want)
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package config
+package keajson
 
 import (
 	"errors"
@@ -23,7 +23,7 @@ func NewEdit(text []byte) (*Edit, error) {
 // command.
 func parseValue(text []byte) (*Node, error) {
 	t, _, err := ParseTree("", text, TreeOptions{Command: true, MaxErrors: 1})
-	if e := AsErrors(err); e != nil && len(e.List) > 0 {
+	if e := (*Errors)(nil); errors.As(err, &e) {
 		return nil, errors.New(e.List[0].Msg)
 	}
 	if err != nil {

@@ -1,4 +1,4 @@
-package config
+package optiondef
 
 import (
 	"errors"
@@ -6,40 +6,43 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
-// encodeOption turns the data of an entry into the option's wire form. note is
-// worth a warning: what Kea takes and does not send.
-func encodeOption(ref optionRef, text string) (b []byte, note string, err error) {
-	if !ref.csv {
-		b, isText := quoted(text)
+// Encode turns the data of an option-data entry into the option's wire form:
+// text by its definition, or if csv is not set octets (csv-format), for which o may
+// be nil. note is worth a warning: what Kea takes and does not send.
+func Encode(o *Def, csv bool, text string) (b []byte, note string, err error) {
+	if !csv {
+		b, isText := Quoted(text)
 		if !isText && text != "" {
-			if b, err = parseHex(text); err != nil {
+			if b, err = ParseHex(text); err != nil {
 				return nil, "", fmt.Errorf("data must be hexadecimal digits, as \"c0:00:02:01\", or text in single quotes: it %w", err)
 			}
 		}
-		if ref.def == nil {
+		if o == nil {
 			return b, "", nil
 		}
 		n := len(b)
-		if b, err = ref.def.trim(b); err == nil && len(b) < n && ref.def.fields[0] != optString {
+		if b, err = o.Trim(b); err == nil && len(b) < n && o.Fields[0] != String {
 			note = fmt.Sprintf("only the first %d of %d bytes are sent: its definition has no more", len(b), n)
 		}
 		return b, note, err
 	}
-	b, surplus, err := ref.def.encode(text)
+	b, surplus, err := o.encode(text)
 	if surplus != "" {
-		note = fmt.Sprintf(`what follows the comma (%q) is not sent; a comma inside a value is written \\,`, clip(surplus))
+		note = fmt.Sprintf(`what follows the comma (%q) is not sent; a comma inside a value is written \\,`, keajson.Clip(surplus))
 	}
 	if err == nil {
-		b, err = ref.def.trim(b)
+		b, err = o.Trim(b)
 	}
 	return b, note, err
 }
 
 // encode turns the text of an entry into its wire form. surplus is text that is
 // not part of it: a scalar takes the first value only, as in Kea.
-func (o *optDef) encode(text string) (b []byte, surplus string, err error) {
+func (o *Def) encode(text string) (b []byte, surplus string, err error) {
 	switch {
 	case o.is(121):
 		b, err = encodeRoutes(text)
@@ -47,15 +50,15 @@ func (o *optDef) encode(text string) (b []byte, surplus string, err error) {
 	case o.is(162):
 		b, err = encodeDNR(text)
 		return b, "", err
-	case o.is6(opt6DNR):
+	case o.is6(DNR6):
 		b, err = encodeDNRInstance(text, true)
 		return b, "", err
-	case o.fields[0] == optEmpty:
+	case o.Fields[0] == Empty:
 		if strings.TrimSpace(text) != "" {
 			return nil, "", errors.New(`takes no data as text; give it in hexadecimal with "csv-format" false`)
 		}
 		return []byte{}, "", nil
-	case o.fields[0] == optInternal:
+	case o.Fields[0] == Internal:
 		return []byte(text), "", nil // without a format of its own, as Kea
 	}
 	vals := splitEscaped(text, ',')
@@ -63,16 +66,16 @@ func (o *optDef) encode(text string) (b []byte, surplus string, err error) {
 		b, err = encodeSearchList(vals)
 		return b, "", err
 	}
-	if len(vals) < len(o.fields) && !(o.array && len(o.fields) == 1) {
-		if len(o.fields) == 1 {
-			return nil, "", fmt.Errorf("data must be %s", expected(o.fields[0]))
+	if len(vals) < len(o.Fields) && !(o.Array && len(o.Fields) == 1) {
+		if len(o.Fields) == 1 {
+			return nil, "", fmt.Errorf("data must be %s", expected(o.Fields[0]))
 		}
-		return nil, "", fmt.Errorf("data must have %d values separated by commas, not %d", len(o.fields), len(vals))
+		return nil, "", fmt.Errorf("data must have %d values separated by commas, not %d", len(o.Fields), len(vals))
 	}
 	b = []byte{}
 	for i, v := range vals {
-		f := o.fields[min(i, len(o.fields)-1)]
-		if i >= len(o.fields) && !o.array {
+		f := o.Fields[min(i, len(o.Fields)-1)]
+		if i >= len(o.Fields) && !o.Array {
 			return b, strings.Join(vals[i:], ","), nil
 		}
 		if b, err = o.append(b, f, strings.TrimSpace(v)); err != nil {
@@ -83,8 +86,8 @@ func (o *optDef) encode(text string) (b []byte, surplus string, err error) {
 }
 
 // is reports whether o is the built-in option of that code in space dhcp4.
-func (o *optDef) is(code uint16) bool {
-	return o.code == code && o.space == spaceDHCP4 && o.src == nil
+func (o *Def) is(code uint16) bool {
+	return o.Code == code && o.Space == SpaceDHCP4 && o.Src == nil
 }
 
 // splitEscaped splits at sep; \sep is a separator inside a value, and two
@@ -115,57 +118,57 @@ func splitEscaped(s string, sep byte) []string {
 }
 
 // expected names the type as an error message expects it.
-func expected(t optType) string {
+func expected(t Type) string {
 	switch t {
-	case optBinary:
+	case Binary:
 		return "hexadecimal digits"
-	case optBool:
+	case Bool:
 		return "true, false, 1 or 0"
-	case optInt8:
+	case Int8:
 		return "a number from -128 to 127"
-	case optInt16:
+	case Int16:
 		return "a number from -32768 to 32767"
-	case optInt32:
+	case Int32:
 		return "a number from -2147483648 to 2147483647"
-	case optUint8:
+	case Uint8:
 		return "a number from 0 to 255"
-	case optUint16:
+	case Uint16:
 		return "a number from 0 to 65535"
-	case optUint32:
+	case Uint32:
 		return "a number from 0 to 4294967295"
-	case optIPv4:
+	case IPv4:
 		return "an IPv4 address"
-	case optIPv6:
+	case IPv6:
 		return "an IPv6 address"
-	case optPrefix:
+	case Prefix:
 		return "an IPv6 prefix as 2001:db8::/32"
-	case optPSID:
+	case PSID:
 		return "a port set as PSID/LENGTH"
-	case optString, optTuple:
+	case String, Tuple:
 		return "text"
-	case optFQDN:
+	case FQDN:
 		return "a domain name"
 	}
 	return "data"
 }
 
 // append encodes one value.
-func (o *optDef) append(b []byte, t optType, v string) ([]byte, error) {
-	bad := func() ([]byte, error) { return nil, fmt.Errorf("expected %s, not %q", expected(t), clip(v)) }
+func (o *Def) append(b []byte, t Type, v string) ([]byte, error) {
+	bad := func() ([]byte, error) { return nil, fmt.Errorf("expected %s, not %q", expected(t), keajson.Clip(v)) }
 	switch t {
-	case optString:
+	case String:
 		if v == "" {
 			return nil, errors.New("expected text, not an empty value")
 		}
 		return append(b, v...), nil
-	case optBinary:
-		h := stripBlanks(v) // white space between digits means nothing to Kea
+	case Binary:
+		h := StripBlanks(v) // white space between digits means nothing to Kea
 		x, err := decodeHex(h)
 		if err != nil || len(h)%2 != 0 || h == "" {
 			return bad()
 		}
 		return append(b, x...), nil
-	case optBool:
+	case Bool:
 		switch i, err := strconv.ParseInt(v, 10, 32); {
 		case strings.EqualFold(v, "true") || err == nil && i == 1:
 			return append(b, 1), nil
@@ -173,7 +176,7 @@ func (o *optDef) append(b []byte, t optType, v string) ([]byte, error) {
 			return append(b, 0), nil
 		}
 		return bad()
-	case optInt8, optInt16, optInt32, optUint8, optUint16, optUint32:
+	case Int8, Int16, Int32, Uint8, Uint16, Uint32:
 		i, err := parseInt(v)
 		if err != nil || !inRange(t, i) {
 			return bad()
@@ -182,29 +185,29 @@ func (o *optDef) append(b []byte, t optType, v string) ([]byte, error) {
 			b = append(b, byte(i>>(8*n)))
 		}
 		return b, nil
-	case optIPv4:
+	case IPv4:
 		a, err := netip.ParseAddr(v)
 		if err != nil || !a.Is4() {
 			return bad()
 		}
 		return append(b, a.AsSlice()...), nil
-	case optIPv6:
+	case IPv6:
 		a, err := netip.ParseAddr(v)
 		if err != nil || !a.Is6() || a.Zone() != "" {
 			return bad()
 		}
 		return append(b, a.AsSlice()...), nil
-	case optPrefix:
-		p, err := netip.ParsePrefix(stripBlanks(v))
+	case Prefix:
+		p, err := netip.ParsePrefix(StripBlanks(v))
 		if err != nil || !p.Addr().Is6() {
 			return bad()
 		}
 		a := p.Masked().Addr().As16()
 		return append(append(b, byte(p.Bits())), a[:(p.Bits()+7)/8]...), nil
-	case optPSID:
+	case PSID:
 		return appendPSID(b, v)
-	case optTuple:
-		if o.v6 || o.is(143) { // lengths of 16 bits (RFC 8415 §21.16, RFC 8572 §8.1)
+	case Tuple:
+		if o.V6 || o.is(143) { // lengths of 16 bits (RFC 8415 §21.16, RFC 8572 §8.1)
 			if len(v) > 65535 {
 				return bad()
 			}
@@ -213,23 +216,23 @@ func (o *optDef) append(b []byte, t optType, v string) ([]byte, error) {
 			return nil, fmt.Errorf("expected text of at most 255 bytes, not %d", len(v))
 		}
 		return append(append(b, byte(len(v))), v...), nil
-	case optFQDN:
+	case FQDN:
 		return appendName(b, v)
 	}
 	return bad()
 }
 
-func inRange(t optType, i int64) bool {
+func inRange(t Type, i int64) bool {
 	switch t {
-	case optInt8:
+	case Int8:
 		return i == int64(int8(i))
-	case optInt16:
+	case Int16:
 		return i == int64(int16(i))
-	case optInt32:
+	case Int32:
 		return i == int64(int32(i))
-	case optUint8:
+	case Uint8:
 		return i == int64(uint8(i))
-	case optUint16:
+	case Uint16:
 		return i == int64(uint16(i))
 	}
 	return i == int64(uint32(i))
@@ -252,12 +255,12 @@ func parseInt(s string) (int64, error) {
 // appendPSID encodes PSID/LENGTH: the length, then 16 bits with the PSID in the
 // uppermost (RFC 7618 §5). A PSID of no bits is 0 whatever is written.
 func appendPSID(b []byte, v string) ([]byte, error) {
-	v = stripBlanks(v)
+	v = StripBlanks(v)
 	ps, ls, ok := strings.Cut(v, "/")
 	psid, err1 := parseInt(ps)
 	length, err2 := parseInt(ls)
 	if !ok || err1 != nil || err2 != nil || psid < 0 || psid > 65535 || length < 0 || length > 16 || length > 0 && psid >= 1<<length {
-		return nil, fmt.Errorf("expected %s with a PSID that fits in LENGTH (0 to 16) bits, not %q", expected(optPSID), clip(v))
+		return nil, fmt.Errorf("expected %s with a PSID that fits in LENGTH (0 to 16) bits, not %q", expected(PSID), keajson.Clip(v))
 	}
 	p := uint16(psid << (16 - length))
 	return append(b, byte(length), byte(p>>8), byte(p)), nil
@@ -278,7 +281,7 @@ func encodeRoutes(text string) ([]byte, error) {
 		p, err1 := netip.ParsePrefix(strings.TrimSpace(dst))
 		a, err2 := netip.ParseAddr(strings.TrimSpace(gw))
 		if !ok || err1 != nil || err2 != nil || !p.Addr().Is4() || !a.Is4() {
-			return nil, fmt.Errorf("expected %s, not %q", routesExpected, clip(strings.TrimSpace(r)))
+			return nil, fmt.Errorf("expected %s, not %q", routesExpected, keajson.Clip(strings.TrimSpace(r)))
 		}
 		b = append(b, byte(p.Bits()))
 		d := p.Addr().As4()
@@ -319,14 +322,14 @@ func splitName(name string) ([]string, error) {
 	labels := strings.Split(n, ".")
 	for _, l := range labels {
 		if l == "" {
-			return nil, fmt.Errorf("expected a domain name, not %q: a label is empty", clip(name))
+			return nil, fmt.Errorf("expected a domain name, not %q: a label is empty", keajson.Clip(name))
 		}
 		if len(l) > 63 {
-			return nil, fmt.Errorf("a label of a domain name has at most 63 bytes: %q", clip(l))
+			return nil, fmt.Errorf("a label of a domain name has at most 63 bytes: %q", keajson.Clip(l))
 		}
 		for i := 0; i < len(l); i++ {
 			if l[i] <= ' ' || l[i] >= 0x7f || l[i] == '\\' {
-				return nil, fmt.Errorf("expected a domain name, not %q", clip(name))
+				return nil, fmt.Errorf("expected a domain name, not %q", keajson.Clip(name))
 			}
 		}
 	}

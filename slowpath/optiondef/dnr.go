@@ -1,4 +1,4 @@
-package config
+package optiondef
 
 import (
 	"encoding/binary"
@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // SvcParamKeys of RFC 9460 §14.3.2 and RFC 9461: what option 162 may carry
@@ -63,16 +65,16 @@ func encodeDNRInstance(text string, v6 bool) ([]byte, error) {
 	}
 	prio, err := strconv.ParseUint(strings.TrimSpace(f[0]), 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("expected %s as priority, not %q", expected(optUint16), clip(strings.TrimSpace(f[0])))
+		return nil, fmt.Errorf("expected %s as priority, not %q", expected(Uint16), keajson.Clip(strings.TrimSpace(f[0])))
 	}
 	name, err := appendName(nil, strings.ToLower(strings.TrimSpace(f[1])))
 	if err != nil {
 		return nil, err
 	}
-	size, family, most := 4, optIPv4, 63
+	size, family, most := 4, IPv4, 63
 	appendLen := func(b []byte, n int) []byte { return append(b, byte(n)) }
 	if v6 {
-		size, family, most = 16, optIPv6, 4095
+		size, family, most = 16, IPv6, 4095
 		appendLen = func(b []byte, n int) []byte { return binary.BigEndian.AppendUint16(b, uint16(n)) }
 	}
 	b := binary.BigEndian.AppendUint16(nil, uint16(prio))
@@ -88,7 +90,7 @@ func encodeDNRInstance(text string, v6 bool) ([]byte, error) {
 	for _, s := range addrs {
 		a, err := netip.ParseAddr(s)
 		if err != nil || a.Is4() == v6 || a.Zone() != "" {
-			return nil, fmt.Errorf("expected %s, not %q", expected(family), clip(s))
+			return nil, fmt.Errorf("expected %s, not %q", expected(family), keajson.Clip(s))
 		}
 		b = append(b, a.AsSlice()...)
 	}
@@ -107,9 +109,9 @@ func appendSvcParams(b []byte, text string) ([]byte, error) {
 		key, known := svcKeys[name]
 		switch {
 		case !ok || name == "" || val == "" || strings.Contains(val, "="):
-			return nil, fmt.Errorf("expected a parameter as KEY=VALUE, not %q", clip(pair))
+			return nil, fmt.Errorf("expected a parameter as KEY=VALUE, not %q", keajson.Clip(pair))
 		case !known:
-			return nil, fmt.Errorf("unknown parameter %q: alpn, port and dohpath are possible", clip(name))
+			return nil, fmt.Errorf("unknown parameter %q: alpn, port and dohpath are possible", keajson.Clip(name))
 		case key != svcALPN && key != svcPort && key != svcDoHPath:
 			return nil, fmt.Errorf("parameter %q has no place here: alpn, port and dohpath are possible", name)
 		case vals[key] != nil:
@@ -123,7 +125,7 @@ func appendSvcParams(b []byte, text string) ([]byte, error) {
 					continue
 				}
 				if !slices.Contains(alpnIDs, id) {
-					return nil, fmt.Errorf("alpn: %q is not in the registry of ALPN protocol identifiers", clip(id))
+					return nil, fmt.Errorf("alpn: %q is not in the registry of ALPN protocol identifiers", keajson.Clip(id))
 				}
 				http = http || id[0] == 'h'
 				ids = append(append(ids, byte(len(id))), id...)
@@ -132,12 +134,12 @@ func appendSvcParams(b []byte, text string) ([]byte, error) {
 		case svcPort:
 			p, err := strconv.ParseUint(val, 10, 16)
 			if err != nil {
-				return nil, fmt.Errorf("port: expected %s, not %q", expected(optUint16), clip(val))
+				return nil, fmt.Errorf("port: expected %s, not %q", expected(Uint16), keajson.Clip(val))
 			}
 			vals[key] = binary.BigEndian.AppendUint16(nil, uint16(p))
 		case svcDoHPath:
 			if !strings.Contains(val, "{?dns}") {
-				return nil, fmt.Errorf("dohpath: %q must have the variable {?dns} (RFC 9461 §5)", clip(val))
+				return nil, fmt.Errorf("dohpath: %q must have the variable {?dns} (RFC 9461 §5)", keajson.Clip(val))
 			}
 			vals[key] = []byte(val)
 		}

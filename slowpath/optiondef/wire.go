@@ -1,4 +1,4 @@
-package config
+package optiondef
 
 import (
 	"bytes"
@@ -6,76 +6,78 @@ import (
 	"fmt"
 )
 
+const VIVCO = 124 // RFC 3925 §3
+
 // fixed is the length of a type in bytes, 0 where it varies.
-func fixed(t optType) int {
+func fixed(t Type) int {
 	switch t {
-	case optBool, optInt8, optUint8:
+	case Bool, Int8, Uint8:
 		return 1
-	case optInt16, optUint16:
+	case Int16, Uint16:
 		return 2
-	case optInt32, optUint32, optIPv4:
+	case Int32, Uint32, IPv4:
 		return 4
-	case optPSID:
+	case PSID:
 		return 3
-	case optIPv6:
+	case IPv6:
 		return 16
 	}
 	return 0
 }
 
-// trim holds wire-form data against the definition and returns what of it is
+// Trim holds wire-form data against the definition and returns what of it is
 // sent: as in Kea what is behind the fields is not, unless sub-options may stand
 // there.
-func (o *optDef) trim(b []byte) ([]byte, error) {
+func (o *Def) Trim(b []byte) ([]byte, error) {
 	switch {
 	case o.is(121):
 		return b, checkRoutes(b)
 	case o.is(162):
 		return b, checkDNR(b)
-	case o.is(optVIVCO):
+	case o.is(VIVCO):
 		return b, checkVendorClass(b)
-	case o.is6(opt6DNR):
+	case o.is6(DNR6):
 		return b, checkDNR6(b)
-	case o.is6(opt6VendorClass):
+	case o.is6(VendorClass6):
 		return b, checkVendorClass6(b)
-	case !o.v6 && o.array && len(o.fields) == 1 && o.fields[0] == optFQDN:
+	case !o.V6 && o.Array && len(o.Fields) == 1 && o.Fields[0] == FQDN:
 		return o.names(b)
 	}
-	n, err := o.fieldsLen(b)
+	n, err := o.FieldsLen(b)
 	if err != nil {
 		return nil, err
 	}
-	if o.encapsulates != "" {
+	if o.Encapsulates != "" {
 		return b, nil
 	}
 	return b[:n], nil
 }
 
-// fieldsLen is how many octets of b the fields take.
-func (o *optDef) fieldsLen(b []byte) (int, error) {
+// FieldsLen is how many octets of b the fields take.
+func (o *Def) FieldsLen(b []byte) (int, error) {
 	n := 0
-	for i, f := range o.fields {
-		if o.array && len(o.fields) == 1 {
+	for i, f := range o.Fields {
+		if o.Array && len(o.Fields) == 1 {
 			break
 		}
 		l, err := o.fieldLen(f, b[n:])
 		if err != nil {
-			if fixed(f) > 0 && len(o.fields) == 1 {
+			if fixed(f) > 0 && len(o.Fields) == 1 {
 				err = fmt.Errorf("data has a length of %d, expected %d", len(b), fixed(f))
 			}
 			return 0, err
 		}
-		if n += l; i == len(o.fields)-1 && !o.array {
+		if n += l; i == len(o.Fields)-1 && !o.Array {
 			return n, nil
 		}
 	}
-	f := o.fields[len(o.fields)-1]
-	record := len(o.fields) > 1
+	f := o.Fields[len(o.Fields)-1]
+	record := len(o.Fields) > 1
 	switch f {
-	case optInt8, optInt16, optInt32, optUint8, optUint16, optUint32, optIPv4, optIPv6:
+	case Int8, Int16, Int32, Uint8, Uint16, Uint32, IPv4, IPv6:
 		// An array of its own may have no rest, that of a record may.
 		size := fixed(f)
-		if !record && (len(b)%size != 0 || len(b) == 0 && f != optIPv4 && f != optIPv6) {
+		if !record && (len(b)%size != 0 || len(b) == 0 && f != IPv4 && f != IPv6) {
 			return 0, fmt.Errorf("data has a length of %d, expected a multiple of %d", len(b), size)
 		}
 		if record && (len(b)-n)%size != 0 {
@@ -96,24 +98,24 @@ func (o *optDef) fieldsLen(b []byte) (int, error) {
 var errTruncated = errors.New("data ends inside a value")
 
 // fieldLen is how many octets the value of type t at the beginning of b takes.
-func (o *optDef) fieldLen(t optType, b []byte) (int, error) {
+func (o *Def) fieldLen(t Type, b []byte) (int, error) {
 	n := fixed(t)
 	switch t {
-	case optEmpty:
+	case Empty:
 		return 0, nil
-	case optString:
+	case String:
 		b = bytes.TrimRight(b, "\x00") // V4-117
-		if len(b) == 0 && len(o.fields) == 1 {
+		if len(b) == 0 && len(o.Fields) == 1 {
 			return 0, errors.New("expected text, not an empty value")
 		}
 		return len(b), nil
-	case optBinary, optInternal:
+	case Binary, Internal:
 		return len(b), nil
-	case optPSID:
+	case PSID:
 		if len(b) > 0 && b[0] > 16 {
 			return 0, fmt.Errorf("the length of a port set has 0 to 16 bits, not %d", b[0])
 		}
-	case optPrefix:
+	case Prefix:
 		if len(b) == 0 {
 			return 0, errTruncated
 		}
@@ -121,9 +123,9 @@ func (o *optDef) fieldLen(t optType, b []byte) (int, error) {
 			return 0, fmt.Errorf("the length of an IPv6 prefix is at most 128, not %d", b[0])
 		}
 		n = 1 + (int(b[0])+7)/8
-	case optTuple:
+	case Tuple:
 		head := 1
-		if o.v6 || o.is(143) {
+		if o.V6 || o.is(143) {
 			head = 2
 		}
 		if len(b) < head {
@@ -133,7 +135,7 @@ func (o *optDef) fieldLen(t optType, b []byte) (int, error) {
 		if head == 2 {
 			n += int(b[0]) << 8
 		}
-	case optFQDN:
+	case FQDN:
 		return nameLen(b)
 	}
 	if len(b) < n {
@@ -143,7 +145,7 @@ func (o *optDef) fieldLen(t optType, b []byte) (int, error) {
 }
 
 // names writes a list of domain names, perhaps compressed, anew.
-func (o *optDef) names(b []byte) ([]byte, error) {
+func (o *Def) names(b []byte) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, errors.New("expected a domain name, not nothing")
 	}

@@ -1,4 +1,4 @@
-package config
+package keajson
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 func (n *Node) AppendJSON(b []byte) []byte {
 	switch n.Kind {
 	case String:
-		return appendString(b, n.Str)
+		return AppendString(b, n.Str)
 	case List:
 		b = append(b, '[')
 		for i := range n.Kids {
@@ -27,7 +27,7 @@ func (n *Node) AppendJSON(b []byte) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendString(b, n.Kids[i].Key)
+			b = AppendString(b, n.Kids[i].Key)
 			b = append(b, ':')
 			b = n.Kids[i].AppendJSON(b)
 		}
@@ -36,8 +36,8 @@ func (n *Node) AppendJSON(b []byte) []byte {
 	return append(b, n.Str...)
 }
 
-// appendString appends s as a JSON string.
-func appendString(b []byte, s string) []byte {
+// AppendString appends s as a JSON string.
+func AppendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	from := 0
@@ -149,7 +149,7 @@ func (f *formatter) value(n *Node, depth int) {
 		}
 		f.indent(depth + 1)
 		if n.Kind == Map {
-			f.b = appendString(f.b, k.Key)
+			f.b = AppendString(f.b, k.Key)
 			f.b = append(f.b, ": "...)
 		}
 		f.value(k, depth+1)
@@ -202,7 +202,7 @@ func (f *formatter) oneLine(n *Node) []byte {
 		}
 		f.b = append(f.b, ' ')
 		if n.Kind == Map {
-			f.b = appendString(f.b, n.Kids[i].Key)
+			f.b = AppendString(f.b, n.Kids[i].Key)
 			f.b = append(f.b, ": "...)
 		}
 		f.b = f.oneLine(&n.Kids[i])

@@ -1,4 +1,4 @@
-package config
+package hostname
 
 import (
 	"math/rand/v2"
@@ -42,7 +42,7 @@ func TestSanitizer(t *testing.T) {
 		{"(^|-)a", "X", "a-a", "XX"},
 		{"(a*)*b", "X", "aaab", "X"},
 	} {
-		s, err := newSanitizer(c.set, c.repl)
+		s, err := NewSanitizer(c.set, c.repl)
 		if err != nil {
 			t.Errorf("%s: %v", c.set, err)
 			continue
@@ -64,7 +64,7 @@ func TestSanitizerRefuses(t *testing.T) {
 		{strings.Repeat("(", 200), "", "deeper than"}, {strings.Repeat("a", 5000), "", "at most 4096"},
 		{"a", "$1", "not supported"}, {"a", "$`", "not supported"},
 	} {
-		if _, err := newSanitizer(c.set, c.repl); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := NewSanitizer(c.set, c.repl); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.40q: error %v, want one with %q", c.set, err, c.want)
 		}
 	}
@@ -98,7 +98,7 @@ func TestSanitizerTwin(t *testing.T) {
 	checked := 0
 	for range 300 {
 		e := expr(4)
-		s, err := newSanitizer(e, "#")
+		s, err := NewSanitizer(e, "#")
 		if err != nil {
 			if !strings.Contains(err.Error(), "too complex") {
 				t.Fatalf("%s: %v", e, err)
@@ -143,22 +143,13 @@ func TestSanitizerAllocs(t *testing.T) {
 	name := []byte(strings.Repeat("a_b-", 60))
 	dst := make([]byte, 0, 512)
 	for _, e := range []string{"[^A-Za-z0-9.-]", "[^a-z]+", "^a|b$|(_|-)+", "a*b"} {
-		s, err := newSanitizer(e, "x")
+		s, err := NewSanitizer(e, "x")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n := testing.AllocsPerRun(100, func() { s.Append(dst, name) }); n != 0 {
 			t.Errorf("%s: %v allocations", e, n)
 		}
-	}
-}
-
-// TestSanitizersAreShared: ten thousand subnets with one set have one automaton.
-func TestSanitizersAreShared(t *testing.T) {
-	const sub = `{"id":%,"subnet":"10.%.0.0/16","hostname-char-set":"(_|-)+","hostname-char-replacement":"x"}`
-	d := dhcp4Of(t, `"subnet4":[`+strings.ReplaceAll(sub, "%", "1")+","+strings.ReplaceAll(sub, "%", "2")+`]`).Dhcp4
-	if a, b := d.Subnets[0].DDNS.Sanitizer, d.Subnets[1].DDNS.Sanitizer; a == nil || a != b {
-		t.Errorf("two sanitizers %p and %p", a, b)
 	}
 }
 
@@ -170,7 +161,7 @@ func FuzzSanitizer(f *testing.F) {
 		if len(in) > 255 || len(repl) > 16 {
 			return
 		}
-		if s, err := newSanitizer(set, repl); err == nil {
+		if s, err := NewSanitizer(set, repl); err == nil {
 			s.Append(nil, []byte(in))
 		}
 	})

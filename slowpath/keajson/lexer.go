@@ -1,4 +1,4 @@
-package config
+package keajson
 
 import (
 	"fmt"
@@ -50,7 +50,7 @@ func (k token) String() string {
 	case tokEOF:
 		return "the end of the text"
 	case tokString:
-		return fmt.Sprintf("the string %q", clip(k.str))
+		return fmt.Sprintf("the string %q", Clip(k.str))
 	case tokLBrace:
 		return `"{"`
 	case tokRBrace:
@@ -64,7 +64,7 @@ func (k token) String() string {
 	case tokComma:
 		return "a comma"
 	}
-	return clip(k.str)
+	return Clip(k.str)
 }
 
 // frame is one open text of the include stack.
@@ -79,7 +79,7 @@ type frame struct {
 // behind the last token on its line, gathered the others.
 type lexer struct {
 	t        *Tree
-	r        *report
+	r        *Report
 	o        TreeOptions
 	stack    []frame
 	total    int
@@ -95,7 +95,7 @@ func (l *lexer) open(name, text string) {
 }
 
 func (l *lexer) errAt(f *frame, pos int, format string, args ...any) bool {
-	l.r.error(l.t, f.src, uint32(pos), format, args...)
+	l.r.errorAt(l.t, f.src, uint32(pos), format, args...)
 	return false
 }
 
@@ -194,24 +194,24 @@ func (l *lexer) include(f *frame) bool {
 	}
 	read := l.o.ReadFile
 	if read == nil {
-		read = readFile
+		read = ReadFile
 	}
-	left := int64(maxText - l.total)
+	left := int64(MaxText - l.total)
 	b, err := read(name, left)
 	if err != nil {
-		return l.errAt(f, at, "include %q: %v", clip(name), err)
+		return l.errAt(f, at, "include %q: %v", Clip(name), err)
 	}
 	if int64(len(b)) > left {
-		return l.errAt(f, at, "include %q: a configuration may have at most %d MiB with its include files", clip(name), maxText>>20)
+		return l.errAt(f, at, "include %q: a configuration may have at most %d MiB with its include files", Clip(name), MaxText>>20)
 	}
 	f.pos = at + 2 + len(inside) + 2
 	l.open(name, string(b))
 	return true
 }
 
-// readFile reads a regular file of at most limit bytes; one byte more is
+// ReadFile reads a regular file of at most limit bytes; one byte more is
 // returned where it is longer.
-func readFile(name string, limit int64) ([]byte, error) {
+func ReadFile(name string, limit int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, errText(err)
@@ -377,7 +377,7 @@ func (l *lexer) number(f *frame) bool {
 	}
 	text := s[i:j]
 	if len(whole) > 1 && whole[0] == '0' {
-		l.r.warn(l.t, f.src, uint32(i), "leading zeros of %s have no meaning: it is read as a decimal number", l.show(f.src, i, text))
+		l.r.warnAt(l.t, f.src, uint32(i), "leading zeros of %s have no meaning: it is read as a decimal number", l.show(f.src, i, text))
 		whole = strings.TrimLeft(whole, "0")
 		text = ""
 	}

@@ -1,9 +1,10 @@
-package config
+package keajson
 
 import (
 	"fmt"
 	"sort"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Kind is the JSON type of a Node. Integers and reals differ, as in Kea
@@ -104,6 +105,11 @@ func (t *Tree) Position(n *Node) Position { return t.position(n.src, n.off) }
 // is the value itself.
 func (t *Tree) KeyPosition(n *Node) Position { return t.position(n.keySrc, n.keyOff) }
 
+// Before reports whether n begins before o in the text.
+func (n *Node) Before(o *Node) bool {
+	return n.src < o.src || n.src == o.src && n.off < o.off
+}
+
 // Files names the texts the tree was made of: the first is the file itself.
 func (t *Tree) Files() []string {
 	var out []string
@@ -140,7 +146,7 @@ type TreeOptions struct {
 }
 
 const (
-	maxText      = 256 << 20 // bytes of all texts together
+	MaxText      = 256 << 20 // bytes of all texts together
 	maxDepth     = 100       // nesting of lists and maps
 	maxIncludes  = 10        // nesting of include files (OP-004)
 	maxFiles     = 10000     // include directives in all
@@ -151,15 +157,12 @@ const (
 // ParseTree reads text. name stands in positions. The error is *Errors.
 // Warnings (surplus commas, leading zeros) are FILE:LINE:COL: text.
 func ParseTree(name string, text []byte, o TreeOptions) (t *Tree, warnings []string, err error) {
-	r := &report{max: o.MaxErrors}
-	if r.max <= 0 {
-		r.max = defaultMaxErrors
-	}
-	t = parseTree(name, string(text), o, r)
+	r := NewReport(o.MaxErrors)
+	t = Parse(name, string(text), o, r)
 	if err := r.err(); err != nil {
-		return nil, r.warnings(), err
+		return nil, r.Warnings(), err
 	}
-	return t, r.warnings(), nil
+	return t, r.Warnings(), nil
 }
 
 // parser builds the nodes. Kids are gathered on a stack and copied to their
@@ -170,15 +173,15 @@ type parser struct {
 	depth int
 }
 
-// parseTree returns nil where the text could not be read to its end; then r
+// Parse returns nil where the text could not be read to its end; then r
 // holds why. Faults after which it could be read on (a duplicate key) are in r,
 // too, with a tree.
-func parseTree(name, text string, o TreeOptions, r *report) *Tree {
+func Parse(name, text string, o TreeOptions, r *Report) *Tree {
 	t := &Tree{notes: make([]notes, 1)}
 	p := &parser{lexer: lexer{t: t, r: r, o: o}}
 	p.open(name, text)
-	if len(text) > maxText {
-		r.error(t, 0, 0, "a configuration may have at most %d MiB", maxText>>20)
+	if len(text) > MaxText {
+		r.errorAt(t, 0, 0, "a configuration may have at most %d MiB", MaxText>>20)
 		return nil
 	}
 	if !p.next() {
@@ -265,7 +268,7 @@ func (p *parser) collection(n *Node) bool {
 				return false
 			}
 			if p.tok.kind != tokColon {
-				p.fail("expected a colon after the key %s, not %s", p.show(kid.keySrc, int(kid.keyOff), strconv.Quote(clip(kid.Key))), p.describe(p.tok))
+				p.fail("expected a colon after the key %s, not %s", p.show(kid.keySrc, int(kid.keyOff), strconv.Quote(Clip(kid.Key))), p.describe(p.tok))
 				return false
 			}
 			if !p.next() {
@@ -288,7 +291,7 @@ func (p *parser) collection(n *Node) bool {
 			}
 			p.noteAfter(&p.stack[len(p.stack)-1])
 			if p.tok.kind == closing {
-				p.r.warn(p.t, comma.src, comma.off, "surplus comma before %q", what)
+				p.r.warnAt(p.t, comma.src, comma.off, "surplus comma before %q", what)
 			}
 		case closing:
 		default:
@@ -331,7 +334,7 @@ func (p *parser) member(base int, kid *Node, seen map[string]int) map[string]int
 			return seen
 		}
 		first := &p.stack[at]
-		p.r.error(p.t, kid.keySrc, kid.keyOff, "duplicate key %s, first given at %s", p.show(kid.keySrc, int(kid.keyOff), strconv.Quote(clip(kid.Key))), p.t.position(first.keySrc, first.keyOff))
+		p.r.errorAt(p.t, kid.keySrc, kid.keyOff, "duplicate key %s, first given at %s", p.show(kid.keySrc, int(kid.keyOff), strconv.Quote(Clip(kid.Key))), p.t.position(first.keySrc, first.keyOff))
 		return seen
 	}
 	p.stack = append(p.stack, *kid)
@@ -393,8 +396,8 @@ func (p *parser) describe(k token) string {
 	return k.String()
 }
 
-// clip shortens what a message quotes.
-func clip(s string) string {
+// Clip shortens what a message quotes.
+func Clip(s string) string {
 	if len(s) > 60 {
 		return s[:57] + "..."
 	}
@@ -402,5 +405,28 @@ func clip(s string) string {
 }
 
 func (p *parser) fail(format string, args ...any) {
-	p.r.error(p.t, p.tok.src, p.tok.off, "%s", fmt.Sprintf(format, args...))
+	p.r.errorAt(p.t, p.tok.src, p.tok.off, "%s", fmt.Sprintf(format, args...))
+}
+
+// inString is the offset in its source of the i-th octet of string n.
+func (t *Tree) inString(n *Node, i int) uint32 {
+	s := t.sources[n.src].text
+	p := int(n.off) + 1
+	for ; i > 0 && p < len(s) && s[p] != '"'; i-- {
+		if s[p] != '\\' || p+1 >= len(s) {
+			p++
+			continue
+		}
+		if s[p+1] != 'u' || p+6 > len(s) {
+			p += 2
+			continue
+		}
+		var r rune
+		for _, c := range s[p+2 : p+6] {
+			r = r<<4 | rune(max(unhex(byte(c)), 0))
+		}
+		p += 6
+		i -= max(utf8.RuneLen(r), 1) - 1
+	}
+	return uint32(min(p, len(s)))
 }

@@ -1,4 +1,4 @@
-package config
+package optiondef
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ type receivedSpace struct {
 
 // receivedDef is an optDef for reading.
 type receivedDef struct {
-	fields []optType
+	fields []Type
 	array  bool
 	bare   bool           // encapsulates nothing
 	sub    *receivedSpace // nil: no sub-options that are known
@@ -46,27 +46,27 @@ const (
 	verdictBad          // the message is dropped
 )
 
-// newReceived returns what global defines in the space of messages, or in one that
+// NewReceived returns what global defines in the space of messages, or in one that
 // a built-in option encapsulates; nil if that is nothing.
-func newReceived(global *optionDefs) *Received {
+func NewReceived(global *Set) *Received {
 	if global == nil {
 		return nil
 	}
 	r := &Received{}
 	spaces := map[string]*receivedSpace{}
-	add := func(o *optDef) {
-		r.codes.Add(uint8(o.code))
-		r.list = append(r.list, receivedOption{uint8(o.code), receivedOf(o, global, spaces)})
+	add := func(o *Def) {
+		r.codes.Add(uint8(o.Code))
+		r.list = append(r.list, receivedOption{uint8(o.Code), receivedOf(o, global, spaces)})
 	}
-	if s := global.spaces[spaceDHCP4]; s != nil {
+	if s := global.spaces[SpaceDHCP4]; s != nil {
 		for code, o := range s.byCode {
-			if !deferredCode(code) {
+			if !DeferredCode(code) {
 				add(o)
 			}
 		}
 	}
-	for _, o := range standardDefs[spaceDHCP4].byCode {
-		if s := global.spaces[o.encapsulates]; o.encapsulates != "" && s != nil {
+	for _, o := range Standard[SpaceDHCP4].byCode {
+		if s := global.spaces[o.Encapsulates]; o.Encapsulates != "" && s != nil {
 			add(o)
 		}
 	}
@@ -77,23 +77,23 @@ func newReceived(global *optionDefs) *Received {
 	return r
 }
 
-func receivedOf(o *optDef, global *optionDefs, spaces map[string]*receivedSpace) *receivedDef {
-	d := &receivedDef{fields: o.fields, array: o.array, bare: o.encapsulates == ""}
-	if d.bare || o.encapsulates == spaceDHCP4 {
+func receivedOf(o *Def, global *Set, spaces map[string]*receivedSpace) *receivedDef {
+	d := &receivedDef{fields: o.Fields, array: o.Array, bare: o.Encapsulates == ""}
+	if d.bare || o.Encapsulates == SpaceDHCP4 {
 		return d
 	}
-	if s, ok := spaces[o.encapsulates]; ok {
+	if s, ok := spaces[o.Encapsulates]; ok {
 		d.sub = s
 		return d
 	}
 	s := &receivedSpace{defs: map[uint8]*receivedDef{}}
-	spaces[o.encapsulates] = s // before what is in it: spaces may meet again
-	for _, from := range []*defSpace{global.spaces[o.encapsulates], standardDefs[o.encapsulates]} {
+	spaces[o.Encapsulates] = s // before what is in it: spaces may meet again
+	for _, from := range []*Space{global.spaces[o.Encapsulates], Standard[o.Encapsulates]} {
 		if from == nil {
 			continue
 		}
 		for code, sub := range from.byCode {
-			if !sub.v6 {
+			if !sub.V6 {
 				s.defs[uint8(code)] = receivedOf(sub, global, spaces)
 			}
 		}
@@ -134,10 +134,10 @@ func (d *receivedDef) check(b []byte, last int, lenient bool) verdict {
 	f := d.fields[0]
 	n := 0
 	switch f {
-	case optEmpty:
-	case optBinary, optInternal:
+	case Empty:
+	case Binary, Internal:
 		return verdictGood
-	case optString: // V4-117
+	case String: // V4-117
 		if len(bytes.TrimRight(b, "\x00")) == 0 {
 			return verdictSkip
 		}
@@ -145,7 +145,7 @@ func (d *receivedDef) check(b []byte, last int, lenient bool) verdict {
 	default:
 		var ok bool
 		if n, ok = receivedLen(f, b); !ok {
-			if f == optFQDN && lenient {
+			if f == FQDN && lenient {
 				return verdictSkip
 			}
 			return verdictBad
@@ -160,15 +160,15 @@ func (d *receivedDef) check(b []byte, last int, lenient bool) verdict {
 func (d *receivedDef) checkArray(b []byte, lenient bool) verdict {
 	good := true
 	switch f := d.fields[0]; f {
-	case optInt8, optInt16, optInt32, optUint8, optUint16, optUint32:
+	case Int8, Int16, Int32, Uint8, Uint16, Uint32:
 		good = len(b) > 0 && len(b)%fixed(f) == 0
-	case optIPv4, optIPv6:
+	case IPv4, IPv6:
 		good = len(b)%fixed(f) == 0
-	case optBool, optPSID: // what is left behind the last value is not looked at
+	case Bool, PSID: // what is left behind the last value is not looked at
 		good = len(b) >= fixed(f)
-	case optFQDN:
+	case FQDN:
 		good = nameListLen(b)
-	case optTuple:
+	case Tuple:
 		for len(b) > 0 && good {
 			n := 1 + int(b[0])
 			if n > len(b) {
@@ -190,15 +190,15 @@ func (d *receivedDef) checkArray(b []byte, lenient bool) verdict {
 }
 
 func (d *receivedDef) checkRecord(b []byte, lenient bool) verdict {
-	bad := func(f optType) verdict {
-		if f == optFQDN && lenient {
+	bad := func(f Type) verdict {
+		if f == FQDN && lenient {
 			return verdictSkip
 		}
 		return verdictBad
 	}
 	for _, f := range d.fields {
 		n, ok := receivedLen(f, b)
-		if f == optPrefix && len(b) == 0 {
+		if f == Prefix && len(b) == 0 {
 			n, ok = 0, true // as in Kea
 		}
 		if !ok {
@@ -225,22 +225,22 @@ func (d *receivedDef) checkRecord(b []byte, lenient bool) verdict {
 
 // receivedLen is how many octets the value of type t at the beginning of b takes;
 // 0 and false if it is none.
-func receivedLen(t optType, b []byte) (int, bool) {
+func receivedLen(t Type, b []byte) (int, bool) {
 	n := fixed(t)
 	switch t {
-	case optString, optBinary:
+	case String, Binary:
 		return len(b), true
-	case optPrefix:
+	case Prefix:
 		if len(b) == 0 || b[0] > 128 {
 			return 0, false
 		}
 		n = 1 + (int(b[0])+7)/8
-	case optTuple:
+	case Tuple:
 		if len(b) == 0 {
 			return 0, false
 		}
 		n = 1 + int(b[0])
-	case optFQDN:
+	case FQDN:
 		for n < len(b) {
 			l := int(b[n])
 			if n += 1 + l; l > 63 || n > 255 {

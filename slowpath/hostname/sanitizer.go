@@ -1,4 +1,4 @@
-package config
+package hostname
 
 import "fmt"
 
@@ -29,9 +29,9 @@ const (
 	maxAutomatSteps  = 4 << 20
 )
 
-// newSanitizer compiles an expression and the text that takes the place of what it
+// NewSanitizer compiles an expression and the text that takes the place of what it
 // finds: $& there stands for what was found, $$ for a dollar.
-func newSanitizer(charSet, replacement string) (*Sanitizer, error) {
+func NewSanitizer(charSet, replacement string) (*Sanitizer, error) {
 	if len(charSet) > maxCharSet || len(replacement) > maxCharSet {
 		return nil, fmt.Errorf("expression and replacement have at most %d bytes", maxCharSet)
 	}

@@ -1,4 +1,4 @@
-package config
+package keajson
 
 import "strings"
 
@@ -11,7 +11,7 @@ func (l *lexer) show(src int32, off int, text string) string {
 	if l.besideSecret(src, off) {
 		return notShown
 	}
-	return clip(text)
+	return Clip(text)
 }
 
 // nearby is how far before an error a password's key is looked for, in octets.
@@ -42,8 +42,8 @@ func names(text string, off int) bool {
 	return false
 }
 
-// isSecret says whether the value of a key is not for everybody.
-func isSecret(key string) bool {
+// IsSecret says whether the value of a key is not for everybody.
+func IsSecret(key string) bool {
 	l := strings.ToLower(key)
 	return strings.HasSuffix(l, "password") || strings.HasSuffix(l, "secret") || strings.HasSuffix(l, "token")
 }

@@ -1,8 +1,10 @@
-package config
+package hostname
 
 import (
 	"fmt"
 	"strings"
+
+	"github.com/peregrine-dhcp/peregrine/slowpath/keajson"
 )
 
 // exprOp is what a node of an expression is.
@@ -35,7 +37,7 @@ type exprParser struct {
 }
 
 func (p *exprParser) errorf(format string, a ...any) error {
-	return fmt.Errorf("at %d of %q: %s", p.pos+1, clip(p.in), fmt.Sprintf(format, a...))
+	return fmt.Errorf("at %d of %q: %s", p.pos+1, keajson.Clip(p.in), fmt.Sprintf(format, a...))
 }
 
 func (p *exprParser) node(n exprNode) (int, error) {
@@ -257,14 +259,14 @@ func (p *exprParser) bracket(start int) (int, error) {
 		}
 		if mark != ":" {
 			if len(name) != 1 {
-				return 0, false, p.errorf("unknown collating element %q", clip(name))
+				return 0, false, p.errorf("unknown collating element %q", keajson.Clip(name))
 			}
 			p.pos += 4
 			return name[0], false, nil
 		}
 		ranges, ok := exprClasses[strings.ToLower(name)]
 		if !ok {
-			return 0, false, p.errorf("unknown class [:%s:]", clip(name))
+			return 0, false, p.errorf("unknown class [:%s:]", keajson.Clip(name))
 		}
 		p.pos += 1 + len(name) + 2
 		for ; ranges != ""; ranges = ranges[2:] {
