@@ -192,6 +192,12 @@ func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, x := range st.headers {
 		w.Header().Set(x.Name, x.Value)
 	}
+	if len(r.TransferEncoding) > 0 {
+		// It may have had a Content-Length, too, which net/http has removed: what a
+		// proxy before us takes for the next request may be part of this one (RFC
+		// 9112 §6.1).
+		w.Header().Set("Connection", "close")
+	}
 	user := ""
 	if len(st.users) > 0 {
 		name, password, _ := r.BasicAuth()

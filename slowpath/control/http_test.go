@@ -137,6 +137,33 @@ func TestHTTPKeepsConnections(t *testing.T) {
 	}
 }
 
+// A request with two ideas of its length is the last of its connection (RFC 9112
+// §6.1): what follows may be what somebody wanted a proxy not to see.
+func TestHTTPAmbiguousLength(t *testing.T) {
+	ch, cl := serve(t, newRegistry(t, RegistryOptions{}), Options{}, httpConfig())
+	for name, head := range map[string]string{
+		"both":       "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+		"both, late": "Transfer-Encoding: chunked\r\nContent-Length: 300\r\n",
+		"two":        "Content-Length: 18\r\nContent-Length: 40\r\n",
+	} {
+		before := ch.Stats().Commands
+		c, err := net.Dial("tcp", strings.TrimPrefix(cl.Target, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(time.Minute))
+		request := "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+		body := `{"command":"echo"}`
+		fmt.Fprintf(c, "%s%s\r\n%x\r\n%s\r\n0\r\n\r\n", request, head, len(body), body)
+		fmt.Fprintf(c, "%sContent-Length: %d\r\n\r\n%s", request, len(body), body)
+		b, _ := io.ReadAll(c)
+		if n := strings.Count(string(b), "HTTP/1.1"); n != 1 || ch.Stats().Commands > before+1 {
+			t.Errorf("%s: %d answers: %s", name, n, b)
+		}
+		c.Close()
+	}
+}
+
 func TestHTTPSlowAndManyClients(t *testing.T) {
 	ch, cl := serve(t, newRegistry(t, RegistryOptions{}), Options{MaxConnections: 8, ReceiveTimeout: 500 * time.Millisecond}, httpConfig())
 	addr := strings.TrimPrefix(cl.Target, "http://")
