@@ -154,8 +154,8 @@ const (
 	maxDirective = 4096      // bytes of an include directive
 )
 
-// ParseTree reads text. name stands in positions. The error is *Errors.
-// Warnings (surplus commas, leading zeros) are FILE:LINE:COL: text.
+// ParseTree is Parse with a report of its own. The error is *Errors. Warnings (surplus
+// commas, leading zeros) are FILE:LINE:COL: text.
 func ParseTree(name string, text []byte, o TreeOptions) (t *Tree, warnings []string, err error) {
 	r := NewReport(o.MaxErrors)
 	t = Parse(name, string(text), o, r)
@@ -173,9 +173,9 @@ type parser struct {
 	depth int
 }
 
-// Parse returns nil where the text could not be read to its end; then r
-// holds why. Faults after which it could be read on (a duplicate key) are in r,
-// too, with a tree.
+// Parse reads text; name stands in positions. It returns nil where the text could
+// not be read to its end; then r holds why. Faults after which it could be read on
+// (a duplicate key) are in r, too, with a tree.
 func Parse(name, text string, o TreeOptions, r *Report) *Tree {
 	t := &Tree{notes: make([]notes, 1)}
 	p := &parser{lexer: lexer{t: t, r: r, o: o}}

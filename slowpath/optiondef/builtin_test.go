@@ -67,7 +67,7 @@ func TestOptionTable(t *testing.T) {
 			t.Errorf("option %d has no type", o.Code)
 		}
 		if NameOf(uint8(o.Code)) != o.Name {
-			t.Errorf("OptionName(%d) = %q", o.Code, NameOf(uint8(o.Code)))
+			t.Errorf("NameOf(%d) = %q", o.Code, NameOf(uint8(o.Code)))
 		}
 		// Every definition takes some text.
 		var err error

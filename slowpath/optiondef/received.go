@@ -29,7 +29,7 @@ type receivedSpace struct {
 	defs map[uint8]*receivedDef
 }
 
-// receivedDef is an optDef for reading.
+// receivedDef is a Def for reading.
 type receivedDef struct {
 	fields []Type
 	array  bool
