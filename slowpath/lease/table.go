@@ -112,7 +112,6 @@ type shardBulk struct {
 	blobs    slab.Blobs
 	contexts map[uint32]string
 	wheels   slab.Wheels
-	hash     func(i uint32) uint64 // recordHash
 }
 
 const shardBytes = 128 + 2*600 + 256 + slab.WheelsBytes
@@ -142,7 +141,6 @@ func NewTable(o Options) *Table {
 		s.shardBulk = new(shardBulk)
 		s.obs = o.Observer
 		s.blobs.Grown = grown
-		s.hash = s.recordHash
 	}
 	t.bytes.Store(shardCount * (shardBytes + 2*64))
 	return t
@@ -162,9 +160,6 @@ func (s *shard) findSlot(addr uint32, h uint64) (slot int, i uint32) {
 	}
 	return slot, i
 }
-
-// recordHash is the hash record i is indexed by.
-func (s *shard) recordHash(i uint32) uint64 { return s.t.addrHash(s.rec(i).addr) }
 
 // Get copies the record of addr into l and reports whether there is one
 // (offers count). l is unspecified if not.
@@ -291,7 +286,7 @@ func (s *shard) store(l *Lease4, h uint64, p int, i uint32, old *Lease4, cover, 
 	case i == 0:
 		i = s.newRecord()
 		s.encode(i, l)
-		t.bytes.Add(int64(s.index.Put(i, h, s.hash)))
+		t.bytes.Add(int64(s.index.Put(i, h)))
 		t.present.set(uint32(l.Addr))
 		if later {
 			t.eachClient(l, (*slab.ClientIndex).InsertLater)
@@ -363,7 +358,7 @@ func (s *shard) delete(addr uint32, h, expect uint64, j Journal) (Commit, error)
 		now = &s.now
 		s.decode(u, now)
 	} else {
-		s.index.Remove(p, s.hash)
+		s.index.Remove(p)
 		t.present.clear(addr)
 		t.count.Add(-1)
 	}

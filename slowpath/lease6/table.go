@@ -83,7 +83,6 @@ type shardBulk struct {
 	blobs    slab.Blobs
 	contexts map[uint32]string
 	wheels   slab.Wheels
-	hash     func(i uint32) uint64 // recordHash
 }
 
 const shardBytes = 128 + 2*1024 + 300 + slab.WheelsBytes
@@ -108,7 +107,6 @@ func NewTable(o Options) *Table {
 		s.obs = o.Observer
 		s.shardBulk = new(shardBulk)
 		s.blobs.Grown = grown
-		s.hash = s.recordHash
 	}
 	t.bytes.Store(shardCount * (shardBytes + 2*64))
 	return t
@@ -130,9 +128,6 @@ func (t *Table) at(addr *IPv6) (s *shard, h uint64, slot int, i uint32) {
 	}
 	return s, h, slot, i
 }
-
-// recordHash is the hash record i is indexed by.
-func (s *shard) recordHash(i uint32) uint64 { return s.t.addrHash(&s.rec(i).addr) }
 
 // Get copies the record of addr into l and reports whether there is one (offers
 // count). l is unspecified if not.
@@ -263,7 +258,7 @@ func (s *shard) store(l *Lease6, h uint64, slot int, i uint32, old *Lease6, cove
 	case i == 0:
 		i = s.newRecord()
 		s.encode(i, l)
-		s.t.bytes.Add(int64(s.index.Put(i, h, s.hash)))
+		s.t.bytes.Add(int64(s.index.Put(i, h)))
 		s.fileClient(i, l, h)
 		s.wheels.File(s, i)
 	case cover:
@@ -330,7 +325,7 @@ func (s *shard) delete(h uint64, slot int, i uint32, expect uint64, j Journal) (
 		s.fileClient(u, now, h)
 		s.wheels.File(s, u)
 	} else {
-		s.index.Remove(slot, s.hash)
+		s.index.Remove(slot)
 		t.count.Add(-1)
 	}
 	if s.obs != nil {

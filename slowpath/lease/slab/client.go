@@ -158,7 +158,7 @@ func (c *clientShard) place(e clientSlot) {
 // grow returns by how many bytes.
 func (c *clientShard) grow() int {
 	old := c.slots
-	c.slots = make([]clientSlot, indexSize(len(old)))
+	c.slots = slotsOf[clientSlot](indexSize(len(old)))
 	for _, e := range old {
 		if e.hash != 0 {
 			c.place(e)
@@ -279,7 +279,7 @@ func (c *clientShard) find(h32 uint32, out []uint32) (n int) {
 func (x *ClientIndex) Reserve(n int) {
 	for i := range x.shards {
 		if c := &x.shards[i]; len(c.slots) == 0 {
-			c.slots = make([]clientSlot, reserveSize(n/clientShards))
+			c.slots = slotsOf[clientSlot](reserveSize(n/clientShards))
 			x.Grown(len(c.slots) * 8)
 		}
 	}

@@ -1,28 +1,29 @@
 package slab
 
+import "slices"
+
 // Index maps hashes to record numbers by open addressing with linear probing
-// over 4-byte slots: 24 bits of record number and 8 bits of hash, which spare
-// nearly all looks at records of other keys. A slot's home is its hash scaled to
-// the number of slots, so the table can grow by half: its load stays between 0.53
-// and 0.8 once it is large.
+// over 8-byte slots: 32 bits of hash and the record number. So looking, growing and
+// removing never touch a record of another key. A slot's home is its hash scaled
+// to the number of slots, so the table can grow by half: its load stays between
+// 0.53 and 0.8 once it is large.
 //
 // A look-up goes through First and Next until the record is the wanted one.
 type Index struct {
-	slots []uint32
+	slots []uint64 // 0 is empty
 	n     int
 }
 
 const (
 	indexFirst   = 16
 	indexDoubles = 2048
-	indexNumber  = 1<<24 - 1
-	indexTagBit  = 24
 
-	// MaxNumber is the greatest record number an Index keeps.
-	MaxNumber = indexNumber
+	// MaxNumber is the greatest record number, so that a table's shard and a number
+	// fit 32 bits.
+	MaxNumber = 1<<24 - 1
 )
 
-func tagOf(h uint64) uint32 { return uint32(h>>32) & 0xFF << indexTagBit }
+func indexSlot(h uint64, i uint32) uint64 { return h<<32 | uint64(i) }
 
 func home(h32 uint32, size int) int { return int(uint64(h32) * uint64(size) >> 32) }
 
@@ -44,14 +45,13 @@ func (x *Index) Next(slot int, h uint64) (int, uint32) {
 }
 
 func (x *Index) from(p int, h uint64) (slot int, i uint32) {
-	tag := tagOf(h)
 	for slots := x.slots; ; {
 		v := slots[p]
 		if v == 0 {
 			return 0, 0
 		}
-		if v&^indexNumber == tag {
-			return p, v & indexNumber
+		if v>>32 == h&(1<<32-1) {
+			return p, uint32(v)
 		}
 		if p++; p == len(slots) {
 			p = 0
@@ -61,7 +61,7 @@ func (x *Index) from(p int, h uint64) (slot int, i uint32) {
 
 // Set makes record i the one of a slot that First or Next gave for the same
 // hash.
-func (x *Index) Set(slot int, i uint32, h uint64) { x.slots[slot] = i | tagOf(h) }
+func (x *Index) Set(slot int, i uint32, h uint64) { x.slots[slot] = indexSlot(h, i) }
 
 // Len is the number of records.
 func (x *Index) Len() int { return x.n }
@@ -75,42 +75,46 @@ func indexSize(size int) int {
 	return size * 3 / 2
 }
 
-// Put adds record i, at most MaxNumber, under hash h; its key is not in the
-// index. hash gives the hash of the records that are; grown is by how many bytes
-// the index has grown.
-func (x *Index) Put(i uint32, h uint64, hash func(i uint32) uint64) (grown int) {
+// Put adds record i, which is not 0, under hash h; its key is not in the index.
+// grown is by how many bytes the index has grown.
+func (x *Index) Put(i uint32, h uint64) (grown int) {
 	if (x.n+1)*5 > len(x.slots)*4 {
-		grown = x.grow(hash)
+		grown = x.grow()
 	}
 	x.n++
-	x.place(i, h)
+	x.place(indexSlot(h, i))
 	return grown
 }
 
-func (x *Index) place(i uint32, h uint64) {
+func (x *Index) place(v uint64) {
 	size := len(x.slots)
-	p := home(uint32(h), size)
+	p := home(uint32(v>>32), size)
 	for x.slots[p] != 0 {
 		if p++; p == size {
 			p = 0
 		}
 	}
-	x.slots[p] = i | tagOf(h)
+	x.slots[p] = v
 }
 
 // grow makes room. It runs through the old slots, so new slots are filled nearly
 // in order; a shard is a small part of its table.
-func (x *Index) grow(hash func(i uint32) uint64) int {
+func (x *Index) grow() int {
 	old := x.slots
-	size := indexSize(len(old))
-	x.slots = make([]uint32, size)
+	x.slots = slotsOf[uint64](indexSize(len(old)))
 	for _, v := range old {
 		if v != 0 {
-			i := v & indexNumber
-			x.place(i, hash(i))
+			x.place(v)
 		}
 	}
-	return (size - len(old)) * 4
+	return (len(x.slots) - len(old)) * 8
+}
+
+// slotsOf returns n empty slots, and as many more as there is memory for behind
+// them: allocations are rounded up.
+func slotsOf[S any](n int) []S {
+	s := slices.Grow([]S(nil), n)
+	return s[:cap(s)]
 }
 
 // Reserve makes an empty index large enough for n records at a load of 0.76, and
@@ -119,14 +123,14 @@ func (x *Index) Reserve(n int) int {
 	if len(x.slots) != 0 {
 		return 0
 	}
-	x.slots = make([]uint32, reserveSize(n))
-	return len(x.slots) * 4
+	x.slots = slotsOf[uint64](reserveSize(n))
+	return len(x.slots) * 8
 }
 
 func reserveSize(n int) int { return max(n, 0)*21/16 + indexFirst }
 
 // Remove empties a slot and moves back what probing would no longer find.
-func (x *Index) Remove(p int, hash func(i uint32) uint64) {
+func (x *Index) Remove(p int) {
 	size := len(x.slots)
 	x.n--
 	for j := p; ; {
@@ -137,7 +141,7 @@ func (x *Index) Remove(p int, hash func(i uint32) uint64) {
 		if v == 0 {
 			break
 		}
-		if movable(home(uint32(hash(v&indexNumber)), size), p, j) {
+		if movable(home(uint32(v>>32), size), p, j) {
 			x.slots[p] = v
 			p = j
 		}

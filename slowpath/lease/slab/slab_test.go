@@ -34,7 +34,6 @@ func TestIndexTwin(t *testing.T) {
 	r := newRand(t)
 	var x Index
 	twin := map[uint32]uint64{} // record number to hash
-	hash := func(i uint32) uint64 { return twin[i] }
 	bytes := 0
 	find := func(i uint32) (int, bool) {
 		h := twin[i]
@@ -52,16 +51,16 @@ func TestIndexTwin(t *testing.T) {
 		case !have && r.IntN(3) > 0:
 			h := Mix(uint64(r.IntN(5000)))
 			if r.IntN(4) == 0 {
-				h = uint64(r.IntN(4))<<32 | 0xFFFFFFF0 // runs that wrap, tags that collide
+				h = uint64(r.IntN(4))<<32 | 0xFFFFFFF0 // runs that wrap, hashes that collide
 			}
-			bytes += x.Put(i, h, hash)
+			bytes += x.Put(i, h)
 			twin[i] = h
 		case have && r.IntN(2) == 0:
 			slot, ok := find(i)
 			if !ok {
 				t.Fatalf("step %d: record %d is not found", step, i)
 			}
-			x.Remove(slot, hash)
+			x.Remove(slot)
 			delete(twin, i)
 		}
 		if x.Len() != len(twin) {
@@ -73,8 +72,8 @@ func TestIndexTwin(t *testing.T) {
 			t.Fatalf("record %d is lost", i)
 		}
 	}
-	if bytes != len(x.slots)*4 {
-		t.Errorf("growth adds up to %d bytes of %d", bytes, len(x.slots)*4)
+	if bytes != len(x.slots)*8 {
+		t.Errorf("growth adds up to %d bytes of %d", bytes, len(x.slots)*8)
 	}
 }
 
