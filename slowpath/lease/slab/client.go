@@ -279,7 +279,7 @@ func (c *clientShard) find(h32 uint32, out []uint32) (n int) {
 func (x *ClientIndex) Reserve(n int) {
 	for i := range x.shards {
 		if c := &x.shards[i]; len(c.slots) == 0 {
-			c.slots = slotsOf[clientSlot](reserveSize(n/clientShards))
+			c.slots = slotsOf[clientSlot](reserveSize(n / clientShards))
 			x.Grown(len(c.slots) * 8)
 		}
 	}
