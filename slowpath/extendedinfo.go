@@ -107,12 +107,12 @@ func (c *contextCheck) run6(ctx context.Context, s *Server, t *taker) error {
 		return nil
 	}
 	h, table := hookLeases6{s, s.six}, s.six.table
-	any := false
+	some := false
 	table.Walk(func(l *lease6.Lease6) bool {
-		any = l.UserContext != ""
-		return !any
+		some = l.UserContext != ""
+		return !some
 	})
-	if !any {
+	if !some {
 		return nil
 	}
 	page := make([]lease6.Lease6, pageSize)

@@ -76,7 +76,7 @@ func hookConfig6(d *config.Dhcp6) *hooks.Config6 {
 // CheckHooks says whether the hook libraries of a configuration would load: only
 // they understand their parameters and their part of user-contexts. They are
 // loaded without leases and unloaded again. find is Options.Hooks. Errors are
-// *config.Error, at the library.
+// *keajson.Error, at the library.
 func CheckHooks(snap *config.Snapshot, find func(name string) hooks.Library) error {
 	check := func(list []config.HooksLibrary, srv *hooks.Server) error {
 		if len(list) == 0 {
@@ -395,7 +395,7 @@ func (s *Server) Reload() error {
 
 // CheckSockets says whether the control sockets of a configuration could be
 // opened as far as that can be told without opening them: their certificates.
-// The error is *config.Error, at the socket.
+// The error is *keajson.Error, at the socket.
 func CheckSockets(snap *config.Snapshot) error {
 	for _, v := range []stat.Family{stat.V4, stat.V6} {
 		list := partOf(v, snap).controlSockets

@@ -40,8 +40,9 @@ func readConfig(path string, o config.LoadOptions) (*config.Snapshot, error) {
 
 // checkFile is loadFile with everything else that a start would find wrong, which
 // is all in the error. As in Kea the certificates of control sockets are none of a
-// configuration's faults: what is wrong with them is a warning. With listNotServed parts that are not served do not count:
-// they are listed in the snapshot, or in the error's *config.Errors.
+// configuration's faults: what is wrong with them is a warning. With listNotServed
+// parts that are not served do not count: they are listed in the snapshot, or in the
+// error's *config.Errors.
 func checkFile(path string, lenient, listNotServed bool) (*config.Snapshot, error) {
 	o := loadOptions(lenient)
 	o.ListNotServed = listNotServed

@@ -57,14 +57,16 @@ func FromJSON(name string, raw []byte, opts LoadOptions) (*Snapshot, error) {
 func load(name, text string, to keajson.TreeOptions, opts *LoadOptions) (*Snapshot, error) {
 	r, unserved := keajson.NewReport(opts.MaxErrors), keajson.NewReport(opts.MaxErrors)
 	t := keajson.Parse(name, text, to, r)
+	faults := func() *Errors {
+		return &Errors{Errors: keajson.Errors{List: r.Faults(), Full: r.Full()}, Warnings: r.Warnings(), NotServed: unserved.Faults()}
+	}
 	if t == nil {
-		return nil, &Errors{Errors: keajson.Errors{List: r.Faults(), Full: r.Full()}, Warnings: r.Warnings()}
+		return nil, faults()
 	}
 	d := &decoder{t: t, r: r, unserved: unserved, o: opts, fam: family4, subnets: map[*keajson.Node]*Subnet4{}, networks: map[*keajson.Node]*Network4{},
 		byID: map[uint32]*keajson.Node{}, byText: map[string]*keajson.Node{}}
 	s := d.top(to.Command)
-	if l := r.Faults(); len(l) > 0 {
-		e := &Errors{Errors: keajson.Errors{List: l, Full: r.Full()}, Warnings: r.Warnings(), NotServed: unserved.Faults()}
+	if e := faults(); len(e.List) > 0 {
 		if s.Dhcp4 != nil {
 			e.Loggers = append(e.Loggers, s.Dhcp4.Loggers...)
 		}

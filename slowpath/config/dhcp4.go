@@ -56,7 +56,7 @@ func (d *decoder) dhcp4(n *keajson.Node) *Dhcp4 {
 		Expired:              d.expired(n.Get("expired-leases-processing")),
 	}
 	d.defs = d.optionDefinitions(n, false)
-	c.OptionDefs, c.Received = exportedDefs(d.defs), optiondef.NewReceived(d.defs)
+	c.Received = optiondef.NewReceived(d.defs)
 	if x := n.Get("compatibility"); x != nil {
 		c.Compatibility = Compatibility{
 			LenientOptionParsing:   x.Bool("lenient-option-parsing", false),

@@ -208,13 +208,3 @@ func optionTypeNames() []string {
 	slices.Sort(l)
 	return l
 }
-
-// exportedDefs are the definitions as Dhcp4.OptionDefs has them.
-func exportedDefs(o *optiondef.Set) []OptionDef {
-	var l []OptionDef
-	for _, x := range o.All() {
-		l = append(l, OptionDef{Space: x.Space, Code: x.Code, Name: x.Name, OptionDef: x.Describe()})
-	}
-	slices.SortStableFunc(l, func(a, b OptionDef) int { return strings.Compare(a.Space, b.Space) })
-	return l
-}

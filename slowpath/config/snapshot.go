@@ -119,9 +119,8 @@ type Dhcp4 struct {
 	ClassSet   *class.Set
 	ClassNames []string
 	Options    Options             // global option-data
-	OptionDefs []OptionDef         // by space, then as given
-	Received   *optiondef.Received // what messages are held against of OptionDefs
-	defs       *optiondef.Set      // OptionDefs, for Expressions
+	Received   *optiondef.Received // what messages are held against of option-def
+	defs       *optiondef.Set      // of option-def, for Expressions
 	Subnets    []*Subnet4          // of all networks and none, ascending ID (V4-050, WR-01)
 	Networks   []*Network4         // ascending name
 	// EarlyGlobal: global reservations are looked up before the subnet is
@@ -232,14 +231,6 @@ type ExpiredProcessing struct {
 // Affinity says whether released and reclaimed leases are kept (V4-023).
 func (e *ExpiredProcessing) Affinity() bool {
 	return e.FlushReclaimedTimerWaitTimeS > 0 && e.HoldReclaimedTimeS > 0
-}
-
-// OptionDef is an option-def entry of the global list.
-type OptionDef struct {
-	Space string
-	Code  uint16
-	Name  string
-	class.OptionDef
 }
 
 // Option is one encoded option-data entry of space dhcp4 or of a vendor's space,

@@ -213,14 +213,6 @@ func (o *Set) BySpace() map[string]*Space {
 	return o.spaces
 }
 
-// All are the definitions in the order given.
-func (o *Set) All() []*Def {
-	if o == nil {
-		return nil
-	}
-	return o.List
-}
-
 // String names the option in messages.
 func (o *Def) String() string {
 	if o.Space == SpaceDHCP4 || o.Space == SpaceDHCP6 {
